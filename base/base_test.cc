@@ -1,0 +1,105 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <vector>
+
+#include "base/file.h"
+#include "base/parallel_for.h"
+#include "base/progress.h"
+#include "base/status.h"
+
+namespace radlads {
+namespace {
+
+std::string TestPath(const std::string& name) { return ::testing::TempDir() + "/" + name; }
+
+int EntriesStartingWith(const std::string& directory, const std::string& prefix) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    if (entry.path().filename().string().rfind(prefix, 0) == 0) ++count;
+  }
+  return count;
+}
+
+TEST(FileTest, WriteThenReadThenMap) {
+  const std::string path = TestPath("round_trip");
+  ASSERT_TRUE(WriteFileAtomically(path, std::string("a\0b", 3)).ok());
+  auto read = ReadFile(path);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(*read, std::string("a\0b", 3));
+  auto mapped = MappedFile::Open(path);
+  ASSERT_TRUE(mapped.ok()) << mapped.status();
+  EXPECT_EQ((*mapped)->bytes().size(), 3u);
+  EXPECT_EQ((*mapped)->bytes()[2], 'b');
+}
+
+TEST(FileTest, MissingFileSaysWhich) {
+  auto read = ReadFile(TestPath("nowhere"));
+  EXPECT_EQ(read.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(std::string(read.status().message()).find("nowhere"), std::string::npos);
+  EXPECT_EQ(MappedFile::Open(TestPath("nowhere")).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(FileTest, FullDiskLeavesTheOldFileAndNoRubbish) {
+  const std::string path = TestPath("full_disk");
+  ASSERT_TRUE(WriteFileAtomically(path, "old").ok());
+  SetDiskSpaceForTesting(10);
+  absl::Status status = WriteFileAtomically(path, std::string(11, 'x'));
+  SetDiskSpaceForTesting(-1);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(*ReadFile(path), "old");
+  EXPECT_EQ(EntriesStartingWith(::testing::TempDir(), "full_disk"), 1);
+}
+
+TEST(FileTest, DirectoryAppearsWholeOrNotAtAll) {
+  const std::string path = TestPath("step-1");
+  auto write = [](const std::string& text, bool fail) {
+    return [=](const std::string& directory) -> absl::Status {
+      RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, "a"), text));
+      return fail ? InvalidArgument("stop here") : absl::OkStatus();
+    };
+  };
+  ASSERT_TRUE(WriteDirectoryAtomically(path, write("one", false)).ok());
+  EXPECT_FALSE(WriteDirectoryAtomically(path, write("two", true)).ok());
+  EXPECT_EQ(*ReadFile(JoinPath(path, "a")), "one");
+  ASSERT_TRUE(WriteDirectoryAtomically(path, write("three", false)).ok());
+  EXPECT_EQ(*ReadFile(JoinPath(path, "a")), "three");
+  EXPECT_EQ(EntriesStartingWith(::testing::TempDir(), "step-1"), 1);
+}
+
+TEST(ParallelForTest, EveryItemOnce) {
+  SetThreads(3);
+  for (int64_t count : {0, 1, 2, 3, 7, 1000}) {
+    std::vector<int> seen(count, 0);
+    ParallelFor(count, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) ++seen[i];
+    });
+    EXPECT_EQ(std::accumulate(seen.begin(), seen.end(), 0), count);
+    ParallelForDynamic(count, [&](int64_t i) { ++seen[i]; });
+    for (int value : seen) EXPECT_EQ(value, 2);
+  }
+}
+
+TEST(ProgressTest, HumanNumbers) {
+  EXPECT_EQ(HumanCount(7), "7");
+  EXPECT_EQ(HumanCount(1234567), "1.23 M");
+  EXPECT_EQ(HumanCount(52400, "B"), "52.4 kB");
+  EXPECT_EQ(HumanDuration(3725), "1h02m05s");
+  EXPECT_EQ(HumanDuration(75), "1m15s");
+  EXPECT_EQ(HumanDuration(1.25), "1.2s");
+}
+
+TEST(StatusTest, AnnotateKeepsTheCode) {
+  absl::Status status = Annotate(NotFound("tensor x"), "model.safetensors");
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(std::string(status.message()), "model.safetensors: tensor x");
+}
+
+TEST(StatusDeathTest, CheckPrintsTheConditionAndMessage) {
+  EXPECT_DEATH(RADLADS_CHECK(1 == 2) << "because " << 42, "1 == 2 because 42");
+}
+
+}  // namespace
+}  // namespace radlads

@@ -1,0 +1,227 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "base/status.h"
+
+namespace radlads {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kWriteBufferSize = 1 << 20;
+std::atomic<int64_t> g_disk_space_left{-1};
+
+absl::Status ErrnoStatus(const std::string& what, const std::string& path, int error) {
+  std::string message = Concatenate("cannot ", what, " ", path, ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT: return absl::NotFoundError(message);
+    case EACCES:
+    case EPERM: return absl::PermissionDeniedError(message);
+    case ENOSPC:
+    case EDQUOT: return absl::ResourceExhaustedError(message + "; free some space and run again");
+    default: return absl::UnavailableError(message);
+  }
+}
+
+absl::Status WriteAll(int descriptor, const char* data, size_t size, const std::string& path) {
+  if (int64_t left = g_disk_space_left.load(); left >= 0) {
+    if (static_cast<int64_t>(size) > left) return ErrnoStatus("write", path, ENOSPC);
+    g_disk_space_left -= size;
+  }
+  while (size > 0) {
+    ssize_t written = ::write(descriptor, data, size);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoStatus("write", path, errno);
+    }
+    data += written;
+    size -= written;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SyncPath(const std::string& path) {
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus("open", path, errno);
+  int result = ::fsync(descriptor), error = errno;
+  ::close(descriptor);
+  return result == 0 ? absl::OkStatus() : ErrnoStatus("sync", path, error);
+}
+
+std::string ParentOf(const std::string& path) {
+  std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+std::string TemporaryNameFor(const std::string& path) {
+  static std::atomic<uint64_t> counter{0};
+  return Concatenate(path, ".partial-", ::getpid(), "-", counter++);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus("open", path, errno);
+  std::string contents;
+  char block[1 << 16];
+  while (true) {
+    ssize_t got = ::read(descriptor, block, sizeof(block));
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      int error = errno;
+      ::close(descriptor);
+      return ErrnoStatus("read", path, error);
+    }
+    if (got == 0) break;
+    contents.append(block, got);
+  }
+  ::close(descriptor);
+  return contents;
+}
+
+absl::Status WriteFileAtomically(const std::string& path, std::string_view contents) {
+  RADLADS_ASSIGN_OR_RETURN(auto file, AtomicFile::Create(path));
+  RADLADS_RETURN_IF_ERROR(file->Append(contents));
+  return file->Commit();
+}
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus("open", path, errno);
+  struct stat info;
+  if (::fstat(descriptor, &info) != 0) {
+    int error = errno;
+    ::close(descriptor);
+    return ErrnoStatus("stat", path, error);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    ::close(descriptor);
+    return InvalidArgument("cannot map ", path, ": not a regular file");
+  }
+  size_t size = info.st_size;
+  void* data = nullptr;
+  if (size > 0) {
+    data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (data == MAP_FAILED) {
+      int error = errno;
+      ::close(descriptor);
+      return ErrnoStatus("map", path, error);
+    }
+  }
+  ::close(descriptor);
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<const uint8_t*>(data), size));
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) {
+  std::string temporary = TemporaryNameFor(path);
+  int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor < 0) return ErrnoStatus("create", temporary, errno);
+  return std::unique_ptr<AtomicFile>(new AtomicFile(path, temporary, descriptor));
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) {
+    ::close(descriptor_);
+    ::unlink(temporary_.c_str());
+  }
+}
+
+absl::Status AtomicFile::Append(const void* data, size_t size) {
+  RADLADS_RETURN_IF_ERROR(status_);
+  RADLADS_CHECK(descriptor_ >= 0) << "Append after Commit on " << path_;
+  size_ += size;
+  if (buffer_.size() + size > kWriteBufferSize) RADLADS_RETURN_IF_ERROR(Flush());
+  if (size > kWriteBufferSize) {
+    status_ = WriteAll(descriptor_, static_cast<const char*>(data), size, path_);
+  } else {
+    buffer_.append(static_cast<const char*>(data), size);
+  }
+  return status_;
+}
+
+absl::Status AtomicFile::Flush() {
+  if (status_.ok()) status_ = WriteAll(descriptor_, buffer_.data(), buffer_.size(), path_);
+  buffer_.clear();
+  return status_;
+}
+
+absl::Status AtomicFile::Commit() {
+  RADLADS_RETURN_IF_ERROR(Flush());
+  if (::fsync(descriptor_) != 0) return status_ = ErrnoStatus("sync", temporary_, errno);
+  ::close(descriptor_);
+  descriptor_ = -1;
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    status_ = ErrnoStatus("rename " + temporary_ + " to", path_, errno);
+    ::unlink(temporary_.c_str());
+    return status_;
+  }
+  return SyncPath(ParentOf(path_));
+}
+
+absl::Status WriteDirectoryAtomically(
+    const std::string& path, const std::function<absl::Status(const std::string& directory)>& fill) {
+  RADLADS_RETURN_IF_ERROR(MakeDirectories(ParentOf(path)));
+  const std::string temporary = TemporaryNameFor(path);
+  RADLADS_RETURN_IF_ERROR(MakeDirectories(temporary));
+  absl::Status status = fill(temporary);
+  if (status.ok()) status = SyncPath(temporary);
+  std::error_code error;
+  if (!status.ok()) {
+    fs::remove_all(temporary, error);
+    return status;
+  }
+  // A directory cannot be renamed over a full one: the old one steps aside first.
+  const std::string old = TemporaryNameFor(path);
+  const bool existed = fs::exists(path, error);
+  if (existed && ::rename(path.c_str(), old.c_str()) != 0) {
+    status = ErrnoStatus("rename", path, errno);
+  } else if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    status = ErrnoStatus("rename " + temporary + " to", path, errno);
+    if (existed) ::rename(old.c_str(), path.c_str());
+  }
+  if (!status.ok()) {
+    fs::remove_all(temporary, error);
+    return status;
+  }
+  if (existed) fs::remove_all(old, error);
+  return SyncPath(ParentOf(path));
+}
+
+absl::Status MakeDirectories(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) return ErrnoStatus("make directory", path, error.value());
+  return absl::OkStatus();
+}
+
+bool FileExists(const std::string& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+bool IsDirectory(const std::string& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+std::string JoinPath(std::string_view directory, std::string_view name) {
+  return (fs::path(directory) / fs::path(name)).string();
+}
+
+void SetDiskSpaceForTesting(int64_t bytes_left) { g_disk_space_left = bytes_left; }
+
+}  // namespace radlads

@@ -1,0 +1,74 @@
+#include "base/parallel_for.h"
+
+#include <omp.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+namespace radlads {
+namespace {
+
+std::vector<int> CoresOfProcess() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &mask)) cores.push_back(core);
+  }
+  return cores;
+}
+
+}  // namespace
+
+void ParallelFor(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  if (count <= 0) return;
+  const int64_t wanted = std::min<int64_t>(Threads(), (count + std::max<int64_t>(grain, 1) - 1) / std::max<int64_t>(grain, 1));
+  if (wanted <= 1 || omp_in_parallel()) {
+    body(0, count);
+    return;
+  }
+#pragma omp parallel num_threads(static_cast<int>(wanted))
+  {
+    const int64_t threads = omp_get_num_threads(), me = omp_get_thread_num();
+    const int64_t first = count * me / threads, last = count * (me + 1) / threads;
+    if (first < last) body(first, last);
+  }
+}
+
+void ParallelForDynamic(int64_t count, const std::function<void(int64_t)>& body) {
+  if (count <= 0) return;
+  if (Threads() <= 1 || count == 1 || omp_in_parallel()) {
+    for (int64_t item = 0; item < count; ++item) body(item);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+#pragma omp parallel num_threads(static_cast<int>(std::min<int64_t>(Threads(), count)))
+  for (int64_t item = next++; item < count; item = next++) body(item);
+}
+
+void SetThreads(int threads) {
+  if (threads <= 0) threads = std::max<int>(1, CoresOfProcess().size());
+  omp_set_num_threads(threads);
+}
+
+int Threads() { return omp_get_max_threads(); }
+
+int PinThreads() {
+  const std::vector<int> cores = CoresOfProcess();
+  const int threads = Threads();
+  if (threads > static_cast<int>(cores.size())) return 0;
+  std::atomic<int> pinned{0};
+#pragma omp parallel num_threads(threads)
+  {
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    CPU_SET(cores[omp_get_thread_num()], &mask);
+    if (sched_setaffinity(0, sizeof(mask), &mask) == 0) ++pinned;
+  }
+  return pinned;
+}
+
+}  // namespace radlads

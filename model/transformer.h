@@ -1,0 +1,103 @@
+// The one language model of the project: embedding, blocks of (time mixer, channel mixer), head. Teacher, student
+// and hybrid differ only in the mixers that their layer plan names.
+#ifndef RADLADS_MODEL_TRANSFORMER_H_
+#define RADLADS_MODEL_TRANSFORMER_H_
+
+#include <torch/nn/module.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "configs/config.pb.h"
+#include "model/mixer.h"
+#include "model/state.h"
+
+namespace radlads {
+
+// RMSNorm with the weight's Hugging Face name "weight" [C].
+class RmsNormLayer : public torch::nn::Module {
+ public:
+  RmsNormLayer(int64_t width, double eps);
+  // x [...,C] -> same shape in `out` dtype.
+  Tensor Forward(const Tensor& x, at::ScalarType out);
+  Tensor weight;
+
+ private:
+  double eps_;
+};
+
+// One layer. Submodules: input_layernorm, self_attn, post_attention_layernorm, mlp.
+class Block : public torch::nn::Module {
+ public:
+  Block(const ModelConfig& config, int64_t layer);
+
+  // What the time mixer reads: the normed residual stream, in the compute dtype.
+  Tensor MixerInput(const Tensor& residual, at::ScalarType compute);
+  // residual + mixed, then the channel mixer: the residual stream after the layer.
+  Tensor Continue(const Tensor& residual, const Tensor& mixed, at::ScalarType compute);
+
+  TimeMixer& mixer() { return *self_attn_; }
+  const std::string& mixer_name() const { return mixer_name_; }
+
+ private:
+  std::string mixer_name_;
+  std::shared_ptr<RmsNormLayer> input_layernorm_, post_attention_layernorm_;
+  std::shared_ptr<TimeMixer> self_attn_;
+  std::shared_ptr<ChannelMixer> mlp_;
+};
+
+class Transformer : public torch::nn::Module {
+ public:
+  // Parameters are allocated in `dtype`, uninitialised. INVALID_ARGUMENT when the config contradicts itself
+  // (unknown mixer, heads that do not divide, missing vocab_size, ...).
+  static absl::StatusOr<std::shared_ptr<Transformer>> Create(const ModelConfig& config, at::ScalarType dtype = at::kFloat);
+
+  // ids [B,T] int64 -> final normed hidden states [B,T,C] in the compute dtype. With `state`, continues from it and
+  // updates it. Thread-compatible: concurrent calls need different models or no gradients.
+  Tensor Forward(const Tensor& ids, ModelState* state = nullptr);
+  // hidden [...,C] -> logits [...,W] in fp32 (double for double).
+  Tensor Logits(const Tensor& hidden);
+
+  // The pieces of Forward, for stages that look inside.
+  Tensor Embed(const Tensor& ids);  // [B,T] -> the residual stream [B,T,C], fp32 (double for double)
+  MixContext MakeContext(const Tensor& ids, const ModelState* state) const;
+  Block& block(int64_t layer) { return *layers_[layer]; }
+  int64_t layers() const { return layers_.size(); }
+  Tensor FinalNorm(const Tensor& residual);
+  // [W,C]: lm_head.weight, or the embedding when tied.
+  Tensor HeadWeight() const;
+
+  const ModelConfig& config() const { return config_; }
+  // Layer by layer: which time mixer, how wide; for logs.
+  std::string PlanDescription() const;
+
+  // Compute dtype of activations. Parameters keep their own. Default: the parameters' dtype.
+  void SetComputeDtype(at::ScalarType dtype) { compute_ = dtype; }
+  at::ScalarType compute_dtype() const { return compute_; }
+  // Cut state and attention before every eos_token_id (config.eos_token_id must be set).
+  void SetResetAtDocument(bool reset) { reset_at_document_ = reset; }
+  // Recompute each block in the backward pass instead of keeping its activations. Only without `state`.
+  void SetCheckpointing(bool on) { checkpointing_ = on; }
+
+  // All parameters by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight", ...); a tied head is
+  // not listed. The tensors are the live ones.
+  std::vector<std::pair<std::string, Tensor>> NamedParameters() const;
+
+  explicit Transformer(const ModelConfig& config);  // use Create
+
+ private:
+  ModelConfig config_;
+  at::ScalarType compute_ = at::kFloat;
+  bool reset_at_document_ = false;
+  bool checkpointing_ = false;
+  Tensor embed_tokens_, lm_head_;
+  std::vector<std::shared_ptr<Block>> layers_;
+  std::shared_ptr<RmsNormLayer> norm_;
+};
+
+}  // namespace radlads
+
+#endif  // RADLADS_MODEL_TRANSFORMER_H_
