@@ -1,0 +1,45 @@
+// What the operations of kernels/ ask about their tensor arguments: dtype of the arithmetic, whether a fused CPU
+// path applies, whether autograd records.
+#ifndef RADLADS_KERNELS_TENSOR_ARGUMENTS_H_
+#define RADLADS_KERNELS_TENSOR_ARGUMENTS_H_
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <functional>
+#include <initializer_list>
+
+namespace radlads {
+
+using TensorArguments = std::initializer_list<std::reference_wrapper<const at::Tensor>>;
+
+// Arithmetic is done in double when an argument is double and in fp32 otherwise. Undefined tensors do not count.
+inline at::ScalarType ArithmeticType(TensorArguments arguments) {
+  for (const at::Tensor& x : arguments) {
+    if (x.defined() && x.scalar_type() == at::kDouble) return at::kDouble;
+  }
+  return at::kFloat;
+}
+
+// The fused CPU paths take fp32 and bf16 tensors in memory.
+inline bool FusedPathApplies(TensorArguments arguments) {
+  for (const at::Tensor& x : arguments) {
+    if (!x.defined()) continue;
+    if (!x.device().is_cpu()) return false;
+    if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return false;
+  }
+  return true;
+}
+
+// Whether an operation on these arguments belongs to the graph; if not, nothing is saved.
+inline bool RecordsGradient(TensorArguments arguments) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (const at::Tensor& x : arguments) {
+    if (x.defined() && x.requires_grad()) return true;
+  }
+  return false;
+}
+
+}  // namespace radlads
+
+#endif  // RADLADS_KERNELS_TENSOR_ARGUMENTS_H_
