@@ -25,7 +25,11 @@ def _impl(rctx):
              "--repo_env=RADLADS_LIBTORCH=... Looked in: %s" % candidates)
     site = torch.dirname
 
-    rctx.symlink(torch.get_child("include"), "include")
+    # All headers but the wheel's own copy of protobuf 3.13's, which would shadow the system's wherever the compiler
+    # may look beyond what a rule declares.
+    for child in torch.get_child("include").readdir():
+        if child.basename != "google":
+            rctx.symlink(child, "include/" + child.basename)
     rctx.symlink(torch.get_child("lib"), "lib")
     has_cuda = rctx.path(str(site) + "/nvidia/nccl/lib/libnccl.so.2").exists and \
                rctx.path(str(torch) + "/lib/libtorch_cuda.so").exists
