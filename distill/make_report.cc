@@ -1,0 +1,17 @@
+// //distill:make_report RUN: writes RUN/report.html anew, from what the run directory holds now.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "base/logging.h"
+#include "distill/report.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Writes report.html of a run of //distill:train anew: curves, student beside teacher, answers, configuration.");
+  std::string run;
+  app.add_option("RUN", run, "the run directory, out/<name>")->required();
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = radlads::WriteReport(run);
+  if (status.ok()) std::printf("%s/report.html\n", run.c_str());
+  return radlads::ExitCode(status);
+}
