@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <optional>
 
 namespace radlads {
 
@@ -30,6 +31,12 @@ inline bool FusedPathApplies(TensorArguments arguments) {
   }
   return true;
 }
+
+// torch::autograd::Function takes an absent tensor as nullopt and refuses undefined ones.
+inline std::optional<at::Tensor> Optional(const at::Tensor& x) {
+  return x.defined() ? std::optional<at::Tensor>(x) : std::nullopt;
+}
+inline at::Tensor OrUndefined(const std::optional<at::Tensor>& x) { return x.has_value() ? *x : at::Tensor(); }
 
 // Whether an operation on these arguments belongs to the graph; if not, nothing is saved.
 inline bool RecordsGradient(TensorArguments arguments) {

@@ -1,0 +1,118 @@
+// What the SIMD kernels share on top of Highway: fp32 vectors from and to fp32 or bf16 memory, whole and partial;
+// exp and sigmoid that pass NaN on; sums over lanes.
+//
+// Included once per Highway target, inside and outside of foreach_target.h, hence the toggling guard.
+#if defined(RADLADS_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RADLADS_KERNELS_SIMD_INL_H_
+#undef RADLADS_KERNELS_SIMD_INL_H_
+#else
+#define RADLADS_KERNELS_SIMD_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace radlads {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::ScalableTag<float>;
+using FloatV = hn::Vec<Floats>;
+
+HWY_INLINE FloatV Splat(float x) { return hn::Set(Floats(), x); }
+
+// How much of a vector a step of ForEachVector covers.
+struct Whole {};
+struct Part {
+  size_t count;
+};
+
+// Calls f(offset, Whole()) for each whole vector of `count` floats and f(offset, Part{rest}) for what is left.
+template <class F>
+HWY_INLINE void ForEachVector(size_t count, const F& f) {
+  const size_t lanes = hn::Lanes(Floats());
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) f(i, Whole());
+  if (i < count) f(i, Part{count - i});
+}
+
+HWY_INLINE FloatV Load(const float* p, Whole) { return hn::LoadU(Floats(), p); }
+HWY_INLINE void Store(FloatV v, float* p, Whole) { hn::StoreU(v, Floats(), p); }
+
+HWY_INLINE FloatV Load(const hwy::bfloat16_t* p, Whole) {
+  const Floats d;
+  const hn::RebindToUnsigned<Floats> d32;
+  const hn::Rebind<uint16_t, Floats> d16;
+  const auto bits = hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
+}
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+HWY_INLINE void Store(FloatV v, hwy::bfloat16_t* p, Whole) {
+  const hn::RebindToUnsigned<Floats> d32;
+  const hn::Rebind<uint16_t, Floats> d16;
+  const auto bits = hn::BitCast(d32, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
+  const auto rounded = hn::Add(hn::Add(bits, hn::Set(d32, 0x7FFF)), odd);
+  const auto quiet = hn::Or(bits, hn::Set(d32, 0x400000));
+  const auto chosen = hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)), quiet, rounded);
+  hn::StoreU(hn::TruncateTo(d16, hn::ShiftRight<16>(chosen)), d16, reinterpret_cast<uint16_t*>(p));
+}
+
+// Lanes beyond the part read as 0.
+template <class T>
+HWY_INLINE FloatV Load(const T* p, Part part) {
+  HWY_ALIGN T buffer[hn::MaxLanes(Floats())] = {};
+  std::memcpy(buffer, p, part.count * sizeof(T));
+  return Load(buffer, Whole());
+}
+
+template <class T>
+HWY_INLINE void Store(FloatV v, T* p, Part part) {
+  HWY_ALIGN T buffer[hn::MaxLanes(Floats())];
+  Store(v, buffer, Whole());
+  std::memcpy(p, buffer, part.count * sizeof(T));
+}
+
+// p[...] += v.
+template <class S>
+HWY_INLINE void Accumulate(FloatV v, float* p, S size) {
+  Store(hn::Add(Load(p, size), v), p, size);
+}
+
+HWY_INLINE float Sum(FloatV v) { return hn::GetLane(hn::SumOfLanes(Floats(), v)); }
+
+// e^x within 2 ulp, x clamped to [-87, 88] so that the result is a normal number; NaN for NaN.
+// Polynomial of Cephes (Moshier), after reduction to |r| <= ln(2)/2 in two steps.
+HWY_INLINE FloatV Exp(FloatV x) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const auto clamped = hn::Min(hn::Max(x, Splat(-87.0f)), Splat(88.0f));
+  const auto n = hn::Round(hn::Mul(clamped, Splat(1.44269504088896341f)));
+  auto r = hn::NegMulAdd(n, Splat(0.693359375f), clamped);
+  r = hn::NegMulAdd(n, Splat(-2.12194440e-4f), r);
+  auto p = hn::MulAdd(Splat(1.9875691500e-4f), r, Splat(1.3981999507e-3f));
+  p = hn::MulAdd(p, r, Splat(8.3334519073e-3f));
+  p = hn::MulAdd(p, r, Splat(4.1665795894e-2f));
+  p = hn::MulAdd(p, r, Splat(1.6666665459e-1f));
+  p = hn::MulAdd(p, r, Splat(5.0000001201e-1f));
+  p = hn::Add(hn::MulAdd(hn::Mul(r, r), p, r), Splat(1.0f));
+  const auto power = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  const auto y = hn::Mul(p, hn::BitCast(d, power));
+  return hn::IfThenElse(hn::IsNaN(x), x, y);
+}
+
+HWY_INLINE FloatV Sigmoid(FloatV x) {
+  const auto one = Splat(1.0f);
+  return hn::Div(one, hn::Add(one, Exp(hn::Neg(x))));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace radlads
+HWY_AFTER_NAMESPACE();
+
+#endif  // RADLADS_KERNELS_SIMD_INL_H_
