@@ -58,7 +58,7 @@ absl::Status MergeFile(const std::string& path, google::protobuf::Message& confi
 absl::Status MergeYaml(const std::string& text, const std::string& file_name, google::protobuf::Message& config,
                        std::vector<std::string>* notes = nullptr);
 
-// The fields that are set, as YAML: MergeYaml into an empty message gives an equal message, bit for bit.
+// The fields that are set, as YAML: MergeYaml into an empty message gives an equal message, to the last bit.
 // With `show_defaults`, the other knobs are there too, as comments with their defaults.
 std::string ToYaml(const google::protobuf::Message& config, bool show_defaults = false);
 
