@@ -1,0 +1,107 @@
+// GGUF versions 2 and 3, the model files of llama.cpp (ggml-org/ggml docs/gguf.md). docs/formats/gguf.md
+//
+// Reading only. A file is metadata (keys with typed values) and tensors, some of them quantised in blocks. The
+// reader checks every count, length and offset against the size of the file before it allocates or reads; what is
+// wrong comes back as INVALID_ARGUMENT with the file and the key or tensor. Little-endian files only.
+#ifndef RADLADS_MODEL_CHECKPOINT_GGUF_H_
+#define RADLADS_MODEL_CHECKPOINT_GGUF_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/file.h"
+#include "configs/config.pb.h"
+#include "model/checkpoint/tensor_source.h"
+
+namespace radlads {
+
+// Numbers of the format.
+enum class GgufType : uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64 };
+std::string_view GgufTypeName(GgufType type);
+
+struct GgufArray {
+  GgufType type;
+  uint64_t count;
+  std::span<const uint8_t> raw;           // elements of fixed size, unaligned, in the mapped file
+  std::vector<std::string_view> strings;  // kString, into the mapped file
+};
+
+// Strings point into the mapped file.
+struct GgufValue {
+  GgufType type;
+  std::variant<uint64_t, int64_t, double, bool, std::string_view, GgufArray> value;
+};
+
+// The raw view: metadata and tensors under the names of the file. Immutable, thread-safe.
+class GgufFile : public TensorSource {
+ public:
+  static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
+
+  const std::string& path() const { return file_->path(); }
+  int version() const { return version_; }
+  const std::map<std::string, GgufValue, std::less<>>& metadata() const { return metadata_; }
+  bool HasKey(std::string_view key) const { return metadata_.contains(key); }
+
+  // Typed access. NOT_FOUND for a missing key, INVALID_ARGUMENT for another type, both naming file and key. Int takes
+  // any integer type that fits, Float any number.
+  absl::StatusOr<int64_t> Int(std::string_view key) const;
+  absl::StatusOr<double> Float(std::string_view key) const;
+  absl::StatusOr<bool> Bool(std::string_view key) const;
+  absl::StatusOr<std::string> String(std::string_view key) const;
+  absl::StatusOr<std::vector<std::string_view>> Strings(std::string_view key) const;  // valid while the file lives
+  absl::StatusOr<std::vector<int64_t>> Ints(std::string_view key) const;
+
+  // TensorSource.
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+  bool Has(std::string_view name) const override { return index_.contains(name); }
+  absl::StatusOr<at::Tensor> Read(const std::string& name) const override;
+  // nullptr if there is none.
+  const TensorInfo* Find(std::string_view name) const;
+
+ private:
+  friend class GgufParser;
+  GgufFile() = default;
+  absl::StatusOr<const GgufValue*> Value(std::string_view key) const;
+
+  std::shared_ptr<const MappedFile> file_;
+  int version_ = 0;
+  std::map<std::string, GgufValue, std::less<>> metadata_;
+  std::vector<TensorInfo> tensors_;
+  std::vector<uint64_t> offsets_;  // in the file, beside tensors_
+  std::map<std::string, size_t, std::less<>> index_;
+};
+
+// GgufFile::Open as a TensorSource.
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenGguf(const std::string& path);
+
+// Hugging Face view of a llama, qwen2 or qwen3 model: names as transformers has them, the rows of q and k of the llama
+// architecture put back into rotate_half order, no lm_head when it is tied. Other architectures, and tensors that
+// these architectures do not have, are UNIMPLEMENTED by name.
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenGgufAsHuggingFace(const std::string& path);
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenGgufAsHuggingFace(std::shared_ptr<const GgufFile> file);
+
+// The architecture that the metadata describes. Biases, tied output and the vocabulary follow from the tensors.
+absl::StatusOr<ModelConfig> ModelConfigFromGguf(const GgufFile& file);
+
+// Texts of the files of a Hugging Face tokenizer.
+struct TokenizerFiles {
+  std::string tokenizer_json;
+  std::string tokenizer_config_json;    // with chat_template, if the file has one
+  std::string special_tokens_map_json;
+  std::string generation_config_json;
+};
+
+// Rebuilt from a byte-level BPE (tokenizer.ggml.model "gpt2") whose pre-tokenizer is smollm, gpt-2, qwen2 or
+// llama-bpe; others are UNIMPLEMENTED by name.
+absl::StatusOr<TokenizerFiles> TokenizerFilesFromGguf(const GgufFile& file);
+
+}  // namespace radlads
+
+#endif  // RADLADS_MODEL_CHECKPOINT_GGUF_H_

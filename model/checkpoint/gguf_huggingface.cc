@@ -1,0 +1,264 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/status.h"
+#include "model/checkpoint/gguf.h"
+
+namespace radlads {
+namespace {
+
+constexpr char kRopeFactors[] = "rope_freqs.weight";
+
+struct NamePair {
+  std::string_view gguf, hugging_face;
+};
+constexpr NamePair kOutside[] = {
+    {"token_embd.weight", "model.embed_tokens.weight"},
+    {"output_norm.weight", "model.norm.weight"},
+    {"output.weight", "lm_head.weight"},
+};
+// After "blk.N." and "model.layers.N.".
+constexpr NamePair kInLayer[] = {
+    {"attn_norm.weight", "input_layernorm.weight"},
+    {"attn_q.weight", "self_attn.q_proj.weight"},
+    {"attn_q.bias", "self_attn.q_proj.bias"},
+    {"attn_k.weight", "self_attn.k_proj.weight"},
+    {"attn_k.bias", "self_attn.k_proj.bias"},
+    {"attn_v.weight", "self_attn.v_proj.weight"},
+    {"attn_v.bias", "self_attn.v_proj.bias"},
+    {"attn_q_norm.weight", "self_attn.q_norm.weight"},
+    {"attn_k_norm.weight", "self_attn.k_norm.weight"},
+    {"attn_output.weight", "self_attn.o_proj.weight"},
+    {"ffn_norm.weight", "post_attention_layernorm.weight"},
+    {"ffn_gate.weight", "mlp.gate_proj.weight"},
+    {"ffn_up.weight", "mlp.up_proj.weight"},
+    {"ffn_down.weight", "mlp.down_proj.weight"},
+};
+
+// "" if there is no such tensor in a Hugging Face model.
+std::string HuggingFaceName(std::string_view name) {
+  for (const NamePair& pair : kOutside) {
+    if (name == pair.gguf) return std::string(pair.hugging_face);
+  }
+  if (!name.starts_with("blk.")) return "";
+  const size_t dot = name.find('.', 4);
+  if (dot == name.npos || dot == 4 || name.substr(4, dot - 4).find_first_not_of("0123456789") != name.npos) return "";
+  for (const NamePair& pair : kInLayer) {
+    if (name.substr(dot + 1) == pair.gguf) return Concatenate("model.layers.", name.substr(4, dot - 4), ".", pair.hugging_face);
+  }
+  return "";
+}
+
+absl::StatusOr<std::string> Architecture(const GgufFile& file) {
+  RADLADS_ASSIGN_OR_RETURN(std::string architecture, file.String("general.architecture"));
+  if (architecture != "llama" && architecture != "qwen2" && architecture != "qwen3") {
+    return Unimplemented(file.path(), ": the architecture is \"", architecture, "\"; known are llama, qwen2, qwen3");
+  }
+  return architecture;
+}
+
+absl::StatusOr<int64_t> PositiveInt(const GgufFile& file, const std::string& key) {
+  RADLADS_ASSIGN_OR_RETURN(int64_t value, file.Int(key));
+  if (value < 1 || value > INT32_MAX) return InvalidArgument(file.path(), ": ", key, " is ", value, ", expected 1 to 2^31-1");
+  return value;
+}
+
+absl::StatusOr<double> PositiveFloat(const GgufFile& file, const std::string& key) {
+  RADLADS_ASSIGN_OR_RETURN(double value, file.Float(key));
+  if (!(value > 0) || !std::isfinite(value)) return InvalidArgument(file.path(), ": ", key, " is ", value, ", expected a positive number");
+  // Keys are fp32 as a rule: 9.99999975e-06 was 1e-05 before it was written.
+  if (static_cast<double>(static_cast<float>(value)) == value) {
+    char text[64];
+    *std::to_chars(text, text + sizeof(text) - 1, static_cast<float>(value)).ptr = '\0';
+    value = std::strtod(text, nullptr);
+  }
+  return value;
+}
+
+class HuggingFaceView : public TensorSource {
+ public:
+  static absl::StatusOr<std::unique_ptr<HuggingFaceView>> Open(std::shared_ptr<const GgufFile> file) {
+    RADLADS_ASSIGN_OR_RETURN(const std::string architecture, Architecture(*file));
+    int64_t heads = 0, kv_heads = 0;  // of rows to be permuted
+    if (architecture == "llama") {
+      RADLADS_ASSIGN_OR_RETURN(heads, PositiveInt(*file, "llama.attention.head_count"));
+      kv_heads = heads;
+      if (file->HasKey("llama.attention.head_count_kv")) {
+        RADLADS_ASSIGN_OR_RETURN(kv_heads, PositiveInt(*file, "llama.attention.head_count_kv"));
+      }
+    }
+    std::unique_ptr<HuggingFaceView> view(new HuggingFaceView);
+    for (const TensorInfo& raw : file->tensors()) {
+      if (raw.name == kRopeFactors) continue;  // part of the config
+      Entry entry{raw.name, 0};
+      TensorInfo info = raw;
+      info.name = HuggingFaceName(raw.name);
+      if (info.name.empty()) {
+        return Unimplemented(file->path(), ": tensor ", raw.name, " is not one of a ", architecture, " model as transformers has it");
+      }
+      if (info.name.find("self_attn.q_proj.") != info.name.npos) entry.heads = heads;
+      if (info.name.find("self_attn.k_proj.") != info.name.npos) entry.heads = kv_heads;
+      if (entry.heads > 0 && (info.shape.empty() || info.shape[0] % (2 * entry.heads) != 0)) {
+        return InvalidArgument(file->path(), ": ", raw.name, " is ", ShapeString(info.shape), ", whose rows are not ", entry.heads,
+                               " heads of even size");
+      }
+      view->entries_[info.name] = entry;
+      view->tensors_.push_back(std::move(info));
+    }
+    view->file_ = std::move(file);
+    return view;
+  }
+
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+  bool Has(std::string_view name) const override { return entries_.contains(name); }
+  absl::StatusOr<at::Tensor> Read(const std::string& name) const override {
+    auto found = entries_.find(name);
+    if (found == entries_.end()) return NotFound(file_->path(), " has no tensor for ", name);
+    RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file_->Read(found->second.raw_name));
+    const int64_t heads = found->second.heads;
+    if (heads == 0) return tensor;
+    // llama.cpp rotates neighbours (2i, 2i+1), transformers halves (i, i + D/2): rows lie [head, i, half] there and
+    // [head, half, i] here.
+    return tensor.reshape({heads, tensor.size(0) / heads / 2, 2, -1}).transpose(1, 2).reshape(tensor.sizes()).contiguous();
+  }
+
+ private:
+  struct Entry {
+    std::string raw_name;
+    int64_t heads;  // 0: rows stay as they are
+  };
+  std::shared_ptr<const GgufFile> file_;
+  std::vector<TensorInfo> tensors_;
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+// Llama 3.1 files carry the divisors of the rotary frequencies [D/2] instead of the four numbers they come from. All
+// published models share three of the four; the tensor itself says whether this one does too.
+absl::Status RopeFromFactors(const GgufFile& file, int64_t head_size, RopeConfig& rope) {
+  RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file.Read(kRopeFactors));
+  const at::Tensor factors = tensor.to(at::kDouble).contiguous();
+  rope.set_type("llama3");
+  rope.set_low_freq_factor(1);
+  rope.set_high_freq_factor(4);
+  rope.set_original_max_position_embeddings(8192);
+  bool same = factors.dim() == 1 && factors.numel() == head_size / 2 && factors.numel() > 0;
+  if (same) rope.set_factor(factors.max().item<double>());
+  for (int64_t i = 0; same && i < factors.numel(); ++i) {
+    const double wavelength = 2 * M_PI * std::pow(rope.base(), 2.0 * i / head_size), periods = 8192 / wavelength;
+    const double smooth = std::clamp((periods - 1) / 3, 0.0, 1.0);
+    const double expected = 1 / ((1 - smooth) / rope.factor() + smooth);
+    same = std::abs(factors.data_ptr<double>()[i] - expected) <= 1e-4 * expected;
+  }
+  if (!same) return Unimplemented(file.path(), ": ", kRopeFactors, " is not the llama3 scaling of 8192 positions by one factor");
+  return absl::OkStatus();
+}
+
+absl::Status RopeScaling(const GgufFile& file, const std::string& prefix, RopeConfig& rope) {
+  const std::string scaling = prefix + "rope.scaling.";
+  std::string type = "none";
+  if (file.HasKey(scaling + "type")) {
+    RADLADS_ASSIGN_OR_RETURN(type, file.String(scaling + "type"));
+  } else if (file.HasKey(prefix + "rope.scale_linear") || file.HasKey(scaling + "factor")) {
+    return Unimplemented(file.path(), ": rope is scaled, but ", scaling, "type is missing");
+  }
+  if (type == "none") return absl::OkStatus();
+  if (type != "linear" && type != "yarn") {
+    return Unimplemented(file.path(), ": ", scaling, "type is \"", type, "\"; known are none, linear, yarn");
+  }
+  rope.set_type(type);
+  RADLADS_ASSIGN_OR_RETURN(const double factor, PositiveFloat(file, scaling + "factor"));
+  rope.set_factor(factor);
+  if (type == "linear") return absl::OkStatus();
+  RADLADS_ASSIGN_OR_RETURN(const int64_t original, PositiveInt(file, scaling + "original_context_length"));
+  rope.set_original_max_position_embeddings(original);
+  if (file.HasKey(scaling + "attn_factor")) {
+    RADLADS_ASSIGN_OR_RETURN(const double attention, PositiveFloat(file, scaling + "attn_factor"));
+    if (attention != 1) rope.set_attention_factor(attention * (0.1 * std::log(factor) + 1));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenGgufAsHuggingFace(const std::string& path) {
+  RADLADS_ASSIGN_OR_RETURN(auto file, GgufFile::Open(path));
+  return OpenGgufAsHuggingFace(std::shared_ptr<const GgufFile>(std::move(file)));
+}
+
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenGgufAsHuggingFace(std::shared_ptr<const GgufFile> file) {
+  return HuggingFaceView::Open(std::move(file));
+}
+
+absl::StatusOr<ModelConfig> ModelConfigFromGguf(const GgufFile& file) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string architecture, Architecture(file));
+  const std::string prefix = architecture + ".";
+  for (const char* key : {"expert_count", "attention.sliding_window"}) {
+    if (!file.HasKey(prefix + key)) continue;
+    RADLADS_ASSIGN_OR_RETURN(const int64_t value, file.Int(prefix + key));
+    if (value != 0) return Unimplemented(file.path(), ": ", prefix, key, " is ", value, "; experts and sliding windows are not supported");
+  }
+  ModelConfig config;
+  config.set_tmix(architecture);
+  RADLADS_ASSIGN_OR_RETURN(const int64_t layers, PositiveInt(file, prefix + "block_count"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t width, PositiveInt(file, prefix + "embedding_length"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t ffn, PositiveInt(file, prefix + "feed_forward_length"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t heads, PositiveInt(file, prefix + "attention.head_count"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t positions, PositiveInt(file, prefix + "context_length"));
+  RADLADS_ASSIGN_OR_RETURN(const double eps, PositiveFloat(file, prefix + "attention.layer_norm_rms_epsilon"));
+  int64_t kv_heads = heads, head_size = width / heads;
+  if (file.HasKey(prefix + "attention.head_count_kv")) {
+    RADLADS_ASSIGN_OR_RETURN(kv_heads, PositiveInt(file, prefix + "attention.head_count_kv"));
+  }
+  if (file.HasKey(prefix + "attention.key_length")) {
+    RADLADS_ASSIGN_OR_RETURN(head_size, PositiveInt(file, prefix + "attention.key_length"));
+  } else if (width % heads != 0) {
+    return InvalidArgument(file.path(), ": ", heads, " heads do not divide an embedding_length of ", width);
+  }
+  if (file.HasKey(prefix + "rope.dimension_count")) {
+    RADLADS_ASSIGN_OR_RETURN(const int64_t rotated, file.Int(prefix + "rope.dimension_count"));
+    if (rotated != head_size) {
+      return Unimplemented(file.path(), ": rope turns ", rotated, " of the ", head_size, " dimensions of a head; expected all of them");
+    }
+  }
+  config.set_n_layer(layers);
+  config.set_n_embd(width);
+  config.set_dim_ffn(ffn);
+  config.set_dim_att(heads * head_size);
+  config.set_head_size(head_size);
+  config.set_num_key_value_heads(kv_heads);
+  config.set_max_position_embeddings(positions);
+  config.set_rms_norm_eps(eps);
+
+  const TensorInfo* embedding = file.Find("token_embd.weight");
+  if (embedding == nullptr) return InvalidArgument(file.path(), ": token_embd.weight is missing");
+  if (embedding->shape.size() != 2 || embedding->shape[1] != width) {
+    return InvalidArgument(file.path(), ": token_embd.weight is ", ShapeString(embedding->shape), ", expected [vocabulary,", width, "]");
+  }
+  config.set_vocab_size(embedding->shape[0]);
+  config.set_tie_word_embeddings(!file.Has("output.weight"));
+  config.set_attention_bias(file.Has("blk.0.attn_q.bias"));
+  config.set_qk_norm(file.Has("blk.0.attn_q_norm.weight"));
+
+  RADLADS_ASSIGN_OR_RETURN(const double base, PositiveFloat(file, prefix + "rope.freq_base"));
+  config.mutable_rope()->set_base(base);
+  if (file.Has(kRopeFactors)) {
+    RADLADS_RETURN_IF_ERROR(RopeFromFactors(file, head_size, *config.mutable_rope()));
+  } else {
+    RADLADS_RETURN_IF_ERROR(RopeScaling(file, prefix, *config.mutable_rope()));
+  }
+  if (file.HasKey("tokenizer.ggml.bos_token_id")) {
+    RADLADS_ASSIGN_OR_RETURN(const int64_t id, file.Int("tokenizer.ggml.bos_token_id"));
+    config.set_bos_token_id(id);
+  }
+  if (file.HasKey("tokenizer.ggml.eos_token_id")) {
+    RADLADS_ASSIGN_OR_RETURN(const int64_t id, file.Int("tokenizer.ggml.eos_token_id"));
+    config.set_eos_token_id(id);
+  }
+  return config;
+}
+
+}  // namespace radlads

@@ -1,0 +1,74 @@
+// safetensors, https://github.com/huggingface/safetensors: u64 length, JSON header, data. docs/formats/safetensors.md
+//
+// The reader trusts nothing: lengths, offsets and products are checked with overflow in mind, tensors must tile the
+// data without holes or overlaps and end where the file ends, keys must be unique. Errors are INVALID_ARGUMENT and
+// name the file, the tensor, what was found and what was expected.
+#ifndef RADLADS_MODEL_CHECKPOINT_SAFETENSORS_H_
+#define RADLADS_MODEL_CHECKPOINT_SAFETENSORS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/checkpoint/tensor_source.h"
+
+namespace radlads {
+
+// Headers longer than this are refused, as by the reference implementation.
+inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
+
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenSafetensors(const std::string& path);
+
+// `index_path` is a model.safetensors.index.json; its shards lie beside it. Every name that the index maps must be
+// in its shard; what a shard holds beyond that is not visible. "metadata" may be missing.
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenShardedSafetensors(const std::string& index_path);
+
+// The "__metadata__" of one .safetensors file; empty if it has none.
+absl::StatusOr<std::map<std::string, std::string>> SafetensorsMetadata(const std::string& path);
+
+// A tensor that is made only when its turn to be written comes, and dropped after that.
+struct TensorToWrite {
+  std::string name;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+  std::function<absl::StatusOr<at::Tensor>()> make;  // must give `dtype` and `shape`; any strides, any device
+};
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+using SafetensorsMetadataMap = std::map<std::string, std::string>;
+
+// Called with the bytes of each tensor once it is written; for progress.
+using BytesWritten = std::function<void(uint64_t)>;
+
+// Writes `path` atomically. Tensors are laid out by falling alignment, then by name; the header is padded with
+// spaces so that data begins at a multiple of 8. "format": "pt" is put into the metadata unless it is there, because
+// transformers asks for it. At most one tensor is copied at a time (one that is strided or not on the CPU).
+// INVALID_ARGUMENT: duplicate or reserved names, names that are not UTF-8, dtypes that the format lacks.
+absl::Status WriteSafetensors(const std::string& path, std::vector<TensorToWrite> tensors,
+                              const SafetensorsMetadataMap& metadata = {}, const BytesWritten& written = {});
+absl::Status WriteSafetensors(const std::string& path, const NamedTensors& tensors,
+                              const SafetensorsMetadataMap& metadata = {});
+
+// Writes `directory`/model.safetensors when all fits into `max_shard_bytes`, else shards
+// model-00001-of-0000N.safetensors, filled in the order given, and model.safetensors.index.json, which is written
+// last. A tensor larger than a shard gets one of its own. The directory must exist; FAILED_PRECONDITION if it holds
+// weights of the other layout, which readers might prefer.
+absl::Status WriteShardedSafetensors(const std::string& directory, std::vector<TensorToWrite> tensors,
+                                     uint64_t max_shard_bytes, const SafetensorsMetadataMap& metadata = {},
+                                     const BytesWritten& written = {});
+absl::Status WriteShardedSafetensors(const std::string& directory, const NamedTensors& tensors, uint64_t max_shard_bytes);
+
+// "F32" -> kFloat and back. Types that torch lacks (F6_E2M3, ...) and that safetensors lacks are UNIMPLEMENTED.
+absl::StatusOr<at::ScalarType> SafetensorsDtype(const std::string& name);
+absl::StatusOr<std::string> SafetensorsDtypeName(at::ScalarType dtype);
+
+}  // namespace radlads
+
+#endif  // RADLADS_MODEL_CHECKPOINT_SAFETENSORS_H_

@@ -1,0 +1,147 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "model/checkpoint/safetensors.h"
+#include "model/checkpoint/safetensors_format.h"
+#include "model/checkpoint/strict_json.h"
+
+namespace radlads {
+namespace {
+
+using nlohmann::ordered_json;
+using safetensors::Type;
+
+uint64_t BytesOf(const TensorToWrite& tensor) {
+  uint64_t bytes = c10::elementSize(tensor.dtype);
+  for (int64_t size : tensor.shape) bytes *= size;
+  return bytes;
+}
+
+absl::Status CheckTensors(const std::string& path, const std::vector<TensorToWrite>& tensors) {
+  std::set<std::string_view> names;
+  for (const TensorToWrite& tensor : tensors) {
+    if (tensor.name == "__metadata__") return InvalidArgument("cannot write ", path, ": the name __metadata__ is reserved");
+    if (!IsUtf8(tensor.name)) return InvalidArgument("cannot write ", path, ": a tensor's name is not UTF-8");
+    if (!names.insert(tensor.name).second) return InvalidArgument("cannot write ", path, ": two tensors are called ", tensor.name);
+    RADLADS_RETURN_IF_ERROR(Annotate(SafetensorsDtypeName(tensor.dtype).status(), Concatenate("cannot write ", tensor.name, " to ", path)));
+    if (tensor.dtype == at::kFloat4_e2m1fn_x2 && tensor.shape.empty()) {
+      return InvalidArgument("cannot write ", path, ": ", tensor.name, " is F4 without a dimension");
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string HeaderText(const std::vector<TensorToWrite>& tensors, const SafetensorsMetadataMap& metadata) {
+  // Built by hand: an ordered_json of thousands of tensors takes quadratic time.
+  SafetensorsMetadataMap all = metadata;
+  all.emplace("format", "pt");
+  std::string text = "{\"__metadata__\":" + nlohmann::json(all).dump();
+  uint64_t offset = 0;
+  for (const TensorToWrite& tensor : tensors) {
+    const Type& type = *safetensors::FindType(tensor.dtype);
+    std::vector<int64_t> shape = tensor.shape;
+    if (IsPacked(type)) shape.back() *= 2;
+    const uint64_t end = offset + BytesOf(tensor);
+    const ordered_json entry = {{"dtype", type.name}, {"shape", shape}, {"data_offsets", {offset, end}}};
+    text += "," + nlohmann::json(tensor.name).dump() + ":" + entry.dump();
+    offset = end;
+  }
+  text += "}";
+  text.append((8 - text.size() % 8) % 8, ' ');
+  return text;
+}
+
+std::vector<TensorToWrite> Deferred(const NamedTensors& tensors) {
+  std::vector<TensorToWrite> deferred;
+  for (const auto& [name, tensor] : tensors) {
+    deferred.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), [tensor = tensor]() -> absl::StatusOr<at::Tensor> { return tensor; }});
+  }
+  return deferred;
+}
+
+}  // namespace
+
+absl::Status WriteSafetensors(const std::string& path, std::vector<TensorToWrite> tensors, const SafetensorsMetadataMap& metadata,
+                              const BytesWritten& written) {
+  RADLADS_RETURN_IF_ERROR(CheckTensors(path, tensors));
+  for (const auto& [key, value] : metadata) {
+    if (!IsUtf8(key) || !IsUtf8(value)) return InvalidArgument("cannot write ", path, ": its metadata is not UTF-8");
+  }
+  std::sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
+    const int width_a = safetensors::FindType(a.dtype)->bits, width_b = safetensors::FindType(b.dtype)->bits;
+    return width_a != width_b ? width_a > width_b : a.name < b.name;
+  });
+  const std::string header = HeaderText(tensors, metadata);
+  if (header.size() > kMaxSafetensorsHeader) {
+    return InvalidArgument("cannot write ", path, ": its header would take ", header.size(), " bytes, at most ",
+                           kMaxSafetensorsHeader, " are allowed; write shards");
+  }
+  RADLADS_ASSIGN_OR_RETURN(auto file, AtomicFile::Create(path));
+  const uint64_t length = header.size();
+  RADLADS_RETURN_IF_ERROR(file->Append(&length, sizeof(length)));
+  RADLADS_RETURN_IF_ERROR(file->Append(header));
+  for (TensorToWrite& entry : tensors) {
+    RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, entry.make());
+    RADLADS_CHECK(tensor.scalar_type() == entry.dtype && tensor.sizes() == at::IntArrayRef(entry.shape))
+        << entry.name << " is not of the dtype and shape announced";
+    at::Tensor plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous();
+    RADLADS_RETURN_IF_ERROR(file->Append(plain.data_ptr(), plain.nbytes()));
+    if (written) written(plain.nbytes());
+    entry.make = nullptr;  // what it holds is no longer needed
+  }
+  return file->Commit();
+}
+
+absl::Status WriteSafetensors(const std::string& path, const NamedTensors& tensors, const SafetensorsMetadataMap& metadata) {
+  return WriteSafetensors(path, Deferred(tensors), metadata);
+}
+
+absl::Status WriteShardedSafetensors(const std::string& directory, std::vector<TensorToWrite> tensors, uint64_t max_shard_bytes,
+                                     const SafetensorsMetadataMap& metadata, const BytesWritten& written) {
+  RADLADS_RETURN_IF_ERROR(CheckTensors(directory, tensors));
+  std::vector<std::vector<TensorToWrite>> shards;
+  uint64_t filled = 0, total = 0;
+  for (TensorToWrite& tensor : tensors) {
+    const uint64_t bytes = BytesOf(tensor);
+    if (shards.empty() || filled + bytes > max_shard_bytes) {
+      shards.emplace_back();
+      filled = 0;
+    }
+    filled += bytes;
+    total += bytes;
+    shards.back().push_back(std::move(tensor));
+  }
+  const std::string single = JoinPath(directory, "model.safetensors");
+  const std::string index_path = JoinPath(directory, "model.safetensors.index.json");
+  const bool is_single = shards.size() <= 1;
+  if (const std::string& other = is_single ? index_path : single; FileExists(other)) {
+    return FailedPrecondition(other, " is there already, and the weights to write have the other layout (",
+                              is_single ? "one file" : "shards", "); remove it or write to another directory");
+  }
+  if (is_single) {
+    if (shards.empty()) shards.emplace_back();
+    return WriteSafetensors(single, std::move(shards[0]), metadata, written);
+  }
+  ordered_json index = {{"metadata", {{"total_size", total}}}, {"weight_map", nlohmann::json::object()}};
+  std::map<std::string, std::string> weight_map;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    char name[64];
+    std::snprintf(name, sizeof(name), "model-%05zu-of-%05zu.safetensors", i + 1, shards.size());
+    for (const TensorToWrite& tensor : shards[i]) weight_map[tensor.name] = name;
+    RADLADS_RETURN_IF_ERROR(WriteSafetensors(JoinPath(directory, name), std::move(shards[i]), metadata, written));
+  }
+  index["weight_map"] = weight_map;
+  return WriteFileAtomically(index_path, index.dump(2) + "\n");
+}
+
+absl::Status WriteShardedSafetensors(const std::string& directory, const NamedTensors& tensors, uint64_t max_shard_bytes) {
+  return WriteShardedSafetensors(directory, Deferred(tensors), max_shard_bytes);
+}
+
+}  // namespace radlads

@@ -1,0 +1,11 @@
+#include "model/checkpoint/tensor_source.h"
+
+namespace radlads {
+
+std::string ShapeString(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (int64_t size : shape) text += (text.size() > 1 ? "," : "") + std::to_string(size);
+  return text + "]";
+}
+
+}  // namespace radlads

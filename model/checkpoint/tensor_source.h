@@ -1,0 +1,51 @@
+// Named tensors in a file or a set of files, whatever the format.
+#ifndef RADLADS_MODEL_CHECKPOINT_TENSOR_SOURCE_H_
+#define RADLADS_MODEL_CHECKPOINT_TENSOR_SOURCE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace radlads {
+
+struct TensorInfo {
+  std::string name;
+  std::string dtype;           // the file's own name for it: F32, BF16, Q4_1, ...
+  std::vector<int64_t> shape;  // outermost first, as torch has it, in every format
+  uint64_t bytes = 0;          // in the file
+  std::string file;            // path
+};
+
+// Immutable and safe to share between threads. The files stay mapped for as long as the source or one of the
+// tensors read from it lives; they must not be rewritten in place meanwhile (replacing them by rename is fine).
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  // In file order.
+  virtual const std::vector<TensorInfo>& tensors() const = 0;
+  virtual bool Has(std::string_view name) const = 0;
+
+  // F32, F16, BF16, F64, booleans and integers: a view of the mapped file, which the tensor keeps alive. It is
+  // READ-ONLY memory: writing to it kills the process; clone() first. (What lies unaligned in the file is copied.)
+  // Quantised types: dequantised to a new fp32 tensor, exactly.
+  // NOT_FOUND for an unknown name, UNIMPLEMENTED for a type that torch does not have.
+  virtual absl::StatusOr<at::Tensor> Read(const std::string& name) const = 0;
+};
+
+// Opens a .safetensors file, a directory that holds model.safetensors or model.safetensors.index.json, or a GGUF
+// file (names as in that file; see gguf.h for Hugging Face names). Formats are recognised by content, not by name.
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenTensors(const std::string& path);
+
+// "[576,1536]", for messages.
+std::string ShapeString(const std::vector<int64_t>& shape);
+
+}  // namespace radlads
+
+#endif  // RADLADS_MODEL_CHECKPOINT_TENSOR_SOURCE_H_
