@@ -31,6 +31,11 @@ absl::Status LoadWeights(const std::string& path, Transformer& model);
 absl::StatusOr<std::shared_ptr<Transformer>> CreateStudent(const ModelConfig& config, Transformer& teacher, int64_t seed,
                                                            at::ScalarType dtype = at::kFloat);
 
+// A model with random weights, for pretraining: embeddings, head and channel mixers from N(0, 0.02), mixers as they
+// initialise themselves without a teacher.
+absl::StatusOr<std::shared_ptr<Transformer>> CreateRandom(const ModelConfig& config, int64_t seed,
+                                                          at::ScalarType dtype = at::kFloat);
+
 // Fills what `student` leaves unset (sizes, rope, eps, biases, token ids, ...) from `teacher`, so that a student recipe
 // need only say tmix and its knobs. INVALID_ARGUMENT where the two contradict each other.
 absl::StatusOr<ModelConfig> StudentConfig(const ModelConfig& student, const ModelConfig& teacher);

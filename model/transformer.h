@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "configs/config.pb.h"
+#include "model/layer_plan.h"
 #include "model/mixer.h"
 #include "model/state.h"
 
@@ -32,7 +33,7 @@ class RmsNormLayer : public torch::nn::Module {
 // One layer. Submodules: input_layernorm, self_attn, post_attention_layernorm, mlp.
 class Block : public torch::nn::Module {
  public:
-  Block(const ModelConfig& config, int64_t layer);
+  Block(const ModelConfig& config, const ModelSizes& sizes, const LayerPlan& plan);
 
   // What the time mixer reads: the normed residual stream, in the compute dtype.
   Tensor MixerInput(const Tensor& residual, at::ScalarType compute);
@@ -86,10 +87,15 @@ class Transformer : public torch::nn::Module {
   // not listed. The tensors are the live ones.
   std::vector<std::pair<std::string, Tensor>> NamedParameters() const;
 
-  explicit Transformer(const ModelConfig& config);  // use Create
+  // Use Create.
+  Transformer(const ModelConfig& config, const ModelSizes& sizes, const std::vector<LayerPlan>& plan);
 
  private:
+  Tensor RunBlock(Block& block, const Tensor& residual, MixContext& context, LayerState* state);
+  Tensor RunBlockCheckpointed(Block& block, const Tensor& residual, MixContext& context);
+
   ModelConfig config_;
+  ModelSizes sizes_;
   at::ScalarType compute_ = at::kFloat;
   bool reset_at_document_ = false;
   bool checkpointing_ = false;

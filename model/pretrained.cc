@@ -1,0 +1,244 @@
+#include "model/pretrained.h"
+
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "base/file.h"
+#include "base/nearest_name.h"
+#include "base/status.h"
+#include "model/checkpoint/gguf.h"
+#include "model/checkpoint/hf_config.h"
+#include "model/checkpoint/safetensors.h"
+#include "model/checkpoint/tensor_source.h"
+#include "model/time_mixers/softmax_attention.h"
+
+namespace radlads {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",   "tokenizer_config.json", "special_tokens_map.json",
+                                           "added_tokens.json", "generation_config.json", "chat_template.jinja"};
+
+bool IsGguf(const std::string& path) {
+  auto mapped = MappedFile::Open(path);
+  return mapped.ok() && (*mapped)->bytes().size() >= 4 && std::equal(std::begin("GGUF"), std::begin("GGUF") + 4, (*mapped)->bytes().begin());
+}
+
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenModelTensors(const std::string& path) {
+  return IsGguf(path) ? OpenGgufAsHuggingFace(path) : OpenTensors(path);
+}
+
+// Buffers that some exporters write beside the parameters.
+bool IsIgnorable(const std::string& name) { return name.find("rotary_emb.inv_freq") != std::string::npos; }
+
+// Gathers every disagreement about tensors, so that all are reported at once.
+class Mismatches {
+ public:
+  void Add(const std::string& line) { lines_.push_back(line); }
+  absl::Status ToStatus(const std::string& where) const {
+    if (lines_.empty()) return absl::OkStatus();
+    std::string message = Concatenate(where, ": ", lines_.size(), lines_.size() == 1 ? " tensor does" : " tensors do", " not fit the model:");
+    for (const std::string& line : lines_) message += "\n  " + line;
+    return InvalidArgument(message);
+  }
+
+ private:
+  std::vector<std::string> lines_;
+};
+
+bool HasConfig(const fs::path& directory) {
+  std::error_code error;
+  return fs::exists(directory / "config.json", error);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ResolveModelDirectory(const std::string& path) {
+  if (!FileExists(path)) return NotFound("no model at ", path, ": no such file or directory");
+  if (!IsDirectory(path) || HasConfig(path)) return path;
+  if (HasConfig(fs::path(path) / "final")) return JoinPath(path, "final");
+  std::string newest;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    // Zero-padded step numbers: longer is later, then the larger text.
+    if (name.rfind("step-", 0) == 0 && name.find(".partial") == std::string::npos && HasConfig(entry.path()) &&
+        std::pair(name.size(), name) > std::pair(newest.size(), newest)) {
+      newest = name;
+    }
+  }
+  if (newest.empty()) {
+    return NotFound(path, " holds no model: expected config.json (a Hugging Face directory), or final/ or step-*/ (a run)");
+  }
+  return JoinPath(path, newest);
+}
+
+absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& path) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string model, ResolveModelDirectory(path));
+  if (!IsDirectory(model)) {
+    if (IsGguf(model)) {
+      RADLADS_ASSIGN_OR_RETURN(auto file, GgufFile::Open(model));
+      return ModelConfigFromGguf(*file);
+    }
+    return LoadModelConfig(fs::path(model).parent_path().string());
+  }
+  const std::string file = JoinPath(model, "config.json");
+  RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  return ModelConfigFromJson(text, file);
+}
+
+absl::Status LoadWeights(const std::string& path, Transformer& model) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string resolved, ResolveModelDirectory(path));
+  RADLADS_ASSIGN_OR_RETURN(auto source, OpenModelTensors(resolved));
+  const auto parameters = model.NamedParameters();
+  std::map<std::string, Tensor> wanted(parameters.begin(), parameters.end());
+  std::vector<std::string> extra;
+  for (const TensorInfo& info : source->tensors()) {
+    if (wanted.count(info.name) || IsIgnorable(info.name)) continue;
+    // A tied head may be stored all the same.
+    if (info.name == "lm_head.weight" && model.config().tie_word_embeddings()) continue;
+    extra.push_back(info.name);
+  }
+  std::map<std::string, std::vector<int64_t>> found;
+  for (const TensorInfo& info : source->tensors()) found[info.name] = info.shape;
+
+  Mismatches mismatches;
+  for (const auto& [name, parameter] : parameters) {
+    auto entry = found.find(name);
+    if (entry == found.end()) {
+      const std::string nearest = NearestName(name, extra);
+      mismatches.Add(Concatenate("missing: ", name, " ", parameter.sizes(), nearest.empty() ? "" : "; the nearest name in the file is " + nearest));
+    } else if (parameter.sizes() != at::IntArrayRef(entry->second)) {
+      mismatches.Add(Concatenate("shape: ", name, " is ", at::IntArrayRef(entry->second), " in the file, expected ", parameter.sizes()));
+    }
+  }
+  for (const std::string& name : extra) mismatches.Add(Concatenate("unknown: ", name, " ", at::IntArrayRef(found[name])));
+  RADLADS_RETURN_IF_ERROR(mismatches.ToStatus(resolved));
+
+  torch::NoGradGuard no_grad;
+  for (const auto& [name, parameter] : parameters) {
+    RADLADS_ASSIGN_OR_RETURN(const Tensor tensor, source->Read(name));
+    Tensor(parameter).copy_(tensor);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<Transformer>> LoadTransformer(const std::string& path, at::ScalarType dtype) {
+  RADLADS_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(path));
+  RADLADS_ASSIGN_OR_RETURN(auto model, Transformer::Create(config, dtype));
+  RADLADS_RETURN_IF_ERROR(LoadWeights(path, *model));
+  return model;
+}
+
+absl::StatusOr<std::shared_ptr<Transformer>> CreateStudent(const ModelConfig& config, Transformer& teacher, int64_t seed,
+                                                           at::ScalarType dtype) {
+  RADLADS_ASSIGN_OR_RETURN(auto student, Transformer::Create(config, dtype));
+  if (student->layers() != teacher.layers()) {
+    return InvalidArgument("the student has ", student->layers(), " layers, its teacher ", teacher.layers());
+  }
+  const auto theirs = teacher.NamedParameters();
+  const std::map<std::string, Tensor> source(theirs.begin(), theirs.end());
+  Mismatches mismatches;
+  for (const auto& [name, parameter] : student->NamedParameters()) {
+    auto entry = source.find(name);
+    const bool in_mixer = name.find(".self_attn.") != std::string::npos;
+    if (entry != source.end() && entry->second.sizes() != parameter.sizes()) {
+      mismatches.Add(Concatenate(name, " is ", entry->second.sizes(), " in the teacher, ", parameter.sizes(), " in the student"));
+    } else if (entry == source.end() && !in_mixer) {
+      mismatches.Add(Concatenate(name, " ", parameter.sizes(), " is missing in the teacher"));
+    }
+  }
+  // Biases and norms of the attention that the student has no place for would be lost without a word.
+  const auto mine = student->NamedParameters();
+  const std::map<std::string, Tensor> target(mine.begin(), mine.end());
+  for (const auto& [name, parameter] : theirs) {
+    if (!target.count(name)) mismatches.Add(Concatenate(name, " ", parameter.sizes(), " of the teacher has no place in the student"));
+  }
+  RADLADS_RETURN_IF_ERROR(mismatches.ToStatus("student and teacher"));
+
+  torch::NoGradGuard no_grad;
+  torch::manual_seed(seed);
+  for (const auto& [name, parameter] : mine) {
+    if (name.find(".self_attn.") == std::string::npos) Tensor(parameter).copy_(source.at(name));
+  }
+  for (int64_t layer = 0; layer < student->layers(); ++layer) {
+    auto* attention = dynamic_cast<SoftmaxAttention*>(&teacher.block(layer).mixer());
+    if (attention == nullptr) {
+      return InvalidArgument("layer ", layer, " of the teacher is ", teacher.block(layer).mixer_name(), ", expected softmax attention");
+    }
+    student->block(layer).mixer().InitializeFrom(attention);
+  }
+  return student;
+}
+
+absl::StatusOr<std::shared_ptr<Transformer>> CreateRandom(const ModelConfig& config, int64_t seed, at::ScalarType dtype) {
+  constexpr double kDeviation = 0.02;
+  RADLADS_ASSIGN_OR_RETURN(auto model, Transformer::Create(config, dtype));
+  torch::NoGradGuard no_grad;
+  torch::manual_seed(seed);
+  for (const auto& [name, parameter] : model->NamedParameters()) {
+    const bool in_mixer = name.find(".self_attn.") != std::string::npos;
+    if (!in_mixer && parameter.dim() > 1) Tensor(parameter).normal_(0, kDeviation);
+  }
+  for (int64_t layer = 0; layer < model->layers(); ++layer) model->block(layer).mixer().InitializeFrom(nullptr);
+  return model;
+}
+
+absl::StatusOr<ModelConfig> StudentConfig(const ModelConfig& student, const ModelConfig& teacher) {
+  RADLADS_ASSIGN_OR_RETURN(const ModelSizes sizes, ResolveSizes(teacher));
+  std::string problems;
+  auto agree = [&](const char* name, bool set, int64_t mine, int64_t theirs) {
+    if (set && mine != 0 && mine != theirs) {
+      problems += Concatenate(problems.empty() ? "" : "; ", "model.", name, " is ", mine, ", the teacher's is ", theirs);
+    }
+  };
+  agree("n_layer", student.has_n_layer(), student.n_layer(), teacher.n_layer());
+  agree("n_embd", student.has_n_embd(), student.n_embd(), sizes.width);
+  agree("dim_att", student.has_dim_att(), student.dim_att(), sizes.attention);
+  agree("dim_ffn", student.has_dim_ffn(), student.dim_ffn(), sizes.feed_forward);
+  agree("head_size", student.has_head_size(), student.head_size(), sizes.head_dim);
+  agree("num_key_value_heads", student.has_num_key_value_heads(), student.num_key_value_heads(), sizes.kv_heads);
+  agree("vocab_size", student.has_vocab_size(), student.vocab_size(), teacher.vocab_size());
+  if (!problems.empty()) return InvalidArgument(problems, ". Leave the sizes out to take the teacher's");
+
+  ModelConfig merged = teacher;
+  merged.MergeFrom(student);
+  merged.set_n_embd(sizes.width);
+  merged.set_dim_att(sizes.attention);
+  merged.set_dim_ffn(sizes.feed_forward);
+  merged.set_num_key_value_heads(sizes.kv_heads);
+  if (!student.has_attention_bias()) merged.set_attention_bias(sizes.attention_bias);
+  if (!student.has_qk_norm()) merged.set_qk_norm(sizes.qk_norm);
+  if (!student.has_tie_word_embeddings()) merged.set_tie_word_embeddings(teacher.tie_word_embeddings());
+  // What is written beside the weights should say what they are, not how to derive it.
+  RADLADS_ASSIGN_OR_RETURN(const ModelSizes resolved, ResolveSizes(merged));
+  merged.set_lora_rank_tokenshift(resolved.rank_tokenshift);
+  merged.set_lora_rank_decay(resolved.rank_decay);
+  merged.set_lora_rank_iclr(resolved.rank_iclr);
+  merged.set_lora_rank_value_residual_mix(resolved.rank_value);
+  merged.set_lora_rank_gate(resolved.rank_gate);
+  return merged;
+}
+
+absl::Status SaveTransformer(Transformer& model, const std::string& directory, at::ScalarType dtype,
+                             const std::string& tokenizer_from) {
+  RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, "config.json"), ModelConfigToJson(model.config(), dtype)));
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const auto& [name, parameter] : model.NamedParameters()) tensors.emplace_back(name, parameter.detach().to(dtype));
+  RADLADS_RETURN_IF_ERROR(WriteSafetensors(JoinPath(directory, "model.safetensors"), tensors, {{"format", "pt"}}));
+  if (tokenizer_from.empty()) return absl::OkStatus();
+  for (const char* name : kTokenizerFiles) {
+    const std::string from = JoinPath(tokenizer_from, name);
+    if (!FileExists(from)) continue;
+    RADLADS_ASSIGN_OR_RETURN(const std::string contents, ReadFile(from));
+    RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, name), contents));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace radlads

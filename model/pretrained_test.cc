@@ -1,0 +1,169 @@
+#include "model/pretrained.h"
+
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "model/testing.h"
+
+namespace radlads {
+namespace {
+
+std::string FreshDirectory(const std::string& name) {
+  const std::string path = testing::TempDir() + "/" + name;
+  std::filesystem::remove_all(path);
+  EXPECT_TRUE(MakeDirectories(path).ok());
+  return path;
+}
+
+at::Tensor Parameter(const Transformer& model, const std::string& name) {
+  for (const auto& [known, tensor] : model.NamedParameters()) {
+    if (known == name) return tensor;
+  }
+  ADD_FAILURE() << "no parameter " << name;
+  return at::Tensor();
+}
+
+class RoundTripTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(RoundTripTest, ExportedEqualsImported) {
+  torch::NoGradGuard no_grad;
+  auto model = SmallModel(GetParam());
+  const std::string directory = FreshDirectory("export_" + GetParam());
+  ASSERT_TRUE(SaveTransformer(*model, directory, at::kFloat, "").ok());
+  auto loaded = LoadTransformer(directory);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const auto before = model->NamedParameters(), after = (*loaded)->NamedParameters();
+  ASSERT_EQ(before.size(), after.size());
+  for (size_t i = 0; i < before.size(); ++i) {
+    EXPECT_EQ(before[i].first, after[i].first);
+    EXPECT_TRUE(at::equal(before[i].second, after[i].second)) << before[i].first;
+  }
+  const at::Tensor ids = torch::arange(1, 30, torch::kLong).view({1, 29});
+  EXPECT_TRUE(at::equal(model->Logits(model->Forward(ids)), (*loaded)->Logits((*loaded)->Forward(ids))));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, RoundTripTest, testing::ValuesIn(SmallKinds()),
+                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+
+TEST(CreateStudentTest, WhatIsSharedIsCopiedBitForBit) {
+  for (const char* teacher_kind : {"llama", "qwen2", "qwen3"}) {
+    auto teacher = SmallModel(teacher_kind);
+    for (const char* student_kind : {"rad_rwkv6", "rad_rwkv7"}) {
+      ModelConfig wish;
+      wish.set_tmix(student_kind);
+      wish.set_gate_rank_type(2);
+      auto config = StudentConfig(wish, teacher->config());
+      ASSERT_TRUE(config.ok()) << config.status();
+      auto student = CreateStudent(*config, *teacher, 7);
+      ASSERT_TRUE(student.ok()) << student.status();
+      for (const auto& [name, tensor] : teacher->NamedParameters()) {
+        EXPECT_TRUE(at::equal(Parameter(**student, name), tensor)) << teacher_kind << " -> " << student_kind << ": " << name;
+      }
+      for (const auto& [name, tensor] : (*student)->NamedParameters()) {
+        EXPECT_TRUE(tensor.isfinite().all().item<bool>()) << name << " was left uninitialised";
+      }
+    }
+  }
+}
+
+TEST(CreateStudentTest, PreservedLayersAreTheTeachers) {
+  torch::NoGradGuard no_grad;
+  auto teacher = SmallModel("qwen3");
+  ModelConfig wish;
+  wish.set_tmix("rad_rwkv7");
+  wish.set_preserve_last_n_layers(3);
+  auto config = StudentConfig(wish, teacher->config());
+  ASSERT_TRUE(config.ok()) << config.status();
+  auto student = CreateStudent(*config, *teacher, 7);
+  ASSERT_TRUE(student.ok()) << student.status();
+  const at::Tensor ids = torch::arange(1, 30, torch::kLong).view({1, 29});
+  EXPECT_TRUE(at::equal((*student)->Forward(ids), teacher->Forward(ids)));
+}
+
+TEST(CreateStudentTest, TheSeedDecides) {
+  auto teacher = SmallModel("llama");
+  ModelConfig wish;
+  wish.set_tmix("rad_rwkv7");
+  auto config = StudentConfig(wish, teacher->config());
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::string name = "model.layers.1.self_attn.a2";
+  auto a = CreateStudent(*config, *teacher, 1), b = CreateStudent(*config, *teacher, 1), c = CreateStudent(*config, *teacher, 2);
+  EXPECT_TRUE(at::equal(Parameter(**a, name), Parameter(**b, name)));
+  EXPECT_FALSE(at::equal(Parameter(**a, name), Parameter(**c, name)));
+}
+
+TEST(CreateStudentTest, InitialValuesOfRadlads) {
+  auto text = ReadFile(TestData("mixers/init_golden.json"));
+  ASSERT_TRUE(text.ok()) << text.status();
+  const auto golden = nlohmann::json::parse(*text);
+  ModelConfig teacher_config = SmallConfig("qwen2");
+  teacher_config.set_n_embd(golden["channels"].get<int64_t>());
+  teacher_config.set_n_layer(golden["layers"].get<int64_t>());
+  auto teacher = CreateRandom(teacher_config, 1);
+  ASSERT_TRUE(teacher.ok()) << teacher.status();
+  for (const auto& [kind, key, parameter] : {std::tuple("rad_rwkv6", "rwkv6_time_decay", "time_decay"),
+                                             std::tuple("rad_rwkv7", "rwkv7_w0", "w0")}) {
+    ModelConfig wish;
+    wish.set_tmix(kind);
+    auto config = StudentConfig(wish, teacher_config);
+    ASSERT_TRUE(config.ok()) << config.status();
+    auto student = CreateStudent(*config, **teacher, 1, at::kDouble);
+    ASSERT_TRUE(student.ok()) << student.status();
+    for (size_t layer = 0; layer < golden[key].size(); ++layer) {
+      const std::vector<double> values = golden[key][layer].get<std::vector<double>>();
+      const at::Tensor want = torch::tensor(values, torch::kDouble).view({1, 1, -1});
+      const at::Tensor got = Parameter(**student, "model.layers." + std::to_string(layer) + ".self_attn." + parameter);
+      EXPECT_LE(RelativeError(got, want), 1e-12) << kind << " layer " << layer;
+    }
+  }
+}
+
+TEST(StudentConfigTest, ContradictionsAreListedTogether) {
+  ModelConfig wish;
+  wish.set_tmix("rad_rwkv7");
+  wish.set_n_layer(5);
+  wish.set_n_embd(32);
+  auto config = StudentConfig(wish, SmallConfig("qwen2"));
+  ASSERT_FALSE(config.ok());
+  const std::string message(config.status().message());
+  EXPECT_NE(message.find("n_layer is 5, the teacher's is 3"), std::string::npos) << message;
+  EXPECT_NE(message.find("n_embd is 32, the teacher's is 64"), std::string::npos) << message;
+}
+
+TEST(LoadWeightsTest, EveryMismatchIsListedAtOnce) {
+  auto model = SmallModel("qwen2");
+  const std::string directory = FreshDirectory("mismatch");
+  ASSERT_TRUE(SaveTransformer(*model, directory, at::kFloat, "").ok());
+  ModelConfig other = SmallConfig("rad_rwkv7");
+  other.set_dim_ffn(64);
+  auto student = Transformer::Create(other);
+  ASSERT_TRUE(student.ok()) << student.status();
+  const absl::Status status = LoadWeights(directory, **student);
+  ASSERT_FALSE(status.ok());
+  const std::string message(status.message());
+  EXPECT_NE(message.find("missing: model.layers.0.self_attn.w0"), std::string::npos) << message;
+  EXPECT_NE(message.find("missing: model.layers.2.self_attn.g1"), std::string::npos) << message;
+  EXPECT_NE(message.find("shape: model.layers.1.mlp.gate_proj.weight is [96, 64] in the file, expected [64, 64]"), std::string::npos)
+      << message;
+}
+
+TEST(ResolveModelDirectoryTest, RunsAndDirectories) {
+  auto model = SmallModel("llama");
+  const std::string run = FreshDirectory("run");
+  EXPECT_EQ(ResolveModelDirectory(run + "/nowhere").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ResolveModelDirectory(run).status().code(), absl::StatusCode::kNotFound);
+  for (const char* name : {"step-000900", "step-001000", "final"}) {
+    ASSERT_TRUE(MakeDirectories(run + "/" + name).ok());
+    ASSERT_TRUE(SaveTransformer(*model, run + "/" + name, at::kFloat, "").ok());
+    auto resolved = ResolveModelDirectory(run);
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_EQ(*resolved, run + "/" + name);
+  }
+}
+
+}  // namespace
+}  // namespace radlads

@@ -1,0 +1,208 @@
+#include "model/transformer.h"
+
+#include <ATen/Parallel.h>
+#include <torch/types.h>
+
+#include <utility>
+
+#include "base/status.h"
+#include "kernels/rms_norm/rms_norm.h"
+#include "model/activation_checkpoint.h"
+#include "model/layer_plan.h"
+#include "model/registry.h"
+#include "model/rope_tables.h"
+
+namespace radlads {
+namespace {
+
+at::ScalarType WideDtype(at::ScalarType compute) { return compute == at::kDouble ? at::kDouble : at::kFloat; }
+
+// Parameters are made in torch's default dtype; this makes that `dtype` for a scope.
+class DefaultDtype {
+ public:
+  explicit DefaultDtype(at::ScalarType dtype) : before_(torch::get_default_dtype()) {
+    torch::set_default_dtype(c10::scalarTypeToTypeMeta(dtype));
+  }
+  ~DefaultDtype() { torch::set_default_dtype(before_); }
+
+ private:
+  caffe2::TypeMeta before_;
+};
+
+}  // namespace
+
+RmsNormLayer::RmsNormLayer(int64_t width, double eps) : eps_(eps) {
+  weight = register_parameter("weight", torch::ones({width}));
+}
+
+Tensor RmsNormLayer::Forward(const Tensor& x, at::ScalarType out) { return RmsNorm(x, weight, eps_, out); }
+
+Block::Block(const ModelConfig& config, const ModelSizes& sizes, const LayerPlan& plan) : mixer_name_(plan.time_mixer) {
+  input_layernorm_ = register_module("input_layernorm", std::make_shared<RmsNormLayer>(sizes.width, config.rms_norm_eps()));
+  self_attn_ = register_module("self_attn", MakeTimeMixer(config, sizes, plan));
+  post_attention_layernorm_ =
+      register_module("post_attention_layernorm", std::make_shared<RmsNormLayer>(sizes.width, config.rms_norm_eps()));
+  mlp_ = register_module("mlp", MakeChannelMixer(config, sizes, plan));
+}
+
+Tensor Block::MixerInput(const Tensor& residual, at::ScalarType compute) {
+  return input_layernorm_->Forward(residual, compute);
+}
+
+Tensor Block::Continue(const Tensor& residual, const Tensor& mixed, at::ScalarType compute) {
+  Tensor x = residual + mixed;
+  return x + mlp_->Forward(post_attention_layernorm_->Forward(x, compute));
+}
+
+absl::StatusOr<std::shared_ptr<Transformer>> Transformer::Create(const ModelConfig& config, at::ScalarType dtype) {
+  RADLADS_ASSIGN_OR_RETURN(const ModelSizes sizes, ResolveSizes(config));
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<LayerPlan> plan, PlanLayers(config));
+  RADLADS_RETURN_IF_ERROR(CheckRope(config.rope()));
+  DefaultDtype guard(dtype);
+  auto model = std::make_shared<Transformer>(config, sizes, plan);
+  model->compute_ = dtype;
+  return model;
+}
+
+Transformer::Transformer(const ModelConfig& config, const ModelSizes& sizes, const std::vector<LayerPlan>& plan)
+    : config_(config), sizes_(sizes) {
+  embed_tokens_ = register_parameter("embed_tokens", torch::empty({config.vocab_size(), sizes.width}));
+  for (const LayerPlan& layer : plan) {
+    layers_.push_back(register_module("layer" + std::to_string(layer.layer), std::make_shared<Block>(config, sizes, layer)));
+  }
+  norm_ = register_module("norm", std::make_shared<RmsNormLayer>(sizes.width, config.rms_norm_eps()));
+  if (!config.tie_word_embeddings()) {
+    lm_head_ = register_parameter("lm_head", torch::empty({config.vocab_size(), sizes.width}));
+  }
+}
+
+Tensor Transformer::Embed(const Tensor& ids) { return at::embedding(embed_tokens_, ids).to(WideDtype(compute_)); }
+
+Tensor Transformer::FinalNorm(const Tensor& residual) { return norm_->Forward(residual, compute_); }
+
+Tensor Transformer::HeadWeight() const { return lm_head_.defined() ? lm_head_ : embed_tokens_; }
+
+Tensor Transformer::Logits(const Tensor& hidden) {
+  return at::linear(hidden, HeadWeight().to(hidden.scalar_type())).to(WideDtype(compute_));
+}
+
+MixContext Transformer::MakeContext(const Tensor& ids, const ModelState* state) const {
+  const int64_t batch = ids.size(0), time = ids.size(1);
+  const bool carried = state != nullptr && !state->empty();
+  Tensor start = carried ? state->position : at::zeros({batch}, at::kLong);
+  MixContext context;
+  Tensor positions;  // [T] or [B,T]
+  if (reset_at_document_) {
+    context.reset = ids.eq(config_.eos_token_id());
+    positions = at::empty({batch, time}, at::kLong);
+    context.document = at::empty({batch, time}, at::kLong);
+    auto reset = context.reset.accessor<bool, 2>();
+    auto position = positions.accessor<int64_t, 2>();
+    auto document = context.document.accessor<int64_t, 2>();
+    const Tensor begun = carried ? state->document : at::zeros({batch}, at::kLong);
+    for (int64_t b = 0; b < batch; ++b) {
+      int64_t next = start[b].item<int64_t>(), number = begun[b].item<int64_t>();
+      for (int64_t t = 0; t < time; ++t) {
+        if (reset[b][t]) {
+          next = 0;
+          ++number;
+        }
+        position[b][t] = next++;
+        document[b][t] = number;
+      }
+    }
+  } else {
+    const Tensor offsets = at::arange(time, at::kLong);
+    const bool together = batch == 1 || start.eq(start[0]).all().item<bool>();
+    positions = together ? offsets + start[0] : start.unsqueeze(1) + offsets;
+  }
+  auto [cos, sin] = RopeTables(config_.rope(), sizes_.head_dim, positions.reshape({-1}), WideDtype(compute_));
+  std::vector<int64_t> shape = positions.sizes().vec();
+  shape.push_back(sizes_.head_dim);
+  context.cos = cos.view(shape);
+  context.sin = sin.view(shape);
+  return context;
+}
+
+Tensor Transformer::Forward(const Tensor& ids, ModelState* state) {
+  RADLADS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong) << "ids must be [B,T] int64, found " << ids.sizes();
+  RADLADS_CHECK(state == nullptr || state->empty() || state->batch() == ids.size(0))
+      << "the state has " << state->batch() << " rows, the ids " << ids.size(0);
+  MixContext context = MakeContext(ids, state);
+  if (state != nullptr && state->layers.empty()) state->layers.resize(layers_.size());
+  Tensor residual = Embed(ids);
+  const bool checkpoint = checkpointing_ && state == nullptr && at::GradMode::is_enabled();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    residual = checkpoint ? RunBlockCheckpointed(*layers_[i], residual, context)
+                          : RunBlock(*layers_[i], residual, context, state ? &state->layers[i] : nullptr);
+  }
+  if (state != nullptr) {
+    const int64_t batch = ids.size(0), time = ids.size(1);
+    if (context.document.defined()) {
+      state->document = context.document.select(1, time - 1).clone();
+      // The next position of a row follows from where its current document began.
+      Tensor since = context.reset.flip({1}).to(at::kLong).argmax(1);  // tokens after the last reset
+      Tensor any = context.reset.any(1);
+      Tensor before = state->position.defined() ? state->position : at::zeros({batch}, at::kLong);
+      state->position = at::where(any, since + 1, before + time);
+    } else {
+      state->position = (state->position.defined() ? state->position : at::zeros({batch}, at::kLong)) + time;
+      if (!state->document.defined()) state->document = at::zeros({batch}, at::kLong);
+    }
+  }
+  return FinalNorm(residual);
+}
+
+Tensor Transformer::RunBlock(Block& block, const Tensor& residual, MixContext& context, LayerState* state) {
+  Tensor mixed = block.mixer().Forward(block.MixerInput(residual, compute_), context, state);
+  return block.Continue(residual, mixed, compute_);
+}
+
+Tensor Transformer::RunBlockCheckpointed(Block& block, const Tensor& residual, MixContext& context) {
+  // v_first is an input of most blocks and an output of the first: it goes through the checkpoint like the residual
+  // stream, so that its gradient does too.
+  MixContext shared = context;
+  shared.v_first = Tensor();
+  const bool has_v_first = context.v_first.defined();
+  auto part = [this, &block, shared, has_v_first](const std::vector<Tensor>& inputs) {
+    MixContext mine = shared;
+    if (has_v_first) mine.v_first = inputs[1];
+    std::vector<Tensor> outputs = {RunBlock(block, inputs[0], mine, nullptr)};
+    if (!has_v_first && mine.v_first.defined()) outputs.push_back(mine.v_first);
+    return outputs;
+  };
+  std::vector<Tensor> inputs = {residual.requires_grad() ? residual : residual.detach().requires_grad_()};
+  if (has_v_first) inputs.push_back(context.v_first);
+  std::vector<Tensor> outputs = RunCheckpointed(part, inputs);
+  if (outputs.size() > 1) context.v_first = outputs[1];
+  return outputs[0];
+}
+
+std::string Transformer::PlanDescription() const {
+  std::string text = Concatenate(config_.n_layer(), " layers of width ", sizes_.width, ", ", sizes_.heads, " heads of ",
+                                 sizes_.head_dim, " (", sizes_.kv_heads, " for keys and values), vocabulary ",
+                                 config_.vocab_size(), config_.tie_word_embeddings() ? ", tied head:" : ":");
+  for (size_t first = 0; first < layers_.size();) {
+    size_t last = first;
+    while (last + 1 < layers_.size() && layers_[last + 1]->mixer_name() == layers_[first]->mixer_name()) ++last;
+    text += Concatenate("\n  layer", first == last ? " " : "s ", first);
+    if (last > first) text += Concatenate("-", last);
+    text += ": " + layers_[first]->mixer_name() + " + swiglu";
+    first = last + 1;
+  }
+  return text;
+}
+
+std::vector<std::pair<std::string, Tensor>> Transformer::NamedParameters() const {
+  std::vector<std::pair<std::string, Tensor>> parameters = {{"model.embed_tokens.weight", embed_tokens_}};
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    for (const auto& item : layers_[i]->named_parameters()) {
+      parameters.emplace_back(Concatenate("model.layers.", i, ".", item.key()), item.value());
+    }
+  }
+  parameters.emplace_back("model.norm.weight", norm_->weight);
+  if (lm_head_.defined()) parameters.emplace_back("lm_head.weight", lm_head_);
+  return parameters;
+}
+
+}  // namespace radlads
