@@ -51,16 +51,25 @@ HWY_INLINE FloatV Load(const hwy::bfloat16_t* p, Whole) {
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
 }
 
-// Rounds to nearest, ties to even; NaN stays NaN.
-HWY_INLINE void Store(FloatV v, hwy::bfloat16_t* p, Whole) {
+// The upper halves of the lanes after rounding to nearest, ties to even; NaN stays NaN. The lower halves are garbage.
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<Floats>> Bf16Bits(FloatV v) {
   const hn::RebindToUnsigned<Floats> d32;
-  const hn::Rebind<uint16_t, Floats> d16;
   const auto bits = hn::BitCast(d32, v);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
   const auto rounded = hn::Add(hn::Add(bits, hn::Set(d32, 0x7FFF)), odd);
   const auto quiet = hn::Or(bits, hn::Set(d32, 0x400000));
-  const auto chosen = hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)), quiet, rounded);
-  hn::StoreU(hn::TruncateTo(d16, hn::ShiftRight<16>(chosen)), d16, reinterpret_cast<uint16_t*>(p));
+  return hn::IfThenElse(hn::RebindMask(d32, hn::IsNaN(v)), quiet, rounded);
+}
+
+HWY_INLINE void Store(FloatV v, hwy::bfloat16_t* p, Whole) {
+  const hn::Rebind<uint16_t, Floats> d16;
+  hn::StoreU(hn::TruncateTo(d16, hn::ShiftRight<16>(Bf16Bits(v))), d16, reinterpret_cast<uint16_t*>(p));
+}
+
+// v as it would be read back after a store to an element of the type of `type`.
+HWY_INLINE FloatV RoundAs(FloatV v, float) { return v; }
+HWY_INLINE FloatV RoundAs(FloatV v, hwy::bfloat16_t) {
+  return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::ShiftRight<16>(Bf16Bits(v))));
 }
 
 // Lanes beyond the part read as 0.
@@ -78,10 +87,26 @@ HWY_INLINE void Store(FloatV v, T* p, Part part) {
   std::memcpy(p, buffer, part.count * sizeof(T));
 }
 
+// v with the lanes beyond the part set to 0.
+HWY_INLINE FloatV ZeroBeyond(FloatV v, Whole) { return v; }
+HWY_INLINE FloatV ZeroBeyond(FloatV v, Part part) {
+  return hn::IfThenElseZero(hn::FirstN(Floats(), part.count), v);
+}
+
 // p[...] += v.
 template <class S>
 HWY_INLINE void Accumulate(FloatV v, float* p, S size) {
   Store(hn::Add(Load(p, size), v), p, size);
+}
+
+// Calls f(float()) or f(hwy::bfloat16_t()), for bodies that take the element type from their argument.
+template <class F>
+HWY_INLINE void WithElementType(bool bf16, const F& f) {
+  if (bf16) {
+    f(hwy::bfloat16_t());
+  } else {
+    f(0.0f);
+  }
 }
 
 HWY_INLINE float Sum(FloatV v) { return hn::GetLane(hn::SumOfLanes(Floats(), v)); }

@@ -1,7 +1,16 @@
 #include "kernels/linear_loss/linear_loss.h"
 
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
 #include "base/status.h"
+#include "kernels/linear_loss/linear_loss_cpu.h"
 #include "kernels/linear_loss/linear_loss_reference.h"
+#include "kernels/tensor_arguments.h"
 
 namespace radlads {
 namespace {
@@ -15,6 +24,136 @@ void CheckLabels(const char* what, const at::Tensor& labels, int64_t rows) {
   RADLADS_CHECK(labels.dim() == 1 && labels.size(0) == rows && labels.scalar_type() == at::kLong)
       << what << ": labels must be [" << rows << "] int64, got " << labels.sizes() << " " << labels.scalar_type();
 }
+
+// hidden weight^T by chunks of rows, in hidden's dtype, into one buffer.
+class ChunkedLogits {
+ public:
+  ChunkedLogits(const at::Tensor& hidden, const at::Tensor& weight, int64_t chunk_rows)
+      : hidden_(hidden.detach().contiguous()),
+        weight_(weight.detach().to(hidden.scalar_type()).contiguous()),
+        buffer_(at::empty({std::min(chunk_rows, hidden.size(0)), weight.size(0)}, hidden_.options())) {}
+
+  at::Tensor Compute(int64_t first, int64_t rows) {
+    at::Tensor logits = buffer_.narrow(0, 0, rows);
+    at::mm_out(logits, hidden_.narrow(0, first, rows), weight_.t());
+    return logits;
+  }
+  bool bf16() const { return hidden_.scalar_type() == at::kBFloat16; }
+  const at::Tensor& hidden() const { return hidden_; }
+  const at::Tensor& weight() const { return weight_; }
+
+ private:
+  const at::Tensor hidden_, weight_, buffer_;
+};
+
+int64_t CountScored(const at::Tensor& labels, int64_t vocabulary) {
+  const at::Tensor contiguous = labels.contiguous();
+  const int64_t* data = contiguous.const_data_ptr<int64_t>();
+  int64_t scored = 0;
+  for (int64_t i = 0; i < labels.numel(); ++i) {
+    RADLADS_CHECK(data[i] == kIgnoredLabel || (data[i] >= 0 && data[i] < vocabulary))
+        << "label " << i << " is " << data[i] << ", expected " << kIgnoredLabel << " or 0 to " << vocabulary - 1;
+    scored += data[i] != kIgnoredLabel;
+  }
+  return scored;
+}
+
+struct FusedResult {
+  LinearLossResult result;
+  at::Tensor d_hidden, d_weight;  // defined where asked for
+};
+
+FusedResult FusedLinearLoss(const LinearLossInputs& inputs, bool needs_hidden, bool needs_weight) {
+  const int64_t rows = inputs.hidden.size(0), vocabulary = inputs.weight.size(0), width = inputs.hidden.size(1);
+  ChunkedLogits student(inputs.hidden, inputs.weight, inputs.chunk_rows);
+  std::unique_ptr<ChunkedLogits> teacher;
+  if (inputs.teacher_hidden.defined()) {
+    teacher = std::make_unique<ChunkedLogits>(inputs.teacher_hidden, inputs.teacher_weight, inputs.chunk_rows);
+  }
+  const at::Tensor labels = inputs.labels.defined() ? inputs.labels.contiguous() : inputs.labels;
+  const int64_t scored = labels.defined() ? CountScored(labels, vocabulary) : 0;
+
+  FusedResult fused;
+  const at::TensorOptions fp32 = inputs.hidden.options().dtype(at::kFloat).requires_grad(false);
+  if (needs_hidden) fused.d_hidden = at::empty({rows, width}, student.hidden().options());
+  if (needs_weight) fused.d_weight = rows > 0 ? at::empty({vocabulary, width}, fp32) : at::zeros({vocabulary, width}, fp32);
+  at::Tensor share;  // of a chunk in the gradient of a bf16 weight
+  std::vector<double> row_kl(teacher ? rows : 0), row_ce(labels.defined() ? rows : 0);
+  for (int64_t first = 0; first < rows; first += inputs.chunk_rows) {
+    const int64_t count = std::min(inputs.chunk_rows, rows - first);
+    at::Tensor logits = student.Compute(first, count);
+    LossRowsCpu({.rows = count,
+                 .vocabulary = vocabulary,
+                 .student = logits.mutable_data_ptr(),
+                 .student_bf16 = student.bf16(),
+                 .teacher = teacher ? teacher->Compute(first, count).const_data_ptr() : nullptr,
+                 .teacher_bf16 = teacher && teacher->bf16(),
+                 .labels = labels.defined() ? labels.const_data_ptr<int64_t>() + first : nullptr,
+                 .differentiate = needs_hidden || needs_weight,
+                 .kl_scale = teacher ? inputs.kl_weight / rows : 0,
+                 .ce_scale = scored > 0 ? inputs.ce_weight / scored : 0},
+                teacher ? row_kl.data() + first : nullptr, labels.defined() ? row_ce.data() + first : nullptr);
+    if (needs_hidden) {
+      at::Tensor d_rows = fused.d_hidden.narrow(0, first, count);
+      at::mm_out(d_rows, logits, student.weight());
+    }
+    if (!needs_weight) continue;
+    const at::Tensor hidden = student.hidden().narrow(0, first, count);
+    if (!student.bf16()) {
+      if (first == 0) {
+        at::mm_out(fused.d_weight, logits.t(), hidden);
+      } else {
+        fused.d_weight.addmm_(logits.t(), hidden);
+      }
+    } else {
+      if (!share.defined()) share = at::empty({vocabulary, width}, student.hidden().options());
+      at::mm_out(share, logits.t(), hidden);
+      if (first == 0) {
+        fused.d_weight.copy_(share);
+      } else {
+        AddBf16Cpu(share.const_data_ptr(), fused.d_weight.mutable_data_ptr<float>(), share.numel());
+      }
+    }
+  }
+  for (const double kl : row_kl) fused.result.kl += kl / rows;
+  for (const double ce : row_ce) fused.result.ce += ce / std::max<int64_t>(scored, 1);
+  double loss = 0;
+  if (inputs.kl_weight != 0) loss += inputs.kl_weight * fused.result.kl;
+  if (inputs.ce_weight != 0) loss += inputs.ce_weight * fused.result.ce;
+  fused.result.loss = at::scalar_tensor(loss, fp32);
+  if (needs_weight) fused.d_weight = fused.d_weight.to(inputs.weight.scalar_type());
+  return fused;
+}
+
+// Hands over gradients that were computed with the loss.
+class PrecomputedGradients : public torch::autograd::Function<PrecomputedGradients> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
+                            const at::Tensor& weight, const FusedResult* fused) {
+    if (fused->d_hidden.defined()) context->saved_data["hidden"] = fused->d_hidden;
+    if (fused->d_weight.defined()) context->saved_data["weight"] = fused->d_weight;
+    context->saved_data["fresh"] = true;
+    return fused->result.loss;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    RADLADS_CHECK(context->saved_data["fresh"].toBool())
+        << "LinearLoss: backward was called a second time; the gradients were handed over at the first";
+    context->saved_data["fresh"] = false;
+    const double scale = gradients[0].item<double>();
+    // Moved out, so that the leaf takes the memory instead of copying it.
+    auto take = [&](const char* name) {
+      const auto found = context->saved_data.find(name);
+      if (found == context->saved_data.end()) return at::Tensor();
+      at::Tensor gradient = std::move(found->second).toTensor();
+      context->saved_data.erase(found);
+      if (scale != 1) gradient.mul_(scale);
+      return gradient;
+    };
+    return {take("hidden"), take("weight"), at::Tensor()};
+  }
+};
 
 }  // namespace
 
@@ -34,7 +173,20 @@ LinearLossResult LinearLoss(const LinearLossInputs& inputs) {
         << " and " << inputs.teacher_weight.sizes();
   }
   if (inputs.labels.defined()) CheckLabels("LinearLoss", inputs.labels, inputs.hidden.size(0));
-  return LinearLossReference(inputs);
+  if (!FusedPathApplies({inputs.hidden, inputs.weight, inputs.teacher_hidden, inputs.teacher_weight})) {
+    return LinearLossReference(inputs);
+  }
+  const bool records = RecordsGradient({inputs.hidden, inputs.weight});
+  FusedResult fused;
+  {
+    at::NoGradGuard no_grad;
+    fused = FusedLinearLoss(inputs, records && inputs.hidden.requires_grad(), records && inputs.weight.requires_grad());
+  }
+  if (records) {
+    fused.result.loss =
+        PrecomputedGradients::apply(inputs.hidden, inputs.weight, static_cast<const FusedResult*>(&fused));
+  }
+  return fused.result;
 }
 
 at::Tensor TokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
@@ -42,7 +194,25 @@ at::Tensor TokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& wei
   CheckProjection("TokenLogProbabilities", hidden, weight);
   CheckLabels("TokenLogProbabilities", labels, hidden.size(0));
   RADLADS_CHECK(chunk_rows > 0) << "TokenLogProbabilities: chunk_rows must be positive, got " << chunk_rows;
-  return TokenLogProbabilitiesReference(hidden, weight, labels);
+  if (!FusedPathApplies({hidden, weight})) return TokenLogProbabilitiesReference(hidden, weight, labels);
+  at::NoGradGuard no_grad;
+  CountScored(labels, weight.size(0));
+  const at::Tensor contiguous = labels.contiguous();
+  ChunkedLogits logits(hidden, weight, chunk_rows);
+  const int64_t rows = hidden.size(0);
+  const at::Tensor result = at::empty({rows}, hidden.options().dtype(at::kFloat).requires_grad(false));
+  std::vector<double> ce(rows);
+  for (int64_t first = 0; first < rows; first += chunk_rows) {
+    const int64_t count = std::min(chunk_rows, rows - first);
+    LossRowsCpu({.rows = count,
+                 .vocabulary = weight.size(0),
+                 .student = logits.Compute(first, count).mutable_data_ptr(),
+                 .student_bf16 = logits.bf16(),
+                 .labels = contiguous.const_data_ptr<int64_t>() + first},
+                nullptr, ce.data() + first);
+  }
+  std::transform(ce.begin(), ce.end(), result.mutable_data_ptr<float>(), [](double x) { return static_cast<float>(-x); });
+  return result;
 }
 
 }  // namespace radlads

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/parallel_for.h"
+#include "kernels/rope/rotation-inl.h"
 #include "kernels/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,41 +19,6 @@ namespace HWY_NAMESPACE {
 
 constexpr float kDecayScale = 0.60653065971263342f;  // e^-0.5
 constexpr float kNormFloor = 1e-12f;
-
-// y = rotation of x, or x itself without tables. y is fp32.
-template <class T>
-void LoadRotated(const T* x, const float* cos, const float* sin, size_t head_dim, float* y) {
-  if (cos == nullptr) {
-    ForEachVector(head_dim, [&](size_t i, auto size) HWY_ATTR { Store(Load(x + i, size), y + i, size); });
-    return;
-  }
-  const size_t half = head_dim / 2;
-  ForEachVector(half, [&](size_t i, auto size) HWY_ATTR {
-    const auto low = Load(x + i, size), high = Load(x + half + i, size);
-    const auto y_low = hn::NegMulAdd(high, Load(sin + i, size), hn::Mul(low, Load(cos + i, size)));
-    const auto y_high =
-        hn::MulAdd(low, Load(sin + half + i, size), hn::Mul(high, Load(cos + half + i, size)));
-    Store(y_low, y + i, size);
-    Store(y_high, y + half + i, size);
-  });
-}
-
-// dx = transpose of the rotation applied to dy.
-template <class T>
-void StoreUnrotated(const float* dy, const float* cos, const float* sin, size_t head_dim, T* dx) {
-  if (cos == nullptr) {
-    ForEachVector(head_dim, [&](size_t i, auto size) HWY_ATTR { Store(Load(dy + i, size), dx + i, size); });
-    return;
-  }
-  const size_t half = head_dim / 2;
-  ForEachVector(half, [&](size_t i, auto size) HWY_ATTR {
-    const auto low = Load(dy + i, size), high = Load(dy + half + i, size);
-    const auto dx_low = hn::MulAdd(high, Load(sin + half + i, size), hn::Mul(low, Load(cos + i, size)));
-    const auto dx_high = hn::NegMulAdd(low, Load(sin + i, size), hn::Mul(high, Load(cos + half + i, size)));
-    Store(dx_low, dx + i, size);
-    Store(dx_high, dx + half + i, size);
-  });
-}
 
 // 1 / max(||x||, floor) for x = k, or k * k_k; `floored` says whether the floor was taken.
 float InverseNorm(const float* k, const float* k_k, size_t head_dim, bool* floored) {
@@ -75,14 +41,14 @@ void ForwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareResults& y, in
   const float* sin = p.cos == nullptr ? nullptr : p.sin + position * D;
   const float* k_k = p.balance_state ? nullptr : p.k_k;
   for (int64_t kv = 0; kv < p.kv_heads; ++kv) {
-    LoadRotated(static_cast<const T*>(p.k) + (row * p.kv_heads + kv) * D, cos, sin, D, k);
+    Rotate(static_cast<const T*>(p.k) + (row * p.kv_heads + kv) * D, cos, sin, D, k);
     const T* v = static_cast<const T*>(p.v) + (row * p.kv_heads + kv) * D;
     for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
       const int64_t channel = h * D, at = row * width + channel;
       const T* q = static_cast<const T*>(p.q) + at;
       const T* w = static_cast<const T*>(p.w) + at;
       const T* a = static_cast<const T*>(p.a) + at;
-      LoadRotated(q, cos, sin, D, y.r + at);
+      Rotate(q, cos, sin, D, y.r + at);
       bool floored;
       const FloatV inverse = Splat(InverseNorm(k, k_k == nullptr ? nullptr : k_k + channel, D, &floored));
       const FloatV one = Splat(1.0f);
@@ -137,12 +103,12 @@ void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g,
   const FloatV one = Splat(1.0f);
   for (int64_t kv = 0; kv < p.kv_heads; ++kv) {
     const int64_t kv_at = (row * p.kv_heads + kv) * D;
-    LoadRotated(static_cast<const T*>(p.k) + kv_at, cos, sin, D, k);
+    Rotate(static_cast<const T*>(p.k) + kv_at, cos, sin, D, k);
     const T* v = static_cast<const T*>(p.v) + kv_at;
     std::fill(dk, dk + 2 * D, 0.0f);
     for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
       const int64_t channel = h * D, at = row * width + channel;
-      StoreUnrotated(g.r + at, cos, sin, D, static_cast<T*>(g.dq) + at);
+      RotateBack(g.r + at, cos, sin, D, static_cast<T*>(g.dq) + at);
       const T* w = static_cast<const T*>(p.w) + at;
       const T* a = static_cast<const T*>(p.a) + at;
       const float* k_k = balance ? nullptr : p.k_k + channel;
@@ -212,8 +178,8 @@ void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g,
         Accumulate(mix_gradient, sums.v0 + channel + i, size);
       });
     }
-    StoreUnrotated(dk, cos, sin, D, static_cast<T*>(g.dk) + kv_at);
-    StoreUnrotated<T>(dv, nullptr, nullptr, D, static_cast<T*>(g.dv) + kv_at);
+    RotateBack(dk, cos, sin, D, static_cast<T*>(g.dk) + kv_at);
+    RotateBack(dv, nullptr, nullptr, D, static_cast<T*>(g.dv) + kv_at);
   }
 }
 
