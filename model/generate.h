@@ -1,0 +1,71 @@
+// Continuing a text token by token, with carried state: a recurrent model does the same work for every token, however
+// many came before.
+#ifndef RADLADS_MODEL_GENERATE_H_
+#define RADLADS_MODEL_GENERATE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/state.h"
+#include "model/transformer.h"
+
+namespace radlads {
+
+struct SamplingOptions {
+  double temperature = 0;  // logits are divided by it; 0 takes the likeliest token (the lowest id among equals)
+  int64_t top_k = 0;       // only the k likeliest tokens; 0 means all
+  double top_p = 1;        // only the likeliest tokens that together have this probability (after temperature and top_k)
+  uint64_t seed = 0;
+
+  // INVALID_ARGUMENT names the option that is out of range.
+  absl::Status Check() const;
+};
+
+// Draws tokens. The random numbers are std::mt19937_64(seed), one for each token drawn (none at temperature 0), as
+// u = (number >> 11) * 2^-53; the token is the first, by falling probability and rising id, at which the cumulative probability
+// exceeds u. The same logits and seed give the same tokens on every machine.
+class TokenSampler {
+ public:
+  explicit TokenSampler(const SamplingOptions& options) : options_(options), random_(options.seed) {}
+
+  // logits [W] fp32 or double, on the CPU -> an id in [0,W). DATA_LOSS when a logit is not a number or none is finite.
+  absl::StatusOr<int64_t> Sample(const Tensor& logits);
+
+ private:
+  SamplingOptions options_;
+  std::mt19937_64 random_;
+};
+
+struct GenerateOptions {
+  SamplingOptions sampling;
+  int64_t max_tokens = 256;
+  std::vector<int64_t> stop_ids;  // end the text; they are not part of it
+  int64_t prompt_chunk = 512;     // tokens of the prompt that go through the model at once
+};
+
+struct GenerateResult {
+  std::vector<int64_t> tokens;
+  bool stopped = false;  // at a stop id; else at max_tokens or by the callback
+  // Sampled, but not yet read by the state: the last token, or the stop id. A continued conversation begins with it.
+  // -1 when nothing was sampled (max_tokens = 0).
+  int64_t unread = -1;
+  double prompt_seconds = 0;
+  std::vector<double> token_seconds;  // of each token after the first, which comes with the prompt
+  int64_t state_bytes = 0;            // of the state at the end
+};
+
+// Reads `prompt` (at least one id) and samples up to max_tokens tokens. `on_token` sees each as it is sampled, stop ids
+// excepted, and ends the text by returning false. With `state`, continues from it and leaves in it the state after
+// prompt and tokens but `unread`. INVALID_ARGUMENT for an empty prompt, an id outside of the vocabulary or bad options.
+absl::StatusOr<GenerateResult> Generate(Transformer& model, const std::vector<int64_t>& prompt, const GenerateOptions& options,
+                                        const std::function<bool(int64_t id)>& on_token = {}, ModelState* state = nullptr);
+
+}  // namespace radlads
+
+#endif  // RADLADS_MODEL_GENERATE_H_
