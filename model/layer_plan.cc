@@ -111,4 +111,20 @@ absl::StatusOr<ModelSizes> ResolveSizes(const ModelConfig& config) {
   return sizes;
 }
 
+ModelConfig WithSizes(const ModelConfig& config, const ModelSizes& sizes) {
+  ModelConfig out = config;
+  out.set_dim_att(sizes.attention);
+  out.set_dim_ffn(sizes.feed_forward);
+  out.set_num_key_value_heads(sizes.kv_heads);
+  out.set_attention_bias(sizes.attention_bias);
+  out.set_qk_norm(sizes.qk_norm);
+  if (IsSoftmax(config.tmix()) && (config.tmix2().empty() || IsSoftmax(config.tmix2()))) return out;
+  out.set_lora_rank_tokenshift(sizes.rank_tokenshift);
+  out.set_lora_rank_decay(sizes.rank_decay);
+  out.set_lora_rank_iclr(sizes.rank_iclr);
+  out.set_lora_rank_value_residual_mix(sizes.rank_value);
+  out.set_lora_rank_gate(sizes.rank_gate);
+  return out;
+}
+
 }  // namespace radlads

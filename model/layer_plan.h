@@ -46,6 +46,10 @@ struct ModelSizes {
 // INVALID_ARGUMENT, all problems at once, when sizes are missing, negative or do not divide.
 absl::StatusOr<ModelSizes> ResolveSizes(const ModelConfig& config);
 
+// `config` with every size that ResolveSizes derived written out, so that what is stored beside the weights says what
+// they are and not how to derive it.
+ModelConfig WithSizes(const ModelConfig& config, const ModelSizes& sizes);
+
 }  // namespace radlads
 
 #endif  // RADLADS_MODEL_LAYER_PLAN_H_

@@ -208,6 +208,7 @@ absl::StatusOr<ModelConfig> StudentConfig(const ModelConfig& student, const Mode
 
   ModelConfig merged = teacher;
   merged.MergeFrom(student);
+  // A zero of the student asks for the derived size, which is the teacher's.
   merged.set_n_embd(sizes.width);
   merged.set_dim_att(sizes.attention);
   merged.set_dim_ffn(sizes.feed_forward);
@@ -215,14 +216,8 @@ absl::StatusOr<ModelConfig> StudentConfig(const ModelConfig& student, const Mode
   if (!student.has_attention_bias()) merged.set_attention_bias(sizes.attention_bias);
   if (!student.has_qk_norm()) merged.set_qk_norm(sizes.qk_norm);
   if (!student.has_tie_word_embeddings()) merged.set_tie_word_embeddings(teacher.tie_word_embeddings());
-  // What is written beside the weights should say what they are, not how to derive it.
   RADLADS_ASSIGN_OR_RETURN(const ModelSizes resolved, ResolveSizes(merged));
-  merged.set_lora_rank_tokenshift(resolved.rank_tokenshift);
-  merged.set_lora_rank_decay(resolved.rank_decay);
-  merged.set_lora_rank_iclr(resolved.rank_iclr);
-  merged.set_lora_rank_value_residual_mix(resolved.rank_value);
-  merged.set_lora_rank_gate(resolved.rank_gate);
-  return merged;
+  return WithSizes(merged, resolved);
 }
 
 absl::Status SaveTransformer(Transformer& model, const std::string& directory, at::ScalarType dtype,

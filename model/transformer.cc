@@ -65,7 +65,7 @@ absl::StatusOr<std::shared_ptr<Transformer>> Transformer::Create(const ModelConf
 }
 
 Transformer::Transformer(const ModelConfig& config, const ModelSizes& sizes, const std::vector<LayerPlan>& plan)
-    : config_(config), sizes_(sizes) {
+    : config_(WithSizes(config, sizes)), sizes_(sizes) {
   embed_tokens_ = register_parameter("embed_tokens", torch::empty({config.vocab_size(), sizes.width}));
   for (const LayerPlan& layer : plan) {
     layers_.push_back(register_module("layer" + std::to_string(layer.layer), std::make_shared<Block>(config, sizes, layer)));

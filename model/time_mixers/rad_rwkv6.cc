@@ -51,6 +51,7 @@ std::array<Tensor, 5> RadRwkv6::ShiftTokens(const Tensor& x, const MixContext& c
 }
 
 Tensor RadRwkv6::Forward(const Tensor& x, MixContext& context, LayerState* state) {
+  const std::optional<Tensor> initial = Carried(state, "wkv");
   const auto [xr, xk, xv, xw, xg] = ShiftTokens(x, context, state);
   Tensor q = Queries(xr), k = Keys(xk), v = Values(xv);
   if (config_.use_pos_emb()) {
@@ -65,7 +66,7 @@ Tensor RadRwkv6::Forward(const Tensor& x, MixContext& context, LayerState* state
   if (config_.balance_state()) k = k * (1 - at::exp(log_w));
 
   const double scale = 1 / std::sqrt(static_cast<double>(sizes_.head_dim));
-  auto [o, final_state] = Wkv6(q.to(wide), log_w, k, v, scale, Carried(state, "wkv"), ResetOf(context));
+  auto [o, final_state] = Wkv6(q.to(wide), log_w, k, v, scale, initial, ResetOf(context));
   if (state != nullptr) state->tensors["wkv"] = final_state.detach();
   return Output(head_output_->Forward(o, xg, /*scale=*/1));
 }
