@@ -25,10 +25,10 @@ def _impl(rctx):
              "--repo_env=RADLADS_LIBTORCH=... Looked in: %s" % candidates)
     site = torch.dirname
 
-    # All headers but the wheel's own copy of protobuf 3.13's, which would shadow the system's wherever the compiler
-    # may look beyond what a rule declares.
+    # All headers but the wheel's own copies of protobuf 3.13's and of fmt's, which would shadow the system's wherever
+    # the compiler may look beyond what a rule declares (spdlog is built with the system's fmt).
     for child in torch.get_child("include").readdir():
-        if child.basename != "google":
+        if child.basename not in ["google", "fmt"]:
             rctx.symlink(child, "include/" + child.basename)
     rctx.symlink(torch.get_child("lib"), "lib")
     has_cuda = rctx.path(str(site) + "/nvidia/nccl/lib/libnccl.so.2").exists and \
