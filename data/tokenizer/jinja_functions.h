@@ -1,0 +1,39 @@
+// Filters, tests and methods of the template language.
+#ifndef RADLADS_DATA_TOKENIZER_JINJA_FUNCTIONS_H_
+#define RADLADS_DATA_TOKENIZER_JINJA_FUNCTIONS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "data/tokenizer/jinja_value.h"
+
+namespace radlads {
+
+// No string or output grows beyond this.
+inline constexpr size_t kMaxJinjaString = size_t{64} << 20;
+// Nor a list beyond this.
+inline constexpr size_t kMaxJinjaList = 1 << 20;
+
+using JinjaArguments = std::vector<JinjaValue>;
+
+// `value | name(arguments)`. UNIMPLEMENTED if there is no such filter.
+absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const JinjaValue& value,
+                                            const JinjaArguments& arguments);
+// `value is name(arguments)`.
+absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& value, const JinjaArguments& arguments);
+// `value.name(arguments)`.
+absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaValue& value,
+                                           const JinjaArguments& arguments);
+
+// What `for` runs over: a list, the keys of a dict, the characters of a string, nothing for undefined.
+absl::StatusOr<JinjaValue::List> JinjaItems(const JinjaValue& value);
+
+// value[start:stop:step] of Python, for lists and strings. Bounds: an int or None.
+absl::StatusOr<JinjaValue> SliceJinja(const JinjaValue& value, const JinjaValue& start, const JinjaValue& stop,
+                                      const JinjaValue& step);
+
+}  // namespace radlads
+
+#endif  // RADLADS_DATA_TOKENIZER_JINJA_FUNCTIONS_H_

@@ -1,0 +1,127 @@
+#include "data/tokenizer/jinja_value.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+
+namespace radlads {
+namespace {
+
+void AppendQuoted(const std::string& text, std::string* out) {
+  constexpr char kHex[] = "0123456789abcdef";
+  out->push_back('"');
+  for (const char c : text) {
+    switch (c) {
+      case '"': *out += "\\\""; break;
+      case '\\': *out += "\\\\"; break;
+      case '\n': *out += "\\n"; break;
+      case '\r': *out += "\\r"; break;
+      case '\t': *out += "\\t"; break;
+      case '\b': *out += "\\b"; break;
+      case '\f': *out += "\\f"; break;
+      default:
+        if (static_cast<uint8_t>(c) < 0x20) {
+          *out += "\\u00";
+          out->push_back(kHex[c >> 4]);
+          out->push_back(kHex[c & 15]);
+        } else {
+          out->push_back(c);
+        }
+    }
+  }
+  out->push_back('"');
+}
+
+}  // namespace
+
+JinjaValue::JinjaValue(List value) {
+  for (const JinjaValue& item : value) depth_ = std::max(depth_, item.depth_);
+  ++depth_;
+  value_ = std::make_shared<List>(std::move(value));
+}
+
+JinjaValue::JinjaValue(Dict value) {
+  for (const auto& [key, item] : value) depth_ = std::max(depth_, item.depth_);
+  ++depth_;
+  value_ = std::make_shared<Dict>(std::move(value));
+}
+
+const JinjaValue* JinjaValue::Find(const std::string& key) const {
+  for (const auto& [name, value] : as_dict()) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+const char* JinjaValue::type_name() const {
+  constexpr const char* kNames[] = {"undefined", "None", "bool", "int", "str", "list", "dict"};
+  return kNames[value_.index()];
+}
+
+bool JinjaValue::Truth() const {
+  if (is_number()) return as_number() != 0;
+  if (is_string()) return !as_string().empty();
+  if (is_list()) return !as_list().empty();
+  if (is_dict()) return !as_dict().empty();
+  return false;
+}
+
+bool JinjaValue::Equals(const JinjaValue& other) const {
+  if (is_number() && other.is_number()) return as_number() == other.as_number();
+  if (value_.index() != other.value_.index()) return false;
+  if (is_string()) return as_string() == other.as_string();
+  if (is_list()) {
+    return std::equal(as_list().begin(), as_list().end(), other.as_list().begin(), other.as_list().end(),
+                      [](const JinjaValue& a, const JinjaValue& b) { return a.Equals(b); });
+  }
+  if (is_dict()) {
+    if (as_dict().size() != other.as_dict().size()) return false;
+    return std::all_of(as_dict().begin(), as_dict().end(), [&](const auto& item) {
+      const JinjaValue* found = other.Find(item.first);
+      return found != nullptr && item.second.Equals(*found);
+    });
+  }
+  return true;  // both None, or both undefined
+}
+
+absl::StatusOr<std::string> JinjaValue::Print() const {
+  if (is_string()) return as_string();
+  if (is_bool()) return std::string(as_bool() ? "True" : "False");
+  if (is_int()) return std::to_string(as_number());
+  if (is_none()) return std::string("None");
+  if (is_undefined()) return std::string();
+  return Unimplemented("printing a ", type_name(), " is outside the supported subset");
+}
+
+absl::StatusOr<std::string> JinjaValue::ToJson() const {
+  if (is_undefined()) return InvalidArgument("\"", undefined_name(), "\" is undefined and has no JSON");
+  if (is_none()) return std::string("null");
+  if (is_bool()) return std::string(as_bool() ? "true" : "false");
+  if (is_int()) return std::to_string(as_number());
+  std::string out;
+  if (is_string()) {
+    AppendQuoted(as_string(), &out);
+    return out;
+  }
+  out.push_back(is_list() ? '[' : '{');
+  const char* separator = "";
+  if (is_list()) {
+    for (const JinjaValue& item : as_list()) {
+      RADLADS_ASSIGN_OR_RETURN(const std::string text, item.ToJson());
+      out += separator + text;
+      separator = ", ";
+    }
+  } else {
+    for (const auto& [key, item] : as_dict()) {
+      RADLADS_ASSIGN_OR_RETURN(const std::string text, item.ToJson());
+      out += separator;
+      AppendQuoted(key, &out);
+      out += ": " + text;
+      separator = ", ";
+    }
+  }
+  out.push_back(is_list() ? ']' : '}');
+  return out;
+}
+
+}  // namespace radlads

@@ -1,0 +1,77 @@
+// Values of the template language.
+#ifndef RADLADS_DATA_TOKENIZER_JINJA_VALUE_H_
+#define RADLADS_DATA_TOKENIZER_JINJA_VALUE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace radlads {
+
+// A value as Python has it: undefined, None, bool, int, str, list or dict. Lists and dicts are shared, not copied.
+class JinjaValue {
+ public:
+  using List = std::vector<JinjaValue>;
+  using Dict = std::vector<std::pair<std::string, JinjaValue>>;  // in order of insertion
+  struct Undefined {
+    std::string name;  // for messages
+  };
+
+  JinjaValue() : value_(Undefined{}) {}
+  explicit JinjaValue(Undefined undefined) : value_(std::move(undefined)) {}
+  explicit JinjaValue(std::nullptr_t) : value_(nullptr) {}
+  explicit JinjaValue(bool value) : value_(value) {}
+  explicit JinjaValue(int64_t value) : value_(value) {}
+  explicit JinjaValue(std::string value) : value_(std::move(value)) {}
+  explicit JinjaValue(List value);
+  explicit JinjaValue(Dict value);
+
+  bool is_undefined() const { return std::holds_alternative<Undefined>(value_); }
+  bool is_none() const { return std::holds_alternative<std::nullptr_t>(value_); }
+  bool is_bool() const { return std::holds_alternative<bool>(value_); }
+  bool is_int() const { return std::holds_alternative<int64_t>(value_); }
+  bool is_string() const { return std::holds_alternative<std::string>(value_); }
+  bool is_list() const { return std::holds_alternative<std::shared_ptr<List>>(value_); }
+  bool is_dict() const { return std::holds_alternative<std::shared_ptr<Dict>>(value_); }
+
+  // The value of that kind; the caller has asked is_...().
+  const std::string& undefined_name() const { return std::get<Undefined>(value_).name; }
+  bool as_bool() const { return std::get<bool>(value_); }
+  const std::string& as_string() const { return std::get<std::string>(value_); }
+  const List& as_list() const { return *std::get<std::shared_ptr<List>>(value_); }
+  const Dict& as_dict() const { return *std::get<std::shared_ptr<Dict>>(value_); }
+  Dict* mutable_dict() { return std::get<std::shared_ptr<Dict>>(value_).get(); }
+
+  // An int, or a bool as 0 or 1.
+  bool is_number() const { return is_int() || is_bool(); }
+  int64_t as_number() const { return is_bool() ? as_bool() : std::get<int64_t>(value_); }
+
+  // Member of a dict, or null.
+  const JinjaValue* Find(const std::string& key) const;
+
+  // How deep lists and dicts are nested: 0 for the others.
+  int depth() const { return depth_; }
+
+  const char* type_name() const;
+  bool Truth() const;
+  // Equality of Python: 1 == True, lists and dicts by content.
+  bool Equals(const JinjaValue& other) const;
+
+  // As {{ ... }} prints it. Lists and dicts have no form here that would not surprise: UNIMPLEMENTED.
+  absl::StatusOr<std::string> Print() const;
+  // json.dumps(value, ensure_ascii=False): the tojson filter of Hugging Face.
+  absl::StatusOr<std::string> ToJson() const;
+
+ private:
+  std::variant<Undefined, std::nullptr_t, bool, int64_t, std::string, std::shared_ptr<List>, std::shared_ptr<Dict>> value_;
+  int depth_ = 0;
+};
+
+}  // namespace radlads
+
+#endif  // RADLADS_DATA_TOKENIZER_JINJA_VALUE_H_

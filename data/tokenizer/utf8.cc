@@ -1,0 +1,96 @@
+#include "data/tokenizer/utf8.h"
+
+#include <cstring>
+
+namespace radlads {
+namespace {
+
+enum class Form { kValid, kInvalid, kTruncated };
+
+struct Sequence {
+  Form form;
+  size_t length;  // of the code point, or of the maximal subpart
+};
+
+// `size` >= 1. Table 3-7 of the Unicode standard.
+Sequence Examine(const uint8_t* bytes, size_t size) {
+  const uint8_t lead = bytes[0];
+  if (lead < 0x80) return {Form::kValid, 1};
+  if (lead < 0xC2 || lead > 0xF4) return {Form::kInvalid, 1};
+  const size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  for (size_t i = 1; i < length; ++i) {
+    if (i == size) return {Form::kTruncated, i};
+    if (bytes[i] < low || bytes[i] > high) return {Form::kInvalid, i};
+    low = 0x80;
+    high = 0xBF;
+  }
+  return {Form::kValid, length};
+}
+
+// Number of leading bytes that are ASCII, in steps of eight.
+size_t AsciiRun(const uint8_t* bytes, size_t size) {
+  size_t i = 0;
+  for (; i + 8 <= size; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, bytes + i, 8);
+    if (word & 0x8080808080808080ull) break;
+  }
+  return i;
+}
+
+// First position that is not part of a well-formed sequence.
+size_t ValidPrefix(std::string_view text, size_t from, Sequence* stop) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
+  size_t i = from;
+  while (i < text.size()) {
+    i += AsciiRun(bytes + i, text.size() - i);
+    if (i == text.size()) break;
+    *stop = Examine(bytes + i, text.size() - i);
+    if (stop->form != Form::kValid) return i;
+    i += stop->length;
+  }
+  return i;
+}
+
+}  // namespace
+
+void AppendCodePoint(char32_t code_point, std::string* out) {
+  const auto put = [out](char32_t byte) { out->push_back(static_cast<char>(byte)); };
+  if (code_point < 0x80) {
+    put(code_point);
+  } else if (code_point < 0x800) {
+    put(0xC0 | code_point >> 6);
+    put(0x80 | (code_point & 0x3F));
+  } else if (code_point < 0x10000) {
+    put(0xE0 | code_point >> 12);
+    put(0x80 | (code_point >> 6 & 0x3F));
+    put(0x80 | (code_point & 0x3F));
+  } else {
+    put(0xF0 | code_point >> 18);
+    put(0x80 | (code_point >> 12 & 0x3F));
+    put(0x80 | (code_point >> 6 & 0x3F));
+    put(0x80 | (code_point & 0x3F));
+  }
+}
+
+bool IsValidUtf8(std::string_view bytes) {
+  Sequence stop;
+  return ValidPrefix(bytes, 0, &stop) == bytes.size();
+}
+
+size_t AppendUtf8Lossy(std::string_view bytes, bool final, std::string* out) {
+  size_t done = 0;
+  while (true) {
+    Sequence stop;
+    const size_t end = ValidPrefix(bytes, done, &stop);
+    out->append(bytes, done, end - done);
+    if (end == bytes.size()) return end;
+    if (stop.form == Form::kTruncated && !final) return end;
+    out->append("\xEF\xBF\xBD");
+    done = end + stop.length;
+  }
+}
+
+}  // namespace radlads
