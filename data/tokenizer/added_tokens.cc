@@ -82,7 +82,8 @@ bool AddedTokenMatcher::Find(std::string_view text, size_t from, size_t done, Ma
       match->start = std::max(match->start, done);
     }
     if (token.rstrip) {
-      while (match->end < text.size() && ClassAt(text, match->end, kSpace)) NextCodePoint(text, &match->end);
+      while (match->end < text.size() && ClassAt(text, match->end, kSpace))
+        NextCodePoint(text, &match->end);
     }
     return true;
   }

@@ -1,8 +1,8 @@
 // Added tokens: strings that are found in the text before anything else is done to it.
 //
-// They are matched in two passes, as the `tokenizers` library does: tokens that are not `normalized` in the raw text,
-// then, in what is left and after normalisation, the others. In each pass the leftmost match wins and among those
-// the longest; matches do not overlap.
+// They are matched in two passes, as the `tokenizers` library does: tokens that are not
+// `normalized` in the raw text, then, in what is left and after normalisation, the others. In each
+// pass the leftmost match wins and among those the longest; matches do not overlap.
 #ifndef RADLADS_DATA_TOKENIZER_ADDED_TOKENS_H_
 #define RADLADS_DATA_TOKENIZER_ADDED_TOKENS_H_
 
@@ -31,13 +31,13 @@ class AddedTokenMatcher {
  public:
   AddedTokenMatcher() { root_.fill(0); }
 
-  // `pattern` (not empty) is what is looked for: the content, or its normalisation. A pattern that is there already
-  // is replaced.
+  // `pattern` (not empty) is what is looked for: the content, or its normalisation. A pattern that
+  // is there already is replaced.
   void Add(std::string_view pattern, const AddedToken& token);
   bool empty() const { return patterns_.empty(); }
 
-  // Cuts `text` (valid UTF-8): on_text(std::string_view) for what lies between tokens (never empty) and
-  // on_token(int32_t id), in order.
+  // Cuts `text` (valid UTF-8): on_text(std::string_view) for what lies between tokens (never empty)
+  // and on_token(int32_t id), in order.
   template <typename OnText, typename OnToken>
   void Split(std::string_view text, OnText&& on_text, OnToken&& on_token) const {
     size_t done = 0;  // everything before is emitted
@@ -58,12 +58,13 @@ class AddedTokenMatcher {
     size_t start, end;  // with swallowed white space
     size_t resume;      // where the search goes on: the end of the token itself
     int32_t id;
-    bool discarded;     // a single_word token inside a word
+    bool discarded;  // a single_word token inside a word
   };
   bool Find(std::string_view text, size_t from, size_t done, Match* match) const;
   uint32_t Child(uint32_t node, uint8_t byte) const;
 
-  // A trie over bytes. Node 0 is the root; its children are in root_, those of the others in children_.
+  // A trie over bytes. Node 0 is the root; its children are in root_, those of the others in
+  // children_.
   std::array<uint32_t, 256> root_;
   absl::flat_hash_map<uint64_t, uint32_t> children_;  // node << 8 | byte
   std::vector<int32_t> accepts_ = {-1};               // by node: index into patterns_, or -1

@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint64_t kNoPair = ~uint64_t{0};
 constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15ull;
-// Pieces of up to this many bytes are merged by scanning for the lowest rank; longer ones with a heap.
+// Pieces of up to this many bytes are merged by scanning for the lowest rank; longer ones with a
+// heap.
 constexpr size_t kShort = 40;
 
 uint64_t PairOf(int32_t left, int32_t right) {
@@ -49,7 +50,8 @@ Bpe::Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& 
   for (const BpeMerge& merge : merges) {
     const uint64_t pair = PairOf(merge.left, merge.right);
     size_t place = pair * kMultiplier >> pair_shift_;
-    while (pairs_[place].pair != kNoPair && pairs_[place].pair != pair) place = (place + 1) & (places - 1);
+    while (pairs_[place].pair != kNoPair && pairs_[place].pair != pair)
+      place = (place + 1) & (places - 1);
     pairs_[place] = {pair, static_cast<uint32_t>(results_.size())};
     results_.push_back(merge.result);
   }
@@ -57,7 +59,8 @@ Bpe::Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& 
 
 uint32_t Bpe::Rank(int32_t left, int32_t right) const {
   const uint64_t pair = PairOf(left, right);
-  for (size_t place = pair * kMultiplier >> pair_shift_;; place = (place + 1) & (pairs_.size() - 1)) {
+  for (size_t place = pair * kMultiplier >> pair_shift_;;
+       place = (place + 1) & (pairs_.size() - 1)) {
     if (pairs_[place].pair == pair) return pairs_[place].rank;
     if (pairs_[place].pair == kNoPair) return kNoRank;
   }
@@ -72,12 +75,15 @@ void Bpe::Encode(std::string_view piece, BpeScratch* scratch, std::vector<int32_
   BpeScratch::CacheEntry* entry = nullptr;
   if (!scratch->cache_.empty() && piece.size() <= BpeScratch::kMaxKey) {
     entry = &scratch->cache_[HashBytes(piece) & (scratch->cache_.size() - 1)];
-    if (entry->key_size == piece.size() && std::memcmp(entry->key, piece.data(), piece.size()) == 0) {
+    if (entry->key_size == piece.size() &&
+        std::memcmp(entry->key, piece.data(), piece.size()) == 0) {
       ids->insert(ids->end(), entry->ids, entry->ids + entry->ids_size);
       return;
     }
   }
-  const auto whole = whole_pieces_.empty() ? whole_pieces_.end() : whole_pieces_.find(absl::string_view(piece.data(), piece.size()));
+  const auto whole = whole_pieces_.empty()
+                         ? whole_pieces_.end()
+                         : whole_pieces_.find(absl::string_view(piece.data(), piece.size()));
   if (whole != whole_pieces_.end()) {
     scratch->symbols_.assign(1, whole->second);
   } else {
@@ -118,7 +124,8 @@ void Bpe::MergeShort(BpeScratch* scratch) const {
     if (ranks[best] == kNoRank) break;
     symbols[best] = results_[ranks[best]];
     std::memmove(symbols + best + 1, symbols + best + 2, (count - best - 2) * sizeof(*symbols));
-    if (best + 2 < count) std::memmove(ranks + best, ranks + best + 1, (count - best - 2) * sizeof(*ranks));
+    if (best + 2 < count)
+      std::memmove(ranks + best, ranks + best + 1, (count - best - 2) * sizeof(*ranks));
     --count;
     if (best > 0) ranks[best - 1] = Rank(symbols[best - 1], symbols[best]);
     if (best + 1 < count) ranks[best] = Rank(symbols[best], symbols[best + 1]);

@@ -16,8 +16,8 @@ struct BpeMerge {
   int32_t left, right, result;
 };
 
-// Scratch memory of one thread, and the results of recent short pieces. The cache is a direct-mapped table of fixed
-// size: a piece that falls on the place of another one replaces it.
+// Scratch memory of one thread, and the results of recent short pieces. The cache is a
+// direct-mapped table of fixed size: a piece that falls on the place of another one replaces it.
 class BpeScratch {
  public:
   // A power of two of entries of 64 bytes, or 0 for no cache.
@@ -45,9 +45,9 @@ class BpeScratch {
 class Bpe {
  public:
   Bpe() = default;
-  // byte_ids: the token of every byte, -1 for a byte that the vocabulary lacks (text loses such bytes silently, as in
-  // the `tokenizers` library). merges: in order of rank. whole_pieces: tokens by their bytes, tried before merging
-  // (ignore_merges); empty to merge always.
+  // byte_ids: the token of every byte, -1 for a byte that the vocabulary lacks (text loses such
+  // bytes silently, as in the `tokenizers` library). merges: in order of rank. whole_pieces: tokens
+  // by their bytes, tried before merging (ignore_merges); empty to merge always.
   Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& merges,
       absl::flat_hash_map<std::string, int32_t> whole_pieces);
 

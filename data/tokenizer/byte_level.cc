@@ -13,7 +13,8 @@ constexpr std::array<char32_t, 256> MakeCharacters() {
   std::array<char32_t, 256> characters{};
   char32_t next = 256;
   for (int byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    const bool printable =
+        (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
     characters[byte] = printable ? static_cast<char32_t>(byte) : next++;
   }
   return characters;

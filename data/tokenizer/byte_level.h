@@ -14,7 +14,8 @@ namespace radlads {
 // The character of `byte`, as UTF-8.
 std::string ByteToCharacter(uint8_t byte);
 
-// The bytes that `token` (valid UTF-8) spells, or nothing if a character of it is outside the alphabet.
+// The bytes that `token` (valid UTF-8) spells, or nothing if a character of it is outside the
+// alphabet.
 std::optional<std::string> TokenToBytes(std::string_view token);
 
 }  // namespace radlads

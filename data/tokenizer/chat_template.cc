@@ -19,11 +19,13 @@ std::string WellFormed(const std::string& text) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ApplyChatTemplate(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+absl::StatusOr<std::string> ApplyChatTemplate(const Tokenizer& tokenizer,
+                                              std::span<const ChatMessage> messages,
                                               bool add_generation_prompt) {
   if (!tokenizer.chat_template().has_value()) {
-    return FailedPrecondition("the tokenizer has no chat template (chat_template in tokenizer_config.json, or ",
-                              "chat_template.jinja); give the model a plain prompt, or use an instruct model");
+    return FailedPrecondition(
+        "the tokenizer has no chat template (chat_template in tokenizer_config.json, or ",
+        "chat_template.jinja); give the model a plain prompt, or use an instruct model");
   }
   const auto parsed = JinjaTemplate::Parse(WellFormed(*tokenizer.chat_template()));
   if (!parsed.ok()) return Annotate(parsed.status(), "chat template");
@@ -37,12 +39,14 @@ absl::StatusOr<std::string> ApplyChatTemplate(const Tokenizer& tokenizer, std::s
                                 {"add_generation_prompt", JinjaValue(add_generation_prompt)},
                                 {"tools", JinjaValue(nullptr)},
                                 {"documents", JinjaValue(nullptr)}};
-  const std::pair<const char*, std::optional<int32_t>> named[] = {{"bos_token", tokenizer.bos_id()},
-                                                                  {"eos_token", tokenizer.eos_id()},
-                                                                  {"pad_token", tokenizer.pad_id()},
-                                                                  {"unk_token", tokenizer.unk_id()}};
+  const std::pair<const char*, std::optional<int32_t>> named[] = {
+      {"bos_token", tokenizer.bos_id()},
+      {"eos_token", tokenizer.eos_id()},
+      {"pad_token", tokenizer.pad_id()},
+      {"unk_token", tokenizer.unk_id()}};
   for (const auto& [name, id] : named) {
-    if (id.has_value()) variables.emplace_back(name, JinjaValue(std::string(*tokenizer.TokenOf(*id))));
+    if (id.has_value())
+      variables.emplace_back(name, JinjaValue(std::string(*tokenizer.TokenOf(*id))));
   }
   auto text = parsed->Render(variables);
   if (!text.ok()) return Annotate(text.status(), "chat template");

@@ -18,9 +18,11 @@ class Renderer {
 
   absl::Status Run(const std::vector<JinjaStatement>& statements) {
     for (const JinjaStatement& statement : statements) {
-      if (++steps_ > kMaxSteps) return InvalidArgument("the template runs for more than ", kMaxSteps, " statements");
+      if (++steps_ > kMaxSteps)
+        return InvalidArgument("the template runs for more than ", kMaxSteps, " statements");
       RADLADS_RETURN_IF_ERROR(Execute(statement));
-      if (output_.size() > kMaxJinjaString) return InvalidArgument("the output grows beyond ", kMaxJinjaString, " bytes");
+      if (output_.size() > kMaxJinjaString)
+        return InvalidArgument("the output grows beyond ", kMaxJinjaString, " bytes");
     }
     return absl::OkStatus();
   }
@@ -59,20 +61,23 @@ class Renderer {
     RADLADS_ASSIGN_OR_RETURN(JinjaValue value, Evaluate(*statement.expression));
     const std::string& name = statement.names[0];
     if (value.depth() > kMaxValueDepth) {
-      return InvalidArgument("line ", statement.line, ": \"", name, "\" is nested more than ", kMaxValueDepth, " deep");
+      return InvalidArgument("line ", statement.line, ": \"", name, "\" is nested more than ",
+                             kMaxValueDepth, " deep");
     }
     if (statement.attribute.empty()) {
       const JinjaExpression& made = *statement.expression;
-      if (made.kind == Kind::kCall && made.children[0]->kind == Kind::kName && made.children[0]->text == "namespace") {
+      if (made.kind == Kind::kCall && made.children[0]->kind == Kind::kName &&
+          made.children[0]->text == "namespace") {
         namespaces_.push_back(name);
       }
       Assign(&frames_.back(), name, std::move(value));
       return absl::OkStatus();
     }
     JinjaValue target = Lookup(name);
-    if (std::find(namespaces_.begin(), namespaces_.end(), name) == namespaces_.end() || !target.is_dict()) {
-      return InvalidArgument("line ", statement.line, ": attribute ", statement.attribute, " of \"", name,
-                             "\" is set, which is not a namespace");
+    if (std::find(namespaces_.begin(), namespaces_.end(), name) == namespaces_.end() ||
+        !target.is_dict()) {
+      return InvalidArgument("line ", statement.line, ": attribute ", statement.attribute, " of \"",
+                             name, "\" is set, which is not a namespace");
     }
     // Keeps namespaces free of cycles.
     if (value.depth() > 0) {
@@ -89,7 +94,8 @@ class Renderer {
     if (!all.ok()) return At(statement.line, all.status());
     JinjaValue::List items;
     for (JinjaValue& item : *all) {
-      if (++steps_ > kMaxSteps) return InvalidArgument("the template runs for more than ", kMaxSteps, " statements");
+      if (++steps_ > kMaxSteps)
+        return InvalidArgument("the template runs for more than ", kMaxSteps, " statements");
       if (statement.filter == nullptr) {
         items.push_back(std::move(item));
         continue;
@@ -107,10 +113,11 @@ class Renderer {
       frames_.emplace_back();
       absl::Status status = Bind(statement, items[i]);
       if (status.ok()) {
-        JinjaValue::Dict loop = {{"index", JinjaValue(i + 1)},         {"index0", JinjaValue(i)},
-                                 {"revindex", JinjaValue(count - i)},  {"revindex0", JinjaValue(count - i - 1)},
-                                 {"first", JinjaValue(i == 0)},        {"last", JinjaValue(i == count - 1)},
-                                 {"length", JinjaValue(count)}};
+        JinjaValue::Dict loop = {
+            {"index", JinjaValue(i + 1)},        {"index0", JinjaValue(i)},
+            {"revindex", JinjaValue(count - i)}, {"revindex0", JinjaValue(count - i - 1)},
+            {"first", JinjaValue(i == 0)},       {"last", JinjaValue(i == count - 1)},
+            {"length", JinjaValue(count)}};
         if (i > 0) loop.emplace_back("previtem", items[i - 1]);
         if (i + 1 < count) loop.emplace_back("nextitem", items[i + 1]);
         Assign(&frames_.back(), "loop", JinjaValue(std::move(loop)));
@@ -129,8 +136,9 @@ class Renderer {
       return absl::OkStatus();
     }
     if (!item.is_list() || item.as_list().size() != names.size()) {
-      return InvalidArgument("line ", statement.line, ": an item of the loop is a ", item.type_name(), ", expected ",
-                             names.size(), " values for its ", names.size(), " names");
+      return InvalidArgument("line ", statement.line, ": an item of the loop is a ",
+                             item.type_name(), ", expected ", names.size(), " values for its ",
+                             names.size(), " names");
     }
     for (size_t i = 0; i < names.size(); ++i) Assign(&frames_.back(), names[i], item.as_list()[i]);
     return absl::OkStatus();
@@ -184,7 +192,9 @@ class Renderer {
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments items, EvaluateFrom(node, 0));
         JinjaValue::Dict dict;
         for (size_t i = 0; i < items.size(); i += 2) {
-          if (!items[i].is_string()) return Unimplemented("a dict key of type ", items[i].type_name(), " is outside the supported subset");
+          if (!items[i].is_string())
+            return Unimplemented("a dict key of type ", items[i].type_name(),
+                                 " is outside the supported subset");
           Assign(&dict, items[i].as_string(), items[i + 1]);
         }
         return JinjaValue(std::move(dict));
@@ -248,11 +258,13 @@ class Renderer {
   static absl::Status NoKeywords(const JinjaExpression& node) {
     if (node.keywords.empty()) return absl::OkStatus();
     return Unimplemented("the keyword argument ", node.keywords[0].first, "= of ",
-                         node.text.empty() ? "a call" : node.text, " is outside the supported subset");
+                         node.text.empty() ? "a call" : node.text,
+                         " is outside the supported subset");
   }
 
   static Result Member(const JinjaValue& object, const JinjaValue& key) {
-    if (object.is_undefined()) return InvalidArgument("\"", object.undefined_name(), "\" is undefined");
+    if (object.is_undefined())
+      return InvalidArgument("\"", object.undefined_name(), "\" is undefined");
     if (object.is_dict() && key.is_string()) {
       if (const JinjaValue* found = object.Find(key.as_string())) return *found;
     }
@@ -263,14 +275,17 @@ class Renderer {
       if (index >= 0 && index < size) return items[index];
     }
     auto name = key.Print();
-    return JinjaValue(JinjaValue::Undefined{name.ok() ? *std::move(name) : std::string("a member")});
+    return JinjaValue(
+        JinjaValue::Undefined{name.ok() ? *std::move(name) : std::string("a member")});
   }
 
   Result Call(const JinjaExpression& node) {
     const JinjaExpression& callee = *node.children[0];
     RADLADS_ASSIGN_OR_RETURN(JinjaArguments arguments, EvaluateFrom(node, 1));
     if (callee.kind == Kind::kName && callee.text == "namespace") {
-      if (!arguments.empty()) return Unimplemented("namespace with a positional argument is outside the supported subset");
+      if (!arguments.empty())
+        return Unimplemented(
+            "namespace with a positional argument is outside the supported subset");
       JinjaValue::Dict dict;
       for (const auto& [name, expression] : node.keywords) {
         RADLADS_ASSIGN_OR_RETURN(JinjaValue value, Evaluate(*expression));
@@ -284,8 +299,10 @@ class Renderer {
       return CallJinjaMethod(callee.text, object, arguments);
     }
     if (callee.kind == Kind::kName && callee.text == "raise_exception") {
-      const auto message = arguments.empty() ? absl::StatusOr<std::string>("") : arguments[0].Print();
-      return InvalidArgument("the template refuses these messages: ", message.ok() ? *message : std::string("(no text)"));
+      const auto message =
+          arguments.empty() ? absl::StatusOr<std::string>("") : arguments[0].Print();
+      return InvalidArgument("the template refuses these messages: ",
+                             message.ok() ? *message : std::string("(no text)"));
     }
     if (callee.kind == Kind::kName && callee.text == "range") return Range(arguments);
     return Unimplemented("the function ", callee.text.empty() ? "of an expression" : callee.text,
@@ -293,12 +310,15 @@ class Renderer {
   }
 
   static Result Range(const JinjaArguments& arguments) {
-    if (arguments.empty() || arguments.size() > 2 || !arguments.front().is_number() || !arguments.back().is_number()) {
-      return Unimplemented("range with other arguments than one or two ints is outside the supported subset");
+    if (arguments.empty() || arguments.size() > 2 || !arguments.front().is_number() ||
+        !arguments.back().is_number()) {
+      return Unimplemented(
+          "range with other arguments than one or two ints is outside the supported subset");
     }
     const int64_t first = arguments.size() == 2 ? arguments[0].as_number() : 0;
     const int64_t last = arguments.back().as_number();
-    if (last > first && static_cast<uint64_t>(last) - static_cast<uint64_t>(first) > kMaxJinjaList) {
+    if (last > first &&
+        static_cast<uint64_t>(last) - static_cast<uint64_t>(first) > kMaxJinjaList) {
       return InvalidArgument("a range of more than ", kMaxJinjaList, " numbers");
     }
     JinjaValue::List items;
@@ -309,7 +329,8 @@ class Renderer {
   Result Unary(const JinjaExpression& node) {
     RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, Evaluate(*node.children[0]));
     if (node.text == "not") return JinjaValue(!value.Truth());
-    if (!value.is_number()) return InvalidArgument("the operator ", node.text, " is given a ", value.type_name());
+    if (!value.is_number())
+      return InvalidArgument("the operator ", node.text, " is given a ", value.type_name());
     if (node.text == "+") return JinjaValue(value.as_number());
     return JinjaValue(static_cast<int64_t>(0 - static_cast<uint64_t>(value.as_number())));
   }
@@ -333,9 +354,11 @@ class Renderer {
       return Joined(a, b);
     }
     for (const JinjaValue* operand : {&left, &right}) {
-      if (operand->is_undefined()) return InvalidArgument("\"", operand->undefined_name(), "\" is undefined");
+      if (operand->is_undefined())
+        return InvalidArgument("\"", operand->undefined_name(), "\" is undefined");
     }
-    if (left.is_number() && right.is_number()) return Arithmetic(operation, left.as_number(), right.as_number());
+    if (left.is_number() && right.is_number())
+      return Arithmetic(operation, left.as_number(), right.as_number());
     if (left.is_string() && right.is_string()) {
       const std::string &a = left.as_string(), &b = right.as_string();
       if (operation == "+") return Joined(a, b);
@@ -347,24 +370,29 @@ class Renderer {
     if (left.is_list() && right.is_list() && operation == "+") {
       JinjaValue::List items = left.as_list();
       items.insert(items.end(), right.as_list().begin(), right.as_list().end());
-      if (items.size() > kMaxJinjaList) return InvalidArgument("a list grows beyond ", kMaxJinjaList, " items");
+      if (items.size() > kMaxJinjaList)
+        return InvalidArgument("a list grows beyond ", kMaxJinjaList, " items");
       return JinjaValue(std::move(items));
     }
-    return InvalidArgument("the operator ", operation, " is given a ", left.type_name(), " and a ", right.type_name());
+    return InvalidArgument("the operator ", operation, " is given a ", left.type_name(), " and a ",
+                           right.type_name());
   }
 
   static Result Joined(const std::string& a, const std::string& b) {
-    if (a.size() + b.size() > kMaxJinjaString) return InvalidArgument("a string grows beyond ", kMaxJinjaString, " bytes");
+    if (a.size() + b.size() > kMaxJinjaString)
+      return InvalidArgument("a string grows beyond ", kMaxJinjaString, " bytes");
     return JinjaValue(a + b);
   }
 
   static absl::StatusOr<bool> Contains(const JinjaValue& container, const JinjaValue& item) {
     if (container.is_string()) {
-      if (!item.is_string()) return InvalidArgument("a ", item.type_name(), " is looked for in a str");
+      if (!item.is_string())
+        return InvalidArgument("a ", item.type_name(), " is looked for in a str");
       return container.as_string().find(item.as_string()) != std::string::npos;
     }
     RADLADS_ASSIGN_OR_RETURN(const JinjaValue::List items, JinjaItems(container));
-    return std::any_of(items.begin(), items.end(), [&](const JinjaValue& other) { return other.Equals(item); });
+    return std::any_of(items.begin(), items.end(),
+                       [&](const JinjaValue& other) { return other.Equals(item); });
   }
 
   static Result Arithmetic(const std::string& operation, int64_t a, int64_t b) {

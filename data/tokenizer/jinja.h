@@ -1,12 +1,14 @@
-// The part of Jinja that chat templates use, rendered as transformers does (trim_blocks, lstrip_blocks).
+// The part of Jinja that chat templates use, rendered as transformers does (trim_blocks,
+// lstrip_blocks).
 //
 // Statements: if/elif/else, for (with loop, several names, filter and else), set, generation.
-// Expressions: names, strings, integers, lists, dicts, attributes, indices, slices, or/and/not, in, == != < > <= >=,
+// Expressions: names, strings, integers, lists, dicts, attributes, indices, slices, or/and/not, in,
+// == != < > <= >=,
 //   + - * // %, ~, a if b else c.
 // Filters: trim length count upper lower first last join default string list tojson items safe.
-// Tests: defined undefined none string mapping sequence iterable number integer boolean true false equalto eq.
-// Functions: raise_exception(message), namespace(name=value ...), range(n).
-// Methods of strings: strip lstrip rstrip startswith endswith upper lower split replace;
+// Tests: defined undefined none string mapping sequence iterable number integer boolean true false
+// equalto eq. Functions: raise_exception(message), namespace(name=value ...), range(n). Methods of
+// strings: strip lstrip rstrip startswith endswith upper lower split replace;
 //   of dicts: get items keys values.
 // Anything else is UNIMPLEMENTED and named, with its line.
 #ifndef RADLADS_DATA_TOKENIZER_JINJA_H_
@@ -27,12 +29,14 @@ class JinjaTemplate {
  public:
   static absl::StatusOr<JinjaTemplate> Parse(std::string_view source);
 
-  // `variables` are the names that the template sees. INVALID_ARGUMENT where the template calls raise_exception or
-  // does what Jinja refuses too (an attribute of an undefined value). Output is limited to 64 MiB.
+  // `variables` are the names that the template sees. INVALID_ARGUMENT where the template calls
+  // raise_exception or does what Jinja refuses too (an attribute of an undefined value). Output is
+  // limited to 64 MiB.
   absl::StatusOr<std::string> Render(const JinjaValue::Dict& variables) const;
 
  private:
-  explicit JinjaTemplate(std::vector<JinjaStatement> statements) : statements_(std::move(statements)) {}
+  explicit JinjaTemplate(std::vector<JinjaStatement> statements)
+      : statements_(std::move(statements)) {}
   std::vector<JinjaStatement> statements_;
 };
 

@@ -12,7 +12,9 @@ namespace radlads {
 namespace {
 
 // str.isspace of Python.
-bool IsPythonSpace(char32_t c) { return (CharacterClasses()[c] & kSpace) || (c >= 0x1C && c <= 0x1F); }
+bool IsPythonSpace(char32_t c) {
+  return (CharacterClasses()[c] & kSpace) || (c >= 0x1C && c <= 0x1F);
+}
 
 std::vector<std::string_view> Characters(std::string_view text) {
   std::vector<std::string_view> characters;
@@ -43,7 +45,8 @@ std::string Strip(std::string_view text, const std::string* set, bool left, bool
 absl::StatusOr<JinjaValue> ChangeCase(const std::string& text, bool upper) {
   std::string result = text;
   for (char& c : result) {
-    if (static_cast<uint8_t>(c) >= 0x80) return Unimplemented("upper and lower of text beyond ASCII are outside the supported subset");
+    if (static_cast<uint8_t>(c) >= 0x80)
+      return Unimplemented("upper and lower of text beyond ASCII are outside the supported subset");
     if (upper && c >= 'a' && c <= 'z') c -= 0x20;
     if (!upper && c >= 'A' && c <= 'Z') c += 0x20;
   }
@@ -55,8 +58,10 @@ absl::Status CheckLength(size_t size) {
   return InvalidArgument("a string grows beyond ", kMaxJinjaString, " bytes");
 }
 
-absl::StatusOr<JinjaValue> Replace(const std::string& text, const std::string& from, const std::string& to) {
-  if (from.empty()) return Unimplemented("replace of the empty string is outside the supported subset");
+absl::StatusOr<JinjaValue> Replace(const std::string& text, const std::string& from,
+                                   const std::string& to) {
+  if (from.empty())
+    return Unimplemented("replace of the empty string is outside the supported subset");
   std::string result;
   size_t done = 0;
   for (size_t at; (at = text.find(from, done)) != std::string::npos; done = at + from.size()) {
@@ -82,7 +87,8 @@ JinjaValue::List Split(const std::string& text, const std::string* separator) {
     return parts;
   }
   size_t done = 0;
-  for (size_t at; (at = text.find(*separator, done)) != std::string::npos; done = at + separator->size()) {
+  for (size_t at; (at = text.find(*separator, done)) != std::string::npos;
+       done = at + separator->size()) {
     parts.emplace_back(text.substr(done, at - done));
   }
   parts.emplace_back(text.substr(done));
@@ -102,12 +108,15 @@ JinjaValue::List DictItems(const JinjaValue& dict, bool keys, bool values) {
 }
 
 // Checks the number of arguments, and that they are strings.
-absl::Status WantStrings(const std::string& name, const JinjaArguments& arguments, size_t least, size_t most) {
+absl::Status WantStrings(const std::string& name, const JinjaArguments& arguments, size_t least,
+                         size_t most) {
   if (arguments.size() < least || arguments.size() > most) {
-    return Unimplemented(name, " with ", arguments.size(), " arguments is outside the supported subset");
+    return Unimplemented(name, " with ", arguments.size(),
+                         " arguments is outside the supported subset");
   }
   for (const JinjaValue& argument : arguments) {
-    if (!argument.is_string()) return InvalidArgument(name, " is given a ", argument.type_name(), ", expected a str");
+    if (!argument.is_string())
+      return InvalidArgument(name, " is given a ", argument.type_name(), ", expected a str");
   }
   return absl::OkStatus();
 }
@@ -124,7 +133,8 @@ absl::StatusOr<JinjaValue> Join(const JinjaValue& value, const std::string& sepa
 }
 
 absl::StatusOr<JinjaValue> Length(const JinjaValue& value) {
-  if (value.is_string()) return JinjaValue(static_cast<int64_t>(Characters(value.as_string()).size()));
+  if (value.is_string())
+    return JinjaValue(static_cast<int64_t>(Characters(value.as_string()).size()));
   if (value.is_list()) return JinjaValue(static_cast<int64_t>(value.as_list().size()));
   if (value.is_dict()) return JinjaValue(static_cast<int64_t>(value.as_dict().size()));
   if (value.is_undefined()) return JinjaValue(int64_t{0});
@@ -138,14 +148,17 @@ absl::StatusOr<JinjaValue::List> JinjaItems(const JinjaValue& value) {
   if (value.is_dict()) return DictItems(value, true, false);
   JinjaValue::List items;
   if (value.is_undefined()) return items;
-  if (!value.is_string()) return InvalidArgument("a ", value.type_name(), " cannot be iterated over");
-  for (const std::string_view character : Characters(value.as_string())) items.emplace_back(std::string(character));
+  if (!value.is_string())
+    return InvalidArgument("a ", value.type_name(), " cannot be iterated over");
+  for (const std::string_view character : Characters(value.as_string()))
+    items.emplace_back(std::string(character));
   return items;
 }
 
-absl::StatusOr<JinjaValue> SliceJinja(const JinjaValue& value, const JinjaValue& start, const JinjaValue& stop,
-                                      const JinjaValue& step) {
-  if (!value.is_list() && !value.is_string()) return InvalidArgument("a ", value.type_name(), " cannot be sliced");
+absl::StatusOr<JinjaValue> SliceJinja(const JinjaValue& value, const JinjaValue& start,
+                                      const JinjaValue& stop, const JinjaValue& step) {
+  if (!value.is_list() && !value.is_string())
+    return InvalidArgument("a ", value.type_name(), " cannot be sliced");
   for (const JinjaValue* bound : {&start, &stop, &step}) {
     if (!bound->is_none() && !bound->is_number()) {
       return InvalidArgument("a slice is bounded by a ", bound->type_name(), ", expected an int");
@@ -161,9 +174,11 @@ absl::StatusOr<JinjaValue> SliceJinja(const JinjaValue& value, const JinjaValue&
     const int64_t position = given.as_number() < 0 ? given.as_number() + size : given.as_number();
     return std::clamp(position, low, high);
   };
-  const int64_t first = bound(start, stride > 0 ? low : high), last = bound(stop, stride > 0 ? high : low);
+  const int64_t first = bound(start, stride > 0 ? low : high),
+                last = bound(stop, stride > 0 ? high : low);
   JinjaValue::List picked;
-  for (int64_t i = first; stride > 0 ? i < last : i > last; i += std::clamp<int64_t>(stride, -size - 1, size + 1)) {
+  for (int64_t i = first; stride > 0 ? i < last : i > last;
+       i += std::clamp<int64_t>(stride, -size - 1, size + 1)) {
     picked.push_back(items[i]);
   }
   if (value.is_list()) return JinjaValue(std::move(picked));
@@ -176,7 +191,8 @@ absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const Jinja
                                             const JinjaArguments& arguments) {
   if (name == "default" || name == "d") {
     if (arguments.empty()) return JinjaValue(std::string());
-    const bool replace = value.is_undefined() || (arguments.size() > 1 && arguments[1].Truth() && !value.Truth());
+    const bool replace =
+        value.is_undefined() || (arguments.size() > 1 && arguments[1].Truth() && !value.Truth());
     return replace ? arguments[0] : value;
   }
   if (name == "join") {
@@ -187,16 +203,20 @@ absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const Jinja
     RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 0, name == "trim" ? 1 : 0));
     RADLADS_ASSIGN_OR_RETURN(const std::string text, value.Print());
     if (name != "trim") return ChangeCase(text, name == "upper");
-    return JinjaValue(Strip(text, arguments.empty() ? nullptr : &arguments[0].as_string(), true, true));
+    return JinjaValue(
+        Strip(text, arguments.empty() ? nullptr : &arguments[0].as_string(), true, true));
   }
-  constexpr std::string_view kPlain[] = {"length", "count", "first", "last", "string", "list", "tojson", "items", "safe"};
+  constexpr std::string_view kPlain[] = {"length", "count",  "first", "last", "string",
+                                         "list",   "tojson", "items", "safe"};
   if (std::find(std::begin(kPlain), std::end(kPlain), name) == std::end(kPlain)) {
     return Unimplemented("the filter ", name, " is outside the supported subset");
   }
-  if (!arguments.empty()) return Unimplemented("the filter ", name, " with arguments is outside the supported subset");
+  if (!arguments.empty())
+    return Unimplemented("the filter ", name, " with arguments is outside the supported subset");
   if (name == "length" || name == "count") return Length(value);
   if (name == "items" && value.is_dict()) return JinjaValue(DictItems(value, true, true));
-  if (name == "items" && !value.is_undefined()) return InvalidArgument("a ", value.type_name(), " has no items");
+  if (name == "items" && !value.is_undefined())
+    return InvalidArgument("a ", value.type_name(), " has no items");
   if (name == "tojson") {
     RADLADS_ASSIGN_OR_RETURN(std::string text, value.ToJson());
     return JinjaValue(std::move(text));
@@ -211,12 +231,16 @@ absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const Jinja
   return name == "first" ? items.front() : items.back();
 }
 
-absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& value, const JinjaArguments& arguments) {
+absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& value,
+                                    const JinjaArguments& arguments) {
   if (name == "equalto" || name == "eq") {
-    if (arguments.size() != 1) return InvalidArgument("the test ", name, " has ", arguments.size(), " arguments, expected 1");
+    if (arguments.size() != 1)
+      return InvalidArgument("the test ", name, " has ", arguments.size(),
+                             " arguments, expected 1");
     return value.Equals(arguments[0]);
   }
-  if (!arguments.empty()) return Unimplemented("the test ", name, " with arguments is outside the supported subset");
+  if (!arguments.empty())
+    return Unimplemented("the test ", name, " with arguments is outside the supported subset");
   if (name == "defined") return !value.is_undefined();
   if (name == "undefined") return value.is_undefined();
   if (name == "none") return value.is_none();
@@ -238,7 +262,8 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
                                            const JinjaArguments& arguments) {
   if (value.is_undefined()) return InvalidArgument("\"", value.undefined_name(), "\" is undefined");
   if (value.is_dict()) {
-    if (name == "get" && (arguments.size() == 1 || arguments.size() == 2) && arguments[0].is_string()) {
+    if (name == "get" && (arguments.size() == 1 || arguments.size() == 2) &&
+        arguments[0].is_string()) {
       if (const JinjaValue* found = value.Find(arguments[0].as_string())) return *found;
       return arguments.size() == 2 ? arguments[1] : JinjaValue(nullptr);
     }
@@ -257,7 +282,8 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 1, 1));
       const std::string& part = arguments[0].as_string();
       if (part.size() > text.size()) return JinjaValue(false);
-      return JinjaValue(text.compare(name == "startswith" ? 0 : text.size() - part.size(), part.size(), part) == 0);
+      return JinjaValue(text.compare(name == "startswith" ? 0 : text.size() - part.size(),
+                                     part.size(), part) == 0);
     }
     if (name == "upper" || name == "lower") {
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 0, 0));
@@ -265,7 +291,8 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
     }
     if (name == "split") {
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 0, 1));
-      if (!arguments.empty() && arguments[0].as_string().empty()) return InvalidArgument("split by the empty string");
+      if (!arguments.empty() && arguments[0].as_string().empty())
+        return InvalidArgument("split by the empty string");
       return JinjaValue(Split(text, arguments.empty() ? nullptr : &arguments[0].as_string()));
     }
     if (name == "replace") {
@@ -273,7 +300,8 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
       return Replace(text, arguments[0].as_string(), arguments[1].as_string());
     }
   }
-  return Unimplemented("the method ", name, " of a ", value.type_name(), " is outside the supported subset");
+  return Unimplemented("the method ", name, " of a ", value.type_name(),
+                       " is outside the supported subset");
 }
 
 }  // namespace radlads

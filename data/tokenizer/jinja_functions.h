@@ -22,17 +22,19 @@ using JinjaArguments = std::vector<JinjaValue>;
 absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const JinjaValue& value,
                                             const JinjaArguments& arguments);
 // `value is name(arguments)`.
-absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& value, const JinjaArguments& arguments);
+absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& value,
+                                    const JinjaArguments& arguments);
 // `value.name(arguments)`.
 absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaValue& value,
                                            const JinjaArguments& arguments);
 
-// What `for` runs over: a list, the keys of a dict, the characters of a string, nothing for undefined.
+// What `for` runs over: a list, the keys of a dict, the characters of a string, nothing for
+// undefined.
 absl::StatusOr<JinjaValue::List> JinjaItems(const JinjaValue& value);
 
 // value[start:stop:step] of Python, for lists and strings. Bounds: an int or None.
-absl::StatusOr<JinjaValue> SliceJinja(const JinjaValue& value, const JinjaValue& start, const JinjaValue& stop,
-                                      const JinjaValue& step);
+absl::StatusOr<JinjaValue> SliceJinja(const JinjaValue& value, const JinjaValue& start,
+                                      const JinjaValue& stop, const JinjaValue& step);
 
 }  // namespace radlads
 

@@ -11,9 +11,15 @@ namespace {
 
 constexpr size_t kMaxTagTokens = 2000;  // bounds the depth of the expression tree
 
-bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsNameStart(char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool IsSpace(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool IsNameStart(char c) {
+  return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 // Every line end as "\n", and one of them dropped from the end.
 std::string NormalizeNewlines(std::string_view source) {
@@ -44,7 +50,9 @@ class Lexer {
   using Kind = JinjaToken::Kind;
 
   char At(size_t position) const { return position < source_.size() ? source_[position] : '\0'; }
-  bool StartsWith(std::string_view text) const { return std::string_view(source_).substr(position_, text.size()) == text; }
+  bool StartsWith(std::string_view text) const {
+    return std::string_view(source_).substr(position_, text.size()) == text;
+  }
   void Emit(Kind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
   template <typename... Args>
   absl::Status Error(const Args&... args) const {
@@ -52,7 +60,8 @@ class Lexer {
   }
 
   void Skip(size_t count) {
-    line_ += static_cast<int>(std::count(source_.begin() + position_, source_.begin() + position_ + count, '\n'));
+    line_ += static_cast<int>(
+        std::count(source_.begin() + position_, source_.begin() + position_ + count, '\n'));
     position_ += count;
   }
 
@@ -116,14 +125,17 @@ class Lexer {
     while (true) {
       while (IsSpace(At(position_))) Skip(1);
       if (position_ >= source_.size()) return Error("a tag has no end, expected ", close);
-      const bool strip = StartsWith("-") && std::string_view(source_).substr(position_ + 1, 2) == close;
-      const bool keep = !is_output && StartsWith("+") && std::string_view(source_).substr(position_ + 1, 2) == close;
+      const bool strip =
+          StartsWith("-") && std::string_view(source_).substr(position_ + 1, 2) == close;
+      const bool keep = !is_output && StartsWith("+") &&
+                        std::string_view(source_).substr(position_ + 1, 2) == close;
       if (braces == 0 && (strip || keep || StartsWith(close))) {
         Emit(is_output ? Kind::kOutputEnd : Kind::kBlockEnd, "");
         EndTag(2 + (strip || keep), strip, !is_output && !keep);
         return absl::OkStatus();
       }
-      if (tokens_.size() - first > kMaxTagTokens) return Error("a tag has more than ", kMaxTagTokens, " tokens");
+      if (tokens_.size() - first > kMaxTagTokens)
+        return Error("a tag has more than ", kMaxTagTokens, " tokens");
       const char c = At(position_);
       if (c == '{') ++braces;
       if (c == '}') --braces;
@@ -141,15 +153,18 @@ class Lexer {
     } else if (IsDigit(c)) {
       while (IsDigit(At(end))) ++end;
       if (At(end) == '.' && IsDigit(At(end + 1))) {
-        return Unimplemented("line ", line_, ": floating-point numbers are outside the supported subset");
+        return Unimplemented("line ", line_,
+                             ": floating-point numbers are outside the supported subset");
       }
-      if (end - position_ > 18) return Error("the number ", source_.substr(position_, end - position_), " is too large");
+      if (end - position_ > 18)
+        return Error("the number ", source_.substr(position_, end - position_), " is too large");
       Emit(Kind::kInteger, source_.substr(position_, end - position_));
     } else if (c == '"' || c == '\'') {
       return String(c);
     } else {
-      constexpr std::string_view kOperators[] = {"==", "!=", "<=", ">=", "//", "**", "=", "<", ">", "+", "-", "*", "/",
-                                                 "%",  "~",  "|",  "(",  ")",  "[",  "]", "{", "}", ".", ",", ":"};
+      constexpr std::string_view kOperators[] = {"==", "!=", "<=", ">=", "//", "**", "=", "<", ">",
+                                                 "+",  "-",  "*",  "/",  "%",  "~",  "|", "(", ")",
+                                                 "[",  "]",  "{",  "}",  ".",  ",",  ":"};
       const auto* found = std::find_if(std::begin(kOperators), std::end(kOperators),
                                        [this](std::string_view text) { return StartsWith(text); });
       if (found == std::end(kOperators)) return Error("unexpected character '", c, "'");
@@ -177,7 +192,8 @@ class Lexer {
       constexpr std::string_view kNames = "ntrbfav\\'\"", kValues = "\n\t\r\b\f\a\v\\'\"";
       if (digits > 0) {
         const std::string hex = source_.substr(i, digits);
-        if (hex.size() < digits || hex.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
+        if (hex.size() < digits ||
+            hex.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
           return Error("\\", escape, " needs ", digits, " hexadecimal digits, found \"", hex, "\"");
         }
         const unsigned long code_point = std::stoul(hex, nullptr, 16);
@@ -209,6 +225,8 @@ class Lexer {
 
 }  // namespace
 
-absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source) { return Lexer(source).Run(); }
+absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source) {
+  return Lexer(source).Run();
+}
 
 }  // namespace radlads

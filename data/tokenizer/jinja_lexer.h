@@ -19,7 +19,7 @@ struct JinjaToken {
     kOutputEnd,    // }}
     kName,
     kInteger,
-    kString,       // escapes resolved
+    kString,  // escapes resolved
     kOperator,
     kEnd,
   };
@@ -28,8 +28,8 @@ struct JinjaToken {
   int line = 0;
 };
 
-// The tokens of `source`, ended by kEnd. White space control is that of Hugging Face's chat templates: trim_blocks,
-// lstrip_blocks, no trailing newline.
+// The tokens of `source`, ended by kEnd. White space control is that of Hugging Face's chat
+// templates: trim_blocks, lstrip_blocks, no trailing newline.
 absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source);
 
 }  // namespace radlads

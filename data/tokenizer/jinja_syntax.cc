@@ -31,7 +31,9 @@ class Parser {
   const JinjaToken& Now() const { return tokens_[next_]; }
   const JinjaToken& After() const { return tokens_[std::min(next_ + 1, tokens_.size() - 1)]; }
   bool Is(TokenKind kind) const { return Now().kind == kind; }
-  bool IsOperator(std::string_view text) const { return Is(TokenKind::kOperator) && Now().text == text; }
+  bool IsOperator(std::string_view text) const {
+    return Is(TokenKind::kOperator) && Now().text == text;
+  }
   bool IsName(std::string_view text) const { return Is(TokenKind::kName) && Now().text == text; }
   void Step() {
     if (next_ + 1 < tokens_.size()) ++next_;
@@ -41,13 +43,20 @@ class Parser {
 
   std::string Found() const {
     switch (Now().kind) {
-      case TokenKind::kText: return "text";
-      case TokenKind::kBlockBegin: return "{%";
-      case TokenKind::kBlockEnd: return "%}";
-      case TokenKind::kOutputBegin: return "{{";
-      case TokenKind::kOutputEnd: return "}}";
-      case TokenKind::kEnd: return "the end of the template";
-      default: return "\"" + Now().text + "\"";
+      case TokenKind::kText:
+        return "text";
+      case TokenKind::kBlockBegin:
+        return "{%";
+      case TokenKind::kBlockEnd:
+        return "%}";
+      case TokenKind::kOutputBegin:
+        return "{{";
+      case TokenKind::kOutputEnd:
+        return "}}";
+      case TokenKind::kEnd:
+        return "the end of the template";
+      default:
+        return "\"" + Now().text + "\"";
     }
   }
   absl::Status Expected(std::string_view what) const {
@@ -87,9 +96,10 @@ class Parser {
     return InvalidArgument("line ", Now().line, ": nested more than ", kMaxDepth, " deep");
   }
 
-  // Statements up to a block that starts with one of `ends`, whose name is taken and put into *end; with no `ends`,
-  // up to the end of the template.
-  absl::Status Body(std::initializer_list<std::string_view> ends, std::vector<JinjaStatement>* body, std::string* end) {
+  // Statements up to a block that starts with one of `ends`, whose name is taken and put into *end;
+  // with no `ends`, up to the end of the template.
+  absl::Status Body(std::initializer_list<std::string_view> ends, std::vector<JinjaStatement>* body,
+                    std::string* end) {
     const Depth depth(&depth_);
     RADLADS_RETURN_IF_ERROR(CheckDepth());
     while (true) {
@@ -132,7 +142,8 @@ class Parser {
     if (TakeName("for")) return For(statement);
     if (TakeName("set")) return Set(statement);
     if (!Is(TokenKind::kName)) return Expected("the name of a statement");
-    if (Now().text.rfind("end", 0) == 0 || Now().text == "else" || Now().text == "elif") return Expected("another statement");
+    if (Now().text.rfind("end", 0) == 0 || Now().text == "else" || Now().text == "elif")
+      return Expected("another statement");
     return Outside("the statement {% ", Now().text, " %}");
   }
 
@@ -375,7 +386,9 @@ class Parser {
 
   absl::StatusOr<Expression> Postfix(Expression value) {
     for (int links = 0;; ++links) {
-      if (links > kMaxDepth) return InvalidArgument("line ", Now().line, ": an expression of more than ", kMaxDepth, " links");
+      if (links > kMaxDepth)
+        return InvalidArgument("line ", Now().line, ": an expression of more than ", kMaxDepth,
+                               " links");
       Expression node;
       if (TakeOperator(".")) {
         node = Make(Kind::kAttribute);
@@ -438,7 +451,8 @@ class Parser {
     RADLADS_RETURN_IF_ERROR(Operator("("));
     while (!IsOperator(")")) {
       if (IsOperator("*") || IsOperator("**")) return Outside("an argument with ", Now().text);
-      const bool keyword = Is(TokenKind::kName) && After().kind == TokenKind::kOperator && After().text == "=";
+      const bool keyword =
+          Is(TokenKind::kName) && After().kind == TokenKind::kOperator && After().text == "=";
       std::string name;
       if (keyword) {
         RADLADS_ASSIGN_OR_RETURN(name, Name());

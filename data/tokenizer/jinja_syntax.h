@@ -55,8 +55,9 @@ struct JinjaStatement {
   std::vector<JinjaStatement> body, else_body;
 };
 
-// White space is treated as with trim_blocks, lstrip_blocks and without keep_trailing_newline. INVALID_ARGUMENT for
-// wrong syntax, UNIMPLEMENTED for a statement that is not in the subset; both name the line.
+// White space is treated as with trim_blocks, lstrip_blocks and without keep_trailing_newline.
+// INVALID_ARGUMENT for wrong syntax, UNIMPLEMENTED for a statement that is not in the subset; both
+// name the line.
 absl::StatusOr<std::vector<JinjaStatement>> ParseJinja(std::string_view source);
 
 }  // namespace radlads

@@ -12,13 +12,27 @@ void AppendQuoted(const std::string& text, std::string* out) {
   out->push_back('"');
   for (const char c : text) {
     switch (c) {
-      case '"': *out += "\\\""; break;
-      case '\\': *out += "\\\\"; break;
-      case '\n': *out += "\\n"; break;
-      case '\r': *out += "\\r"; break;
-      case '\t': *out += "\\t"; break;
-      case '\b': *out += "\\b"; break;
-      case '\f': *out += "\\f"; break;
+      case '"':
+        *out += "\\\"";
+        break;
+      case '\\':
+        *out += "\\\\";
+        break;
+      case '\n':
+        *out += "\\n";
+        break;
+      case '\r':
+        *out += "\\r";
+        break;
+      case '\t':
+        *out += "\\t";
+        break;
+      case '\b':
+        *out += "\\b";
+        break;
+      case '\f':
+        *out += "\\f";
+        break;
       default:
         if (static_cast<uint8_t>(c) < 0x20) {
           *out += "\\u00";
@@ -71,7 +85,8 @@ bool JinjaValue::Equals(const JinjaValue& other) const {
   if (value_.index() != other.value_.index()) return false;
   if (is_string()) return as_string() == other.as_string();
   if (is_list()) {
-    return std::equal(as_list().begin(), as_list().end(), other.as_list().begin(), other.as_list().end(),
+    return std::equal(as_list().begin(), as_list().end(), other.as_list().begin(),
+                      other.as_list().end(),
                       [](const JinjaValue& a, const JinjaValue& b) { return a.Equals(b); });
   }
   if (is_dict()) {
@@ -94,7 +109,8 @@ absl::StatusOr<std::string> JinjaValue::Print() const {
 }
 
 absl::StatusOr<std::string> JinjaValue::ToJson() const {
-  if (is_undefined()) return InvalidArgument("\"", undefined_name(), "\" is undefined and has no JSON");
+  if (is_undefined())
+    return InvalidArgument("\"", undefined_name(), "\" is undefined and has no JSON");
   if (is_none()) return std::string("null");
   if (is_bool()) return std::string(as_bool() ? "true" : "false");
   if (is_int()) return std::to_string(as_number());

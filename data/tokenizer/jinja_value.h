@@ -13,7 +13,8 @@
 
 namespace radlads {
 
-// A value as Python has it: undefined, None, bool, int, str, list or dict. Lists and dicts are shared, not copied.
+// A value as Python has it: undefined, None, bool, int, str, list or dict. Lists and dicts are
+// shared, not copied.
 class JinjaValue {
  public:
   using List = std::vector<JinjaValue>;
@@ -62,13 +63,16 @@ class JinjaValue {
   // Equality of Python: 1 == True, lists and dicts by content.
   bool Equals(const JinjaValue& other) const;
 
-  // As {{ ... }} prints it. Lists and dicts have no form here that would not surprise: UNIMPLEMENTED.
+  // As {{ ... }} prints it. Lists and dicts have no form here that would not surprise:
+  // UNIMPLEMENTED.
   absl::StatusOr<std::string> Print() const;
   // json.dumps(value, ensure_ascii=False): the tojson filter of Hugging Face.
   absl::StatusOr<std::string> ToJson() const;
 
  private:
-  std::variant<Undefined, std::nullptr_t, bool, int64_t, std::string, std::shared_ptr<List>, std::shared_ptr<Dict>> value_;
+  std::variant<Undefined, std::nullptr_t, bool, int64_t, std::string, std::shared_ptr<List>,
+               std::shared_ptr<Dict>>
+      value_;
   int depth_ = 0;
 };
 

@@ -9,9 +9,11 @@
 
 namespace radlads {
 
-// NFC of `text` (valid UTF-8). The result is `text` itself where nothing changes, else it lies in *storage.
-// Linear in the length of the text but for the sort of runs of combining marks. `code_points` is scratch memory.
-std::string_view NormalizeNfc(std::string_view text, std::string* storage, std::vector<int32_t>* code_points);
+// NFC of `text` (valid UTF-8). The result is `text` itself where nothing changes, else it lies in
+// *storage. Linear in the length of the text but for the sort of runs of combining marks.
+// `code_points` is scratch memory.
+std::string_view NormalizeNfc(std::string_view text, std::string* storage,
+                              std::vector<int32_t>* code_points);
 
 }  // namespace radlads
 

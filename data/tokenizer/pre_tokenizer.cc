@@ -12,10 +12,13 @@ constexpr std::string_view kQwen2Regex =
 constexpr std::string_view kLlama3Regex =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-// A position in the text with the class of the code point there; past the end the class is 0 and AtEnd() holds.
+// A position in the text with the class of the code point there; past the end the class is 0 and
+// AtEnd() holds.
 class Cursor {
  public:
-  Cursor(std::string_view text, size_t position) : text_(text), classes_(CharacterClasses()) { MoveTo(position); }
+  Cursor(std::string_view text, size_t position) : text_(text), classes_(CharacterClasses()) {
+    MoveTo(position);
+  }
   void MoveTo(size_t position) {
     position_ = next_ = position;
     class_ = position < text_.size() ? classes_[NextCodePoint(text_, &next_)] : 0;
@@ -26,7 +29,9 @@ class Cursor {
   bool Is(uint8_t classes) const { return class_ & classes; }
   // [^\s\p{L}\p{N}]
   bool IsOther() const { return !AtEnd() && !Is(kLetter | kNumber | kSpace); }
-  bool IsLineEnd() const { return !AtEnd() && (text_[position_] == '\r' || text_[position_] == '\n'); }
+  bool IsLineEnd() const {
+    return !AtEnd() && (text_[position_] == '\r' || text_[position_] == '\n');
+  }
 
  private:
   std::string_view text_;
@@ -35,8 +40,8 @@ class Cursor {
   uint8_t class_ = 0;
 };
 
-// End of 's 't 're 've 'm 'll 'd at `start`, where an apostrophe stands; 0 if there is none. Without regard to case
-// LONG S (U+017F) is an s too.
+// End of 's 't 're 've 'm 'll 'd at `start`, where an apostrophe stands; 0 if there is none.
+// Without regard to case LONG S (U+017F) is an s too.
 size_t ContractionEnd(std::string_view text, size_t start, bool ignore_case) {
   const auto letter = [&](size_t i) -> char {
     if (i >= text.size()) return 0;

@@ -13,7 +13,8 @@ StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool sk
 absl::StatusOr<std::string> StreamDecoder::Push(int32_t id) {
   const auto bytes = tokenizer_->BytesOf(id);
   if (!bytes.has_value()) {
-    return absl::OutOfRangeError(Concatenate("token id ", id, " has no token; the vocabulary has ids 0 to ",
+    return absl::OutOfRangeError(Concatenate("token id ", id,
+                                             " has no token; the vocabulary has ids 0 to ",
                                              tokenizer_->vocab_size() - 1));
   }
   if (skip_special_tokens_ && tokenizer_->IsSpecial(id)) return std::string();

@@ -11,17 +11,18 @@
 
 namespace radlads {
 
-// What Push and Flush return, put together, is Tokenizer::Decode of all ids; every part is well-formed UTF-8.
-// One stream, one thread.
+// What Push and Flush return, put together, is Tokenizer::Decode of all ids; every part is
+// well-formed UTF-8. One stream, one thread.
 class StreamDecoder {
  public:
   StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens);
 
-  // The text that `id` makes certain: empty while a character is incomplete, whose at most 3 bytes are held back.
-  // OUT_OF_RANGE if `id` has no token; the stream is then as before.
+  // The text that `id` makes certain: empty while a character is incomplete, whose at most 3 bytes
+  // are held back. OUT_OF_RANGE if `id` has no token; the stream is then as before.
   absl::StatusOr<std::string> Push(int32_t id);
 
-  // The rest: U+FFFD for an incomplete character, else nothing. The decoder can then be used for another stream.
+  // The rest: U+FFFD for an incomplete character, else nothing. The decoder can then be used for
+  // another stream.
   std::string Flush();
 
  private:

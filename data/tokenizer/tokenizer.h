@@ -1,6 +1,8 @@
-// Byte-level BPE tokenizers in the tokenizer.json format of Hugging Face: GPT-2, SmolLM, Qwen2/2.5/3, Llama-3.
+// Byte-level BPE tokenizers in the tokenizer.json format of Hugging Face: GPT-2, SmolLM,
+// Qwen2/2.5/3, Llama-3.
 //
-// Ids are those of the `tokenizers` library (0.23), added tokens, NFC and ill-formed UTF-8 included.
+// Ids are those of the `tokenizers` library (0.23), added tokens, NFC and ill-formed UTF-8
+// included.
 #ifndef RADLADS_DATA_TOKENIZER_TOKENIZER_H_
 #define RADLADS_DATA_TOKENIZER_TOKENIZER_H_
 
@@ -25,24 +27,27 @@ namespace radlads {
 // Immutable and safe to share between threads.
 class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
  public:
-  // `path`: a tokenizer.json, or a directory that has one. tokenizer_config.json, special_tokens_map.json,
-  // generation_config.json and chat_template.jinja beside it are read too where they exist. UNIMPLEMENTED names a
-  // normaliser, pre-tokenizer, model, post-processor or decoder that is not supported; INVALID_ARGUMENT says what is
-  // wrong with a damaged file.
+  // `path`: a tokenizer.json, or a directory that has one. tokenizer_config.json,
+  // special_tokens_map.json, generation_config.json and chat_template.jinja beside it are read too
+  // where they exist. UNIMPLEMENTED names a normaliser, pre-tokenizer, model, post-processor or
+  // decoder that is not supported; INVALID_ARGUMENT says what is wrong with a damaged file.
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Load(const std::string& path);
   // From the text of a tokenizer.json alone; `name` stands for it in messages.
-  static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromJson(std::string_view text, const std::string& name);
+  static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromJson(std::string_view text,
+                                                                   const std::string& name);
 
-  // Encodes with scratch memory and a cache of recent words that live as long as the object: make one per thread and
-  // keep it for many texts. Not thread-safe. Keeps its tokenizer alive.
+  // Encodes with scratch memory and a cache of recent words that live as long as the object: make
+  // one per thread and keep it for many texts. Not thread-safe. Keeps its tokenizer alive.
   class Encoder {
    public:
     // Appends the ids of `text` to *ids; see Tokenizer::Encode.
-    void EncodeTo(std::string_view text, std::vector<int32_t>* ids, bool add_special_tokens = false);
+    void EncodeTo(std::string_view text, std::vector<int32_t>* ids,
+                  bool add_special_tokens = false);
 
    private:
     friend class Tokenizer;
-    Encoder(const Tokenizer* tokenizer, size_t cache_entries) : tokenizer_(tokenizer), bpe_(cache_entries) {}
+    Encoder(const Tokenizer* tokenizer, size_t cache_entries)
+        : tokenizer_(tokenizer), bpe_(cache_entries) {}
     void EncodeNormalized(std::string_view text, std::vector<int32_t>* ids);
 
     const Tokenizer* tokenizer_;
@@ -53,10 +58,10 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
   };
   Encoder NewEncoder() const;
 
-  // Ids of `text`. Added and special tokens in the text become their ids. Any bytes are accepted: each maximal
-  // ill-formed part of the UTF-8 is read as U+FFFD (what Python's errors="replace" hands to the library).
-  // A byte for which the vocabulary has no token is dropped, as the library does. add_special_tokens puts what the
-  // post-processor asks for (Llama-3's BOS) around the text.
+  // Ids of `text`. Added and special tokens in the text become their ids. Any bytes are accepted:
+  // each maximal ill-formed part of the UTF-8 is read as U+FFFD (what Python's errors="replace"
+  // hands to the library). A byte for which the vocabulary has no token is dropped, as the library
+  // does. add_special_tokens puts what the post-processor asks for (Llama-3's BOS) around the text.
   std::vector<int32_t> Encode(std::string_view text, bool add_special_tokens = false) const;
   // The same, appended; with scratch memory of its own, so prefer an Encoder for many short texts.
   void EncodeTo(std::string_view text, std::vector<int32_t>* ids) const;
@@ -64,7 +69,8 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
   // Text of `ids`, ill-formed UTF-8 replaced by U+FFFD. OUT_OF_RANGE if an id has no token.
   absl::StatusOr<std::string> Decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
 
-  // The bytes that `id` stands for in decoded text, not necessarily whole characters; nothing if it has no token.
+  // The bytes that `id` stands for in decoded text, not necessarily whole characters; nothing if it
+  // has no token.
   std::optional<std::string_view> BytesOf(int32_t id) const;
   bool IsSpecial(int32_t id) const;
 
@@ -83,8 +89,9 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
   // Ids that end a generation: eos_id and all of generation_config.json, without repetition.
   const std::vector<int32_t>& stop_ids() const { return stop_ids_; }
 
-  // 32 hexadecimal digits (FNV-1a, 128 bits) over everything that decides which ids a text gets: equal hashes, equal
-  // ids. Does not depend on the order or layout of the file, on settings or on the chat template.
+  // 32 hexadecimal digits (FNV-1a, 128 bits) over everything that decides which ids a text gets:
+  // equal hashes, equal ids. Does not depend on the order or layout of the file, on settings or on
+  // the chat template.
   const std::string& Hash() const { return hash_; }
 
   // The Jinja source of the chat template; nothing if the files have none.
@@ -92,7 +99,8 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
 
  private:
   Tokenizer() = default;
-  static absl::StatusOr<std::shared_ptr<const Tokenizer>> Create(TokenizerSpec spec, const TokenizerSettings& settings,
+  static absl::StatusOr<std::shared_ptr<const Tokenizer>> Create(TokenizerSpec spec,
+                                                                 const TokenizerSettings& settings,
                                                                  const std::string& name);
   absl::Status Apply(const TokenizerSettings& settings);
 
@@ -107,7 +115,7 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
     std::string bytes;  // as decoded
     bool special = false;
   };
-  std::vector<std::optional<Token>> tokens_;  // by id
+  std::vector<std::optional<Token>> tokens_;             // by id
   absl::flat_hash_map<absl::string_view, int32_t> ids_;  // keys live in tokens_
   std::optional<int32_t> eos_id_, bos_id_, pad_id_, unk_id_;
   std::vector<int32_t> stop_ids_;

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 // Larger ids are a damaged file: no vocabulary comes near.
-constexpr int64_t kMaxId = 1 << 24;
+constexpr int64_t kMaxId = 1 << 20;
 
 absl::StatusOr<json> ParseObject(std::string_view text) {
   json value;
@@ -23,7 +23,8 @@ absl::StatusOr<json> ParseObject(std::string_view text) {
   } catch (const json::exception& error) {
     return InvalidArgument("is not valid JSON: ", error.what());
   }
-  if (!value.is_object()) return InvalidArgument("holds a JSON ", value.type_name(), ", expected an object");
+  if (!value.is_object())
+    return InvalidArgument("holds a JSON ", value.type_name(), ", expected an object");
   return value;
 }
 
@@ -45,31 +46,39 @@ absl::StatusOr<bool> Flag(const json& object, const char* key, std::optional<boo
   const json& value = Member(object, key);
   if (value.is_boolean()) return value.get<bool>();
   if (value.is_null() && default_value.has_value()) return *default_value;
-  return InvalidArgument(where, ": \"", key, "\" is ", Shortened(value), ", expected true or false");
+  return InvalidArgument(where, ": \"", key, "\" is ", Shortened(value),
+                         ", expected true or false");
 }
 
 absl::StatusOr<std::string> TypeOf(const json& value, const std::string& where) {
-  if (!value.is_object()) return InvalidArgument(where, " is ", Shortened(value), ", expected an object with a \"type\"");
+  if (!value.is_object())
+    return InvalidArgument(where, " is ", Shortened(value), ", expected an object with a \"type\"");
   const json& type = Member(value, "type");
-  if (!type.is_string()) return InvalidArgument(where, " has \"type\" ", Shortened(type), ", expected a string");
+  if (!type.is_string())
+    return InvalidArgument(where, " has \"type\" ", Shortened(type), ", expected a string");
   return type.get<std::string>();
 }
 
 absl::StatusOr<int32_t> Id(const json& value, const std::string& where) {
-  if (!value.is_number_integer()) return InvalidArgument(where, " has id ", Shortened(value), ", expected an integer");
-  const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() < kMaxId
-                                               : value.get<int64_t>() >= 0 && value.get<int64_t>() < kMaxId;
-  if (!fits) return InvalidArgument(where, " has id ", Shortened(value), ", expected 0 to ", kMaxId - 1);
+  if (!value.is_number_integer())
+    return InvalidArgument(where, " has id ", Shortened(value), ", expected an integer");
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<uint64_t>() < kMaxId
+                        : value.get<int64_t>() >= 0 && value.get<int64_t>() < kMaxId;
+  if (!fits)
+    return InvalidArgument(where, " has id ", Shortened(value), ", expected 0 to ", kMaxId - 1);
   return value.get<int32_t>();
 }
 
 // The members of a Sequence, or the thing itself.
-absl::StatusOr<std::vector<json>> Flatten(const json& value, const char* list, const std::string& where) {
+absl::StatusOr<std::vector<json>> Flatten(const json& value, const char* list,
+                                          const std::string& where) {
   RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(value, where));
   if (type != "Sequence") return std::vector<json>{value};
   const json& members = Member(value, list);
   if (!members.is_array()) {
-    return InvalidArgument(where, " of type Sequence has \"", list, "\" ", Shortened(members), ", expected a list");
+    return InvalidArgument(where, " of type Sequence has \"", list, "\" ", Shortened(members),
+                           ", expected a list");
   }
   return members.get<std::vector<json>>();
 }
@@ -81,7 +90,8 @@ absl::Status ReadNormalizer(const json& value, TokenizerSpec* spec) {
     if (member.is_null()) continue;
     RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(member, "normalizer"));
     if (type != "NFC") {
-      return Unimplemented("normalizer \"", type, "\" is not supported; known are null, NFC and Sequence of these");
+      return Unimplemented("normalizer \"", type,
+                           "\" is not supported; known are null, NFC and Sequence of these");
     }
     spec->nfc = true;
   }
@@ -92,7 +102,8 @@ absl::Status ReadSplit(const json& value, TokenizerSpec* spec) {
   const json& pattern = Member(value, "pattern");
   const json& regex = Member(pattern, "Regex");
   if (!regex.is_string()) {
-    return Unimplemented("pre_tokenizer Split has pattern ", Shortened(pattern), ", expected {\"Regex\": ...}");
+    return Unimplemented("pre_tokenizer Split has pattern ", Shortened(pattern),
+                         ", expected {\"Regex\": ...}");
   }
   const auto known = FindSplitPattern(regex.get_ref<const std::string&>());
   if (!known.has_value()) {
@@ -101,11 +112,12 @@ absl::Status ReadSplit(const json& value, TokenizerSpec* spec) {
   }
   const json& behavior = Member(value, "behavior");
   if (behavior != "Isolated") {
-    return Unimplemented("pre_tokenizer Split has behavior ", Shortened(behavior), ", supported is \"Isolated\"");
+    return Unimplemented("pre_tokenizer Split has behavior ", Shortened(behavior),
+                         ", supported is \"Isolated\"");
   }
   RADLADS_ASSIGN_OR_RETURN(const bool invert, Flag(value, "invert", false, "pre_tokenizer Split"));
-  // With Isolated, matches and what lies between them are kept alike, and nothing lies between: invert changes nothing
-  // in the library either, but no known tokenizer sets it.
+  // With Isolated, matches and what lies between them are kept alike, and nothing lies between:
+  // invert changes nothing in the library either, but no known tokenizer sets it.
   if (invert) return Unimplemented("pre_tokenizer Split has \"invert\" true, supported is false");
   spec->pre_tokenizer.push_back({PreTokenizerStep::Kind::kSplit, *known});
   return absl::OkStatus();
@@ -113,41 +125,52 @@ absl::Status ReadSplit(const json& value, TokenizerSpec* spec) {
 
 absl::Status ReadPreTokenizer(const json& value, TokenizerSpec* spec) {
   if (value.is_null()) {
-    return Unimplemented("there is no pre_tokenizer; supported are byte-level BPE tokenizers, which have ByteLevel");
+    return Unimplemented(
+        "there is no pre_tokenizer; supported are byte-level BPE tokenizers, which have ByteLevel");
   }
   RADLADS_ASSIGN_OR_RETURN(const auto members, Flatten(value, "pretokenizers", "pre_tokenizer"));
   bool byte_level = false;
   for (const json& member : members) {
     RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(member, "pre_tokenizer"));
     if (byte_level) {
-      return Unimplemented("pre_tokenizer \"", type, "\" stands after ByteLevel; ByteLevel must be the last one");
+      return Unimplemented("pre_tokenizer \"", type,
+                           "\" stands after ByteLevel; ByteLevel must be the last one");
     }
     if (type == "ByteLevel") {
       byte_level = true;
-      RADLADS_ASSIGN_OR_RETURN(const bool prefix, Flag(member, "add_prefix_space", std::nullopt, "pre_tokenizer ByteLevel"));
-      RADLADS_ASSIGN_OR_RETURN(const bool use_regex, Flag(member, "use_regex", true, "pre_tokenizer ByteLevel"));
+      RADLADS_ASSIGN_OR_RETURN(const bool prefix, Flag(member, "add_prefix_space", std::nullopt,
+                                                       "pre_tokenizer ByteLevel"));
+      RADLADS_ASSIGN_OR_RETURN(const bool use_regex,
+                               Flag(member, "use_regex", true, "pre_tokenizer ByteLevel"));
       if (prefix) spec->pre_tokenizer.push_back({PreTokenizerStep::Kind::kPrefix});
-      if (use_regex) spec->pre_tokenizer.push_back({PreTokenizerStep::Kind::kSplit, SplitPattern::kGpt2});
+      if (use_regex)
+        spec->pre_tokenizer.push_back({PreTokenizerStep::Kind::kSplit, SplitPattern::kGpt2});
     } else if (type == "Digits") {
-      RADLADS_ASSIGN_OR_RETURN(const bool individual, Flag(member, "individual_digits", false, "pre_tokenizer Digits"));
-      spec->pre_tokenizer.push_back({PreTokenizerStep::Kind::kDigits, SplitPattern::kGpt2, individual});
+      RADLADS_ASSIGN_OR_RETURN(const bool individual,
+                               Flag(member, "individual_digits", false, "pre_tokenizer Digits"));
+      spec->pre_tokenizer.push_back(
+          {PreTokenizerStep::Kind::kDigits, SplitPattern::kGpt2, individual});
     } else if (type == "Split") {
       RADLADS_RETURN_IF_ERROR(ReadSplit(member, spec));
     } else {
-      return Unimplemented("pre_tokenizer \"", type,
-                           "\" is not supported; known are ByteLevel, Digits, Split and Sequence of these");
+      return Unimplemented(
+          "pre_tokenizer \"", type,
+          "\" is not supported; known are ByteLevel, Digits, Split and Sequence of these");
     }
   }
   if (!byte_level) {
-    return Unimplemented("the pre_tokenizer has no ByteLevel; supported are byte-level BPE tokenizers only");
+    return Unimplemented(
+        "the pre_tokenizer has no ByteLevel; supported are byte-level BPE tokenizers only");
   }
   return absl::OkStatus();
 }
 
 // Reads the vocabulary into spec->tokens and returns ids by token.
-absl::StatusOr<absl::flat_hash_map<std::string, int32_t>> ReadVocabulary(const json& vocab, TokenizerSpec* spec) {
+absl::StatusOr<absl::flat_hash_map<std::string, int32_t>> ReadVocabulary(const json& vocab,
+                                                                         TokenizerSpec* spec) {
   if (!vocab.is_object()) {
-    return InvalidArgument("model has \"vocab\" ", Shortened(vocab), ", expected an object from token to id");
+    return InvalidArgument("model has \"vocab\" ", Shortened(vocab),
+                           ", expected an object from token to id");
   }
   absl::flat_hash_map<std::string, int32_t> ids;
   ids.reserve(vocab.size());
@@ -156,7 +179,8 @@ absl::StatusOr<absl::flat_hash_map<std::string, int32_t>> ReadVocabulary(const j
     if (static_cast<size_t>(id) >= spec->tokens.size()) spec->tokens.resize(id + 1);
     std::optional<std::string>& place = spec->tokens[id];
     if (place.has_value()) {
-      return InvalidArgument("vocab gives id ", id, " to \"", *place, "\" and to \"", token, "\"; ids must be unique");
+      return InvalidArgument("vocab gives id ", id, " to \"", *place, "\" and to \"", token,
+                             "\"; ids must be unique");
     }
     place = token;
     ids.emplace(token, id);
@@ -166,8 +190,10 @@ absl::StatusOr<absl::flat_hash_map<std::string, int32_t>> ReadVocabulary(const j
   return ids;
 }
 
-absl::Status ReadMerges(const json& merges, const absl::flat_hash_map<std::string, int32_t>& ids, TokenizerSpec* spec) {
-  if (!merges.is_array()) return InvalidArgument("model has \"merges\" ", Shortened(merges), ", expected a list");
+absl::Status ReadMerges(const json& merges, const absl::flat_hash_map<std::string, int32_t>& ids,
+                        TokenizerSpec* spec) {
+  if (!merges.is_array())
+    return InvalidArgument("model has \"merges\" ", Shortened(merges), ", expected a list");
   spec->merges.reserve(merges.size());
   for (size_t i = 0; i < merges.size(); ++i) {
     const json& merge = merges[i];
@@ -176,15 +202,18 @@ absl::Status ReadMerges(const json& merges, const absl::flat_hash_map<std::strin
       const auto& text = merge.get_ref<const std::string&>();
       const size_t space = text.find(' ');
       if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-        return InvalidArgument("merge ", i, " is ", Shortened(merge), ", expected two tokens with one space between");
+        return InvalidArgument("merge ", i, " is ", Shortened(merge),
+                               ", expected two tokens with one space between");
       }
       left = text.substr(0, space);
       right = text.substr(space + 1);
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+               merge[1].is_string()) {
       left = merge[0].get<std::string>();
       right = merge[1].get<std::string>();
     } else {
-      return InvalidArgument("merge ", i, " is ", Shortened(merge), ", expected \"a b\" or [\"a\", \"b\"]");
+      return InvalidArgument("merge ", i, " is ", Shortened(merge),
+                             ", expected \"a b\" or [\"a\", \"b\"]");
     }
     const auto find = [&](const std::string& token, int32_t* id) -> absl::Status {
       const auto it = ids.find(token);
@@ -204,16 +233,19 @@ absl::Status ReadMerges(const json& merges, const absl::flat_hash_map<std::strin
   return absl::OkStatus();
 }
 
-absl::StatusOr<absl::flat_hash_map<std::string, int32_t>> ReadModel(const json& model, TokenizerSpec* spec) {
+absl::StatusOr<absl::flat_hash_map<std::string, int32_t>> ReadModel(const json& model,
+                                                                    TokenizerSpec* spec) {
   if (model.is_null()) return InvalidArgument("there is no \"model\"");
-  if (!model.is_object()) return InvalidArgument("\"model\" is ", Shortened(model), ", expected an object");
+  if (!model.is_object())
+    return InvalidArgument("\"model\" is ", Shortened(model), ", expected an object");
   const json& type = Member(model, "type");  // files of 2020 (GPT-2's) do not say it
   if (!type.is_null() && type != "BPE") {
     return Unimplemented("model type ", Shortened(type), " is not supported; supported is \"BPE\"");
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const json& value = Member(model, key);
-    if (!value.is_null() && value != "") return Unimplemented("model has \"", key, "\" ", Shortened(value), ", supported is null");
+    if (!value.is_null() && value != "")
+      return Unimplemented("model has \"", key, "\" ", Shortened(value), ", supported is null");
   }
   for (const char* key : {"fuse_unk", "byte_fallback"}) {
     RADLADS_ASSIGN_OR_RETURN(const bool set, Flag(model, key, false, "model"));
@@ -230,35 +262,42 @@ absl::StatusOr<absl::flat_hash_map<std::string, int32_t>> ReadModel(const json& 
   if (!unknown.is_null() && unknown != "") {
     for (int byte = 0; byte < 256; ++byte) {
       if (!ids.contains(ByteToCharacter(static_cast<uint8_t>(byte)))) {
-        return Unimplemented("model has \"unk_token\" ", Shortened(unknown), " and no token for byte ", byte,
-                             "; unknown tokens are not supported, expected null or a token for every byte");
+        return Unimplemented(
+            "model has \"unk_token\" ", Shortened(unknown), " and no token for byte ", byte,
+            "; unknown tokens are not supported, expected null or a token for every byte");
       }
     }
   }
   return ids;
 }
 
-absl::Status ReadAddedTokens(const json& list, absl::flat_hash_map<std::string, int32_t> ids, TokenizerSpec* spec) {
+absl::Status ReadAddedTokens(const json& list, absl::flat_hash_map<std::string, int32_t> ids,
+                             TokenizerSpec* spec) {
   if (list.is_null()) return absl::OkStatus();
-  if (!list.is_array()) return InvalidArgument("\"added_tokens\" is ", Shortened(list), ", expected a list");
-  // The library does not believe the ids here: it gives new tokens the next number, in the order of the list. Where
-  // the two differ, the file means one thing to us and another to it.
+  if (!list.is_array())
+    return InvalidArgument("\"added_tokens\" is ", Shortened(list), ", expected a list");
+  // The library does not believe the ids here: it gives new tokens the next number, in the order of
+  // the list. Where the two differ, the file means one thing to us and another to it.
   const auto model_size = static_cast<int32_t>(ids.size());
   int32_t next = model_size;
   absl::flat_hash_map<std::string, bool> seen;
   for (size_t i = 0; i < list.size(); ++i) {
     const json& item = list[i];
     const std::string where = Concatenate("added_tokens[", i, "]");
-    if (!item.is_object()) return InvalidArgument(where, " is ", Shortened(item), ", expected an object");
+    if (!item.is_object())
+      return InvalidArgument(where, " is ", Shortened(item), ", expected an object");
     AddedToken token;
     const json& content = Member(item, "content");
     if (!content.is_string() || content == "") {
-      return InvalidArgument(where, " has content ", Shortened(content), ", expected a string that is not empty");
+      return InvalidArgument(where, " has content ", Shortened(content),
+                             ", expected a string that is not empty");
     }
     token.content = content.get<std::string>();
     RADLADS_ASSIGN_OR_RETURN(token.id, Id(Member(item, "id"), where));
-    const std::pair<const char*, bool*> flags[] = {{"single_word", &token.single_word}, {"lstrip", &token.lstrip},
-                                                   {"rstrip", &token.rstrip}, {"normalized", &token.normalized},
+    const std::pair<const char*, bool*> flags[] = {{"single_word", &token.single_word},
+                                                   {"lstrip", &token.lstrip},
+                                                   {"rstrip", &token.rstrip},
+                                                   {"normalized", &token.normalized},
                                                    {"special", &token.special}};
     for (const auto& [key, flag] : flags) {
       RADLADS_ASSIGN_OR_RETURN(*flag, Flag(item, key, std::nullopt, where));
@@ -268,17 +307,19 @@ absl::Status ReadAddedTokens(const json& list, absl::flat_hash_map<std::string, 
     }
     const auto it = ids.find(token.content);
     if (it != ids.end() && it->second != token.id) {
-      return InvalidArgument(where, " gives \"", token.content, "\" id ", token.id, ", but the vocab has it as ", it->second);
+      return InvalidArgument(where, " gives \"", token.content, "\" id ", token.id,
+                             ", but the vocab has it as ", it->second);
     }
     if (it == ids.end()) {
       const std::optional<std::string>* taken =
           static_cast<size_t>(token.id) < spec->tokens.size() ? &spec->tokens[token.id] : nullptr;
       if (taken != nullptr && taken->has_value()) {
-        return InvalidArgument(where, " gives \"", token.content, "\" id ", token.id, ", which belongs to \"", **taken, "\"");
+        return InvalidArgument(where, " gives \"", token.content, "\" id ", token.id,
+                               ", which belongs to \"", **taken, "\"");
       }
       if (token.id != next) {
-        return InvalidArgument(where, " gives \"", token.content, "\" id ", token.id, ", expected ", next,
-                               ": new tokens are numbered after the vocab (", model_size,
+        return InvalidArgument(where, " gives \"", token.content, "\" id ", token.id, ", expected ",
+                               next, ": new tokens are numbered after the vocab (", model_size,
                                " tokens) in the order of the list, without holes");
       }
       spec->tokens.resize(std::max<size_t>(spec->tokens.size(), token.id + 1));
@@ -293,7 +334,8 @@ absl::Status ReadAddedTokens(const json& list, absl::flat_hash_map<std::string, 
 absl::Status ReadTemplate(const json& value, TokenizerSpec* spec) {
   const std::string where = "post_processor TemplateProcessing";
   const json& single = Member(value, "single");
-  if (!single.is_array()) return InvalidArgument(where, " has \"single\" ", Shortened(single), ", expected a list");
+  if (!single.is_array())
+    return InvalidArgument(where, " has \"single\" ", Shortened(single), ", expected a list");
   bool sequence = false;
   for (const json& item : single) {
     if (item.contains("Sequence")) {
@@ -303,19 +345,24 @@ absl::Status ReadTemplate(const json& value, TokenizerSpec* spec) {
     }
     const json& id = Member(Member(item, "SpecialToken"), "id");
     if (!id.is_string()) return InvalidArgument(where, " has ", Shortened(item), " in \"single\"");
-    const json& token_ids = Member(Member(Member(value, "special_tokens"), id.get<std::string>().c_str()), "ids");
+    const json& token_ids =
+        Member(Member(Member(value, "special_tokens"), id.get<std::string>().c_str()), "ids");
     if (!token_ids.is_array()) {
-      return InvalidArgument(where, " names ", Shortened(id), ", for which \"special_tokens\" has no list \"ids\"");
+      return InvalidArgument(where, " names ", Shortened(id),
+                             ", for which \"special_tokens\" has no list \"ids\"");
     }
     for (const json& token_id : token_ids) {
-      RADLADS_ASSIGN_OR_RETURN(const int32_t number, Id(token_id, where + " token " + Shortened(id)));
+      RADLADS_ASSIGN_OR_RETURN(const int32_t number,
+                               Id(token_id, where + " token " + Shortened(id)));
       if (static_cast<size_t>(number) >= spec->tokens.size() || !spec->tokens[number].has_value()) {
-        return InvalidArgument(where, " names ", Shortened(id), " with id ", number, ", which no token has");
+        return InvalidArgument(where, " names ", Shortened(id), " with id ", number,
+                               ", which no token has");
       }
       (sequence ? spec->suffix : spec->prefix).push_back(number);
     }
   }
-  if (!sequence) return InvalidArgument(where, " has no sequence in \"single\": ", Shortened(single));
+  if (!sequence)
+    return InvalidArgument(where, " has no sequence in \"single\": ", Shortened(single));
   return absl::OkStatus();
 }
 
@@ -327,10 +374,12 @@ absl::Status ReadPostProcessor(const json& value, TokenizerSpec* spec) {
     RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(member, "post_processor"));
     if (type == "ByteLevel") continue;  // changes offsets only
     if (type != "TemplateProcessing") {
-      return Unimplemented("post_processor \"", type,
-                           "\" is not supported; known are ByteLevel, TemplateProcessing and Sequence of these");
+      return Unimplemented(
+          "post_processor \"", type,
+          "\" is not supported; known are ByteLevel, TemplateProcessing and Sequence of these");
     }
-    if (has_template) return Unimplemented("there is more than one post_processor TemplateProcessing");
+    if (has_template)
+      return Unimplemented("there is more than one post_processor TemplateProcessing");
     has_template = true;
     RADLADS_RETURN_IF_ERROR(ReadTemplate(member, spec));
   }
@@ -340,16 +389,20 @@ absl::Status ReadPostProcessor(const json& value, TokenizerSpec* spec) {
 absl::Status ReadDecoder(const json& value) {
   if (value.is_null()) return Unimplemented("there is no decoder; supported is ByteLevel");
   RADLADS_ASSIGN_OR_RETURN(const auto members, Flatten(value, "decoders", "decoder"));
-  if (members.size() != 1) return Unimplemented("the decoder is a Sequence of ", members.size(), "; supported is ByteLevel");
+  if (members.size() != 1)
+    return Unimplemented("the decoder is a Sequence of ", members.size(),
+                         "; supported is ByteLevel");
   RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(members[0], "decoder"));
-  if (type != "ByteLevel") return Unimplemented("decoder \"", type, "\" is not supported; supported is ByteLevel");
+  if (type != "ByteLevel")
+    return Unimplemented("decoder \"", type, "\" is not supported; supported is ByteLevel");
   return absl::OkStatus();
 }
 
 absl::StatusOr<TokenizerSpec> Read(std::string_view text) {
   RADLADS_ASSIGN_OR_RETURN(const json root, ParseObject(text));
   const json& version = Member(root, "version");
-  if (!version.is_null() && version != "1.0") return Unimplemented("has version ", Shortened(version), ", supported is \"1.0\"");
+  if (!version.is_null() && version != "1.0")
+    return Unimplemented("has version ", Shortened(version), ", supported is \"1.0\"");
   TokenizerSpec spec;
   RADLADS_RETURN_IF_ERROR(ReadNormalizer(Member(root, "normalizer"), &spec));
   RADLADS_ASSIGN_OR_RETURN(auto ids, ReadModel(Member(root, "model"), &spec));
@@ -371,7 +424,8 @@ absl::Status ReadNamedToken(const json& root, const char* key, std::optional<std
   } else if (content.is_string()) {
     *token = content.get<std::string>();
   } else {
-    return InvalidArgument("\"", key, "\" is ", Shortened(*it), ", expected a string or an object with \"content\"");
+    return InvalidArgument("\"", key, "\" is ", Shortened(*it),
+                           ", expected a string or an object with \"content\"");
   }
   return absl::OkStatus();
 }
@@ -392,13 +446,16 @@ absl::Status ReadChatTemplate(const json& value, TokenizerSettings* settings) {
   }
   if (value.is_array()) {
     for (const json& item : value) {
-      if (!item.is_object() || Member(item, "name") != "default" || !Member(item, "template").is_string()) continue;
+      if (!item.is_object() || Member(item, "name") != "default" ||
+          !Member(item, "template").is_string())
+        continue;
       settings->chat_template = Member(item, "template").get<std::string>();
       return absl::OkStatus();
     }
   }
-  return InvalidArgument("\"chat_template\" is ", Shortened(value),
-                         ", expected a string or a list of {\"name\", \"template\"} with one named \"default\"");
+  return InvalidArgument(
+      "\"chat_template\" is ", Shortened(value),
+      ", expected a string or a list of {\"name\", \"template\"} with one named \"default\"");
 }
 
 absl::Status ReadConfig(const json& root, TokenizerSettings* settings) {
@@ -406,15 +463,19 @@ absl::Status ReadConfig(const json& root, TokenizerSettings* settings) {
   RADLADS_RETURN_IF_ERROR(ReadChatTemplate(Member(root, "chat_template"), settings));
   const json& added = Member(root, "added_tokens_decoder");
   if (added.is_null()) return absl::OkStatus();
-  if (!added.is_object()) return InvalidArgument("\"added_tokens_decoder\" is ", Shortened(added), ", expected an object");
+  if (!added.is_object())
+    return InvalidArgument("\"added_tokens_decoder\" is ", Shortened(added),
+                           ", expected an object");
   for (const auto& [key, value] : added.items()) {
     const json& content = Member(value, "content");
-    const bool number = !key.empty() && key.size() <= 8 && key.find_first_not_of("0123456789") == std::string::npos;
+    const bool number =
+        !key.empty() && key.size() <= 8 && key.find_first_not_of("0123456789") == std::string::npos;
     if (!number || !content.is_string()) {
       return InvalidArgument("\"added_tokens_decoder\" has \"", key, "\": ", Shortened(value),
                              ", expected an id with an object that has \"content\"");
     }
-    settings->added_tokens.push_back({static_cast<int32_t>(std::stol(key)), content.get<std::string>()});
+    settings->added_tokens.push_back(
+        {static_cast<int32_t>(std::stol(key)), content.get<std::string>()});
   }
   return absl::OkStatus();
 }
@@ -447,15 +508,18 @@ absl::StatusOr<TokenizerSpec> ParseTokenizerJson(std::string_view text, const st
   return spec;
 }
 
-absl::Status ParseTokenizerConfig(std::string_view text, const std::string& name, TokenizerSettings* settings) {
+absl::Status ParseTokenizerConfig(std::string_view text, const std::string& name,
+                                  TokenizerSettings* settings) {
   return ReadWith(text, name, settings, ReadConfig);
 }
 
-absl::Status ParseSpecialTokensMap(std::string_view text, const std::string& name, TokenizerSettings* settings) {
+absl::Status ParseSpecialTokensMap(std::string_view text, const std::string& name,
+                                   TokenizerSettings* settings) {
   return ReadWith(text, name, settings, ReadNamedTokens);
 }
 
-absl::Status ParseGenerationConfig(std::string_view text, const std::string& name, TokenizerSettings* settings) {
+absl::Status ParseGenerationConfig(std::string_view text, const std::string& name,
+                                   TokenizerSettings* settings) {
   return ReadWith(text, name, settings, ReadGeneration);
 }
 

@@ -1,8 +1,8 @@
 // Reader of Hugging Face tokenizer.json and of the small files beside it.
 //
-// Format: https://github.com/huggingface/tokenizers (0.23), byte-level BPE only. What the reader does not know it
-// refuses by name; nothing is ignored but `truncation` and `padding`, which belong to a call and not to a vocabulary
-// (transformers resets them too).
+// Format: https://github.com/huggingface/tokenizers (0.23), byte-level BPE only. What the reader
+// does not know it refuses by name; nothing is ignored but `truncation` and `padding`, which belong
+// to a call and not to a vocabulary (transformers resets them too).
 #ifndef RADLADS_DATA_TOKENIZER_TOKENIZER_JSON_H_
 #define RADLADS_DATA_TOKENIZER_TOKENIZER_JSON_H_
 
@@ -22,9 +22,10 @@ namespace radlads {
 struct TokenizerSpec {
   bool nfc = false;
   std::vector<PreTokenizerStep> pre_tokenizer;
-  // By id, as the file spells them (model tokens in the byte-level alphabet); nothing where an id has no token.
+  // By id, as the file spells them (model tokens in the byte-level alphabet); nothing where an id
+  // has no token.
   std::vector<std::optional<std::string>> tokens;
-  std::vector<bool> in_model;  // by id: a token of the model's vocab, not an added one only
+  std::vector<bool> in_model;    // by id: a token of the model's vocab, not an added one only
   std::vector<BpeMerge> merges;  // in order of rank
   bool ignore_merges = false;
   std::vector<AddedToken> added;
@@ -50,9 +51,12 @@ struct TokenizerSettings {
 };
 
 // Each adds what `text` says to *settings; a token that an earlier file named stays.
-absl::Status ParseTokenizerConfig(std::string_view text, const std::string& name, TokenizerSettings* settings);
-absl::Status ParseSpecialTokensMap(std::string_view text, const std::string& name, TokenizerSettings* settings);
-absl::Status ParseGenerationConfig(std::string_view text, const std::string& name, TokenizerSettings* settings);
+absl::Status ParseTokenizerConfig(std::string_view text, const std::string& name,
+                                  TokenizerSettings* settings);
+absl::Status ParseSpecialTokensMap(std::string_view text, const std::string& name,
+                                   TokenizerSettings* settings);
+absl::Status ParseGenerationConfig(std::string_view text, const std::string& name,
+                                   TokenizerSettings* settings);
 
 }  // namespace radlads
 

@@ -9,7 +9,8 @@
 
 namespace radlads {
 
-// The code point at text[*position], which it moves past. `text` must be valid UTF-8 and *position a boundary in it.
+// The code point at text[*position], which it moves past. `text` must be valid UTF-8 and *position
+// a boundary in it.
 inline char32_t NextCodePoint(std::string_view text, size_t* position) {
   const auto byte = [&](size_t i) { return static_cast<char32_t>(static_cast<uint8_t>(text[i])); };
   const size_t i = *position;
@@ -27,7 +28,8 @@ inline char32_t NextCodePoint(std::string_view text, size_t* position) {
     return (lead & 0x0F) << 12 | (byte(i + 1) & 0x3F) << 6 | (byte(i + 2) & 0x3F);
   }
   *position = i + 4;
-  return (lead & 0x07) << 18 | (byte(i + 1) & 0x3F) << 12 | (byte(i + 2) & 0x3F) << 6 | (byte(i + 3) & 0x3F);
+  return (lead & 0x07) << 18 | (byte(i + 1) & 0x3F) << 12 | (byte(i + 2) & 0x3F) << 6 |
+         (byte(i + 3) & 0x3F);
 }
 
 // `code_point` must be a Unicode scalar value (not a surrogate, at most U+10FFFF).
@@ -35,9 +37,10 @@ void AppendCodePoint(char32_t code_point, std::string* out);
 
 bool IsValidUtf8(std::string_view bytes);
 
-// Appends `bytes` to *out, each maximal ill-formed subpart replaced by one U+FFFD (Unicode 15 section 3.9, the rule
-// of Rust's String::from_utf8_lossy, Python's errors="replace" and WHATWG). Returns how many bytes were consumed:
-// all of them if `final`; otherwise a sequence that is cut at the end but well-formed so far (1 to 3 bytes) is left.
+// Appends `bytes` to *out, each maximal ill-formed subpart replaced by one U+FFFD (Unicode 15
+// section 3.9, the rule of Rust's String::from_utf8_lossy, Python's errors="replace" and WHATWG).
+// Returns how many bytes were consumed: all of them if `final`; otherwise a sequence that is cut at
+// the end but well-formed so far (1 to 3 bytes) is left.
 size_t AppendUtf8Lossy(std::string_view bytes, bool final, std::string* out);
 
 }  // namespace radlads

@@ -1,0 +1,133 @@
+#include "data/tokenizer/jinja.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+namespace radlads {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+JinjaValue FromJson(const json& value) {
+  if (value.is_null()) return JinjaValue(nullptr);
+  if (value.is_boolean()) return JinjaValue(value.get<bool>());
+  if (value.is_number()) return JinjaValue(value.get<int64_t>());
+  if (value.is_string()) return JinjaValue(value.get<std::string>());
+  if (value.is_array()) {
+    JinjaValue::List list;
+    for (const json& item : value) list.push_back(FromJson(item));
+    return JinjaValue(std::move(list));
+  }
+  JinjaValue::Dict dict;
+  for (const auto& [key, item] : value.items()) dict.emplace_back(key, FromJson(item));
+  return JinjaValue(std::move(dict));
+}
+
+absl::StatusOr<std::string> Render(const std::string& source,
+                                   const JinjaValue::Dict& variables = {}) {
+  const auto parsed = JinjaTemplate::Parse(source);
+  if (!parsed.ok()) return parsed.status();
+  return parsed->Render(variables);
+}
+
+struct Golden {
+  JinjaValue::Dict variables;
+  std::vector<json> rows;
+};
+
+// First line: the variables; then one template a line with what jinja2 3.1 makes of it.
+Golden ReadGolden() {
+  std::ifstream file("data/tokenizer/testdata/templates/jinja_golden.jsonl");
+  EXPECT_TRUE(file.good());
+  Golden golden;
+  for (std::string line; std::getline(file, line);) golden.rows.push_back(json::parse(line));
+  golden.variables = FromJson(golden.rows.at(0)["variables"]).as_dict();
+  golden.rows.erase(golden.rows.begin());
+  return golden;
+}
+
+TEST(Jinja, RendersAsJinja2) {
+  const Golden golden = ReadGolden();
+  ASSERT_GT(golden.rows.size(), 80u);
+  for (const json& row : golden.rows) {
+    const auto text = Render(row["template"], golden.variables);
+    if (row.contains("error")) {
+      EXPECT_EQ(text.status().code(), absl::StatusCode::kInvalidArgument) << row << text.status();
+      EXPECT_NE(text.status().message().find("line 1"), absl::string_view::npos) << text.status();
+    } else {
+      ASSERT_TRUE(text.ok()) << row << "\n" << text.status();
+      EXPECT_EQ(*text, row["text"].get<std::string>()) << row;
+    }
+  }
+}
+
+TEST(Jinja, WhatIsOutsideTheSubsetIsNamed) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"{% macro f() %}{% endmacro %}", "{% macro %}"},
+      {"{% include 'x' %}", "{% include %}"},
+      {"{% for i in [1] %}{% break %}{% endfor %}", "{% break %}"},
+      {"{% raw %}{% endraw %}", "{% raw %}"},
+      {"{% set x %}a{% endset %}", "{% set ... %}"},
+      {"{{ 1.5 }}", "floating-point"},
+      {"{{ 1 / 2 }}", "operator /"},
+      {"{{ 2 ** 3 }}", "operator **"},
+      {"{{ (1, 2) }}", "tuple"},
+      {"{{ 1 < 2 < 3 }}", "chain"},
+      {"{{ 'a' | groupby }}", "filter groupby"},
+      {"{{ 1 is prime }}", "test prime"},
+      {"{{ 'a'.zfill(3) }}", "method zfill"},
+      {"{{ strftime_now('%d') }}", "function strftime_now"},
+      {"{{ [1] }}", "printing a list"},
+      {"{{ [1] | tojson(indent=2) }}", "indent="},
+      {"{{ '\u00e9' | upper }}", "beyond ASCII"}};
+  for (const auto& [source, name] : cases) {
+    const auto text = Render(source);
+    EXPECT_EQ(text.status().code(), absl::StatusCode::kUnimplemented) << source << text.status();
+    EXPECT_NE(text.status().message().find(name), absl::string_view::npos) << text.status();
+  }
+  EXPECT_EQ(Render("{% if false %}{{ 'a' | groupby }}{% endif %}ok").value(), "ok")
+      << "what does not run does not matter";
+}
+
+TEST(Jinja, LimitsHold) {
+  const auto refuses = [](const std::string& source) {
+    const auto text = Render(source);
+    EXPECT_EQ(text.status().code(), absl::StatusCode::kInvalidArgument)
+        << source.substr(0, 60) << text.status();
+  };
+  refuses("{{ " + std::string(100000, '(') + "1");
+  refuses("{{ " + std::string(100000, '-') + "1 }}");
+  std::string ifs, chain = "{{ 1", members = "{{ x";
+  for (int i = 0; i < 10000; ++i) ifs += "{% if 1 %}", chain += " + 1", members += ".x";
+  refuses(ifs);
+  refuses(chain + " }}");
+  refuses(members + " }}");
+  refuses(
+      "{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}{% for i in range(60) %}{% set ns.s = ns.s + "
+      "ns.s %}{% endfor %}");
+  refuses("{% for a in range(9999) %}{% for b in range(9999) %}{{ '' }}{% endfor %}{% endfor %}");
+  refuses("{{ range(99999999999) }}");
+  refuses("{{ 9223372036854775807 + 1 }}");
+}
+
+TEST(Jinja, DamagedTemplatesAreRefusedOrRendered) {
+  const Golden golden = ReadGolden();
+  std::mt19937 random(9);
+  const std::string_view pieces[] = {"{{", "}}", "{%", "%}", "-",    "'",    "(",  ")",
+                                     "[",  "]",  "|",  ".",  " if ", " in ", "{#", ":"};
+  for (int i = 0; i < 4000; ++i) {
+    std::string source = golden.rows[random() % golden.rows.size()]["template"];
+    for (int edits = 1 + static_cast<int>(random() % 3); edits > 0; --edits) {
+      const size_t place = random() % (source.size() + 1);
+      source.replace(place, std::min<size_t>(random() % 4, source.size() - place),
+                     pieces[random() % std::size(pieces)]);
+    }
+    Render(source, golden.variables).status().IgnoreError();
+  }
+}
+
+}  // namespace
+}  // namespace radlads
