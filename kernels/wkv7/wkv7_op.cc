@@ -1,6 +1,7 @@
 #include "kernels/wkv7/wkv7_op.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
