@@ -32,16 +32,17 @@ class Writer {
       const FieldDescriptor& field = *message.field(i);
       const std::string name = path.empty() ? field.name() : path + "." + field.name();
       if (field.message_type() == nullptr) {
-        Entry(name, Kind(field), field);
+        Entry("--" + name, Kind(field), field);
       } else if (field.is_repeated()) {
-        Entry(name, "list of " + Members(*field.message_type()), field);
+        const bool named = field.message_type()->FindFieldByName("name") != nullptr;
+        Entry("--" + name + (named ? ".NAME.*" : ".INDEX.*"), "list of " + Members(*field.message_type()), field);
       } else {
         const auto known = first_path_.find(field.message_type());
         const bool asked_for = !filter_.empty() && filter_.compare(0, name.size(), name) == 0;
         if (known != first_path_.end() && !asked_for) {
-          Entry(name, "the same keys as " + known->second, field);
+          Entry(name + ".*", "the same knobs as " + known->second + ".*", field);
         } else {
-          Entry(name, "map", field);
+          Entry(name + ".*", "", field);
           Message(*field.message_type(), name);
         }
       }
@@ -66,7 +67,7 @@ class Writer {
 
   void Entry(const std::string& name, const std::string& kind, const FieldDescriptor& field) {
     if (name.find(filter_) == std::string::npos) return;
-    out_ << "  --" << name << "  (" << kind << ")\n";
+    out_ << "  " << name << (kind.empty() ? "" : "  (" + kind + ")") << "\n";
     std::istringstream lines(CommentOf(field));
     for (std::string line; std::getline(lines, line);) out_ << "      " << line << "\n";
   }

@@ -64,9 +64,10 @@ void CollectKnobs(const Descriptor& message, const std::string& path, std::set<c
   if (!seen.insert(&message).second) return;
   for (int i = 0; i < message.field_count(); ++i) {
     const FieldDescriptor& field = *message.field(i);
-    knobs.emplace_back(Join(path, field.name()), field.name());
+    const std::string name = Join(path, field.name());
+    knobs.emplace_back(name, field.name());
     if (field.message_type() != nullptr && !field.is_repeated()) {
-      CollectKnobs(*field.message_type(), knobs.back().first, seen, knobs);
+      CollectKnobs(*field.message_type(), name, seen, knobs);
     }
   }
 }

@@ -87,15 +87,18 @@ bool ParseBool(std::string_view text, bool& value) {
   return false;
 }
 
-// Shortest text that reads back to the same bits; whole numbers without an exponent.
+// Shortest text that reads back to the same bits. With an exponent there is a point too (1.0e-05): YAML 1.1 readers
+// take 1e-05 for a string.
 template <typename Float>
 std::string FloatText(Float value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15 && !(value == 0 && std::signbit(value))) {
-    return std::to_string(static_cast<int64_t>(value));
+  const Float size = std::abs(value);
+  char buffer[512];
+  if (size == 0 || (size >= Float{1e-4} && size < Float{1e15})) {
+    return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed).ptr};
   }
-  char buffer[64];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof(buffer), value);
-  return std::string(buffer, end);
+  std::string text(buffer, std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific).ptr);
+  if (text.find('.') == std::string::npos) text.insert(text.find('e'), ".0");
+  return text;
 }
 
 std::string StringText(const std::string& value) {
