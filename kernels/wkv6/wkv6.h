@@ -9,7 +9,7 @@
 // `reset[b,t]` != 0 puts the state to zero before token t (a document begins): what follows is bit
 // for bit what a call that starts there without an initial state gives, and no gradient crosses.
 //
-// Exactness. The float functions use fused multiply-add in a fixed order. Their results do not
+// Exactness. The float functions add in a fixed order, with fused multiply-add where the machine has it. Their results do not
 // depend on the number of threads or on the other rows and heads of the batch, bit for bit; the
 // forward pass gives the same bits however a sequence is cut into calls that carry the state.
 // Different instruction sets may differ in the last bits.

@@ -98,7 +98,7 @@ void Shapes(benchmark::internal::Benchmark* benchmark) {
 
 BENCHMARK(Forward)->Apply(Shapes);
 BENCHMARK(Backward)->Apply(Shapes);
-BENCHMARK(Inference)->Apply(Shapes)->Args({1, 1, 9, 64, 1})->Args({64, 1, 9, 64, 2});
+BENCHMARK(Inference)->Apply(Shapes)->Args({1, 1, 9, 64, 1})->Args({64, 1, 9, 64, 1});
 
 }  // namespace
 }  // namespace radlads
