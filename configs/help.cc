@@ -84,7 +84,8 @@ std::string HelpText(const Descriptor& root, std::string_view filter) {
   writer.Message(root, "");
   if (!filter.empty()) {
     const std::string text = writer.text();
-    return text.empty() ? "No knob's name contains '" + std::string(filter) + "'; --help alone lists all of them.\n" : text;
+    if (!text.empty()) return text;
+    return "No knob's name contains '" + std::string(filter) + "'; --help alone lists all of them.\n";
   }
   return std::string(kOptions) + writer.text();
 }

@@ -164,7 +164,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"pipeline: [3]", "pipeline.0: found '3', expected a map with keys such as name, model, train"},
         BadInput{"pipeline:\n  - name: a\n    train: {lr_inti: 1}", "test.yaml:3: pipeline.a.train.lr_inti: unknown key"},
         BadInput{"pipeline: {b: {}}", "pipeline.b: no such entry; pipeline is empty"},
-        BadInput{"train: {lr_init: 1}\nmodel: {}\ntrain: {}", "test.yaml:3: train: given twice in one map, first on line 1"},
+        BadInput{"train: {lr_init: 1}\nmodel: {}\ntrain: {}",
+                 "test.yaml:3: train: given twice in one map, first on line 1"},
         BadInput{"model:\n  tmix: a\n  tmix: a", "test.yaml:3: model.tmix: given twice in one map, first on line 2"},
         BadInput{"? [a]\n: 1", "found a list as a key, expected the name of a knob"},
         BadInput{"model: {tmix: a\ntrain: {}", "test.yaml:2: not YAML"},
@@ -332,7 +333,8 @@ TEST(CommandLine, NamesWhatIsWrong) {
               HasSubstr("command line: train.lr_inti: unknown key; did you mean train.lr_init?"));
   EXPECT_THAT(Message(Parse({"--train.micro_bsz", "two"}, config)),
               HasSubstr("command line: train.micro_bsz: found 'two', expected a whole number"));
-  EXPECT_THAT(Message(Parse({"--train.lr_init.x=1"}, config)), HasSubstr("train.lr_init: found a map, expected a number"));
+  EXPECT_THAT(Message(Parse({"--train.lr_init.x=1"}, config)),
+              HasSubstr("train.lr_init: found a map, expected a number"));
   EXPECT_THAT(Message(Parse({"--train.lr_init"}, config)), HasSubstr("--train.lr_init: has no value"));
   EXPECT_THAT(Message(Parse({"--train.lr_init", "--train.lr_final=1"}, config)), HasSubstr("has no value"));
   EXPECT_THAT(Message(Parse({"-c"}, config)), HasSubstr("-c: has no value; expected a file"));
@@ -359,7 +361,8 @@ TEST(CommandLine, NamesMissingFiles) {
 TEST(CommandLine, ReachesIntoThePipeline) {
   const std::string file = TemporaryFile("p.yaml", "pipeline: [{name: one}, {name: two}]");
   Config config;
-  ASSERT_TRUE(Parse({"-c", file.c_str(), "--pipeline.two.train.lr_init", "5", "--pipeline.0.model.n_layer=2"}, config).ok());
+  ASSERT_TRUE(Parse({"-c", file.c_str(), "--pipeline.two.train.lr_init", "5", "--pipeline.0.model.n_layer=2"}, config)
+                  .ok());
   EXPECT_EQ(config.pipeline(1).train().lr_init(), 5);
   EXPECT_EQ(config.pipeline(0).model().n_layer(), 2);
   ASSERT_TRUE(Parse({"--pipeline", "None"}, config).ok());
