@@ -1,0 +1,87 @@
+// Evaluates models in process: //eval:run VERB --help.
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/logging.h"
+#include "base/parallel_for.h"
+#include "base/status.h"
+#include "base/working_directory.h"
+#include "distill/run.h"
+#include "eval/perplexity.h"
+
+namespace radlads {
+namespace {
+
+struct PerplexityFlags {
+  PerplexityOptions options;
+  std::vector<std::string> models;
+  std::string teacher, dtype = "auto", json;
+  int threads = 0;
+};
+
+std::string LastPart(const std::string& path) {
+  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+  return normal.has_filename() ? normal.filename().string() : normal.parent_path().filename().string();
+}
+
+absl::Status Perplexity(PerplexityFlags flags) {
+  SetThreads(flags.threads);
+  at::set_num_threads(Threads());
+  if (!flags.teacher.empty()) flags.options.models.push_back({"teacher", flags.teacher});
+  for (const std::string& model : flags.models) {
+    const bool student = !flags.teacher.empty() && flags.models.size() == 1;
+    flags.options.models.push_back({student ? "student" : LastPart(model), model});
+  }
+  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
+  flags.options.dtype = precision.dtype;
+  Log().info("computing in {}: {}", precision.dtype == at::kBFloat16 ? "bf16" : "fp32", precision.reason);
+  RADLADS_ASSIGN_OR_RETURN(const PerplexityReport report, MeasurePerplexity(flags.options));
+  if (flags.json == "-") {
+    std::fputs(report.Json().c_str(), stdout);
+    return absl::OkStatus();
+  }
+  std::fputs(report.Table().c_str(), stdout);
+  return flags.json.empty() ? absl::OkStatus() : WriteFileAtomically(flags.json, report.Json());
+}
+
+int Main(int argc, char** argv) {
+  absl::Status status = EnterWorkingDirectory();
+  if (!status.ok()) return ExitCode(status);
+  CLI::App app("Evaluates models in process. Results go to standard output, progress to standard error.");
+  app.require_subcommand(1);
+
+  PerplexityFlags flags;
+  CLI::App* verb = app.add_subcommand("perplexity", "Scores the same tokens with each model and prints the results beside each other.");
+  verb->add_option("--model", flags.models, "Hugging Face directory, GGUF file or run; repeat it to compare several.")->required();
+  verb->add_option("--teacher", flags.teacher, "The model that the others are compared with; without it, the first --model.");
+  CLI::Option* data = verb->add_option("--data", flags.options.data, "PREFIX of a token dataset (PREFIX.bin, PREFIX.idx).");
+  CLI::Option* text = verb->add_option("--text", flags.options.text, "Text file instead: jsonl or txt, plain, gz, xz or zst.");
+  data->excludes(text);
+  verb->add_option("--ctx", flags.options.ctx, "Tokens of context; every window is scored from its second token on.")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--tokens", flags.options.tokens, "Tokens to score; default: all.")->check(CLI::PositiveNumber);
+  verb->add_option("--batch", flags.options.batch, "Windows that go through a model at once.")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
+  verb->add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
+  verb->add_option("--json", flags.json, "Write the results to this file too; - prints them on standard output instead of the table.");
+  verb->callback([&] { status = Perplexity(flags); });
+
+  CLI11_PARSE(app, argc, argv);
+  return ExitCode(status);
+}
+
+}  // namespace
+}  // namespace radlads
+
+int main(int argc, char** argv) { return radlads::Main(argc, argv); }
