@@ -106,7 +106,9 @@ TEST_F(BinidxTest, ReadsGoldenFilesInBothLayouts) {
 TEST_F(BinidxTest, ReadsAcrossDocuments) {
   auto dataset = TokenDataset::Open(std::string(kGoldens) + "tiny_u16");
   ASSERT_TRUE(dataset.ok()) << dataset.status();
-  for (const auto& read : Golden()["tiny_u16"]["get"]) {
+  const nlohmann::json golden = Golden();
+  ASSERT_EQ(golden["tiny_u16"]["get"].size(), 4);
+  for (const auto& read : golden["tiny_u16"]["get"]) {
     std::vector<int64_t> tokens(read["length"].get<int64_t>());
     ASSERT_TRUE((*dataset)->Read(read["offset"], std::span<int64_t>(tokens)).ok());
     EXPECT_EQ(tokens, read["tokens"].get<std::vector<int64_t>>()) << read;
