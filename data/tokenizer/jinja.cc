@@ -9,7 +9,7 @@
 namespace radlads {
 namespace {
 
-constexpr int64_t kMaxSteps = 10'000'000;  // statements of one rendering
+constexpr int64_t kMaxSteps = 2'000'000;  // statements of one rendering
 constexpr int kMaxValueDepth = 100;
 
 class Renderer {

@@ -507,7 +507,7 @@ TEST(Tokenizer, DamagedFilesAreRefusedOrRead) {
           random() % (random() % 2 || vocab == std::string::npos ? text.size() : vocab);
       const size_t length = std::min<size_t>(random() % 12, text.size() - place);
       text.replace(place, length, pieces[random() % std::size(pieces)]);
-      if (text.empty()) text = "{";
+      if (text.empty()) text.push_back('{');
     }
     const auto t = Tokenizer::FromJson(text, "damaged");
     if (!t.ok()) continue;
