@@ -145,7 +145,8 @@ std::vector<double> LinearTicks(double low, double high, int count) {
 std::vector<double> LogTicks(double low, double high, int count) {
   static const std::vector<std::vector<double>> kMantissas = {
       {1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 1.5, 2, 3, 4, 5, 7}, {1, 2, 3, 5}, {1, 2, 5}, {1, 3}, {1}};
-  const int first = static_cast<int>(std::floor(std::log10(low))), last = static_cast<int>(std::floor(std::log10(high)));
+  const int first = static_cast<int>(std::floor(std::log10(low))),
+            last = static_cast<int>(std::floor(std::log10(high)));
   std::vector<double> ticks;
   for (const auto& mantissas : kMantissas) {
     ticks.clear();
@@ -250,7 +251,8 @@ std::string RenderChart(const Chart& chart) {
     svg += Format("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", x.begin - 6, at + 4,
                   TickLabel(tick).c_str());
   }
-  svg += Format("<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", x.begin, y.begin, x.end, y.begin);
+  svg += Format("<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", x.begin, y.begin, x.end,
+                y.begin);
   double free_from = 0;
   for (double tick : LinearTicks(x.low, x.high, std::max(2, static_cast<int>((x.end - x.begin) / 75)))) {
     if (tick < x.low || tick > x.high) continue;
@@ -260,8 +262,10 @@ std::string RenderChart(const Chart& chart) {
     const double middle = std::min(at, chart.width - half);
     if (middle - half < free_from) continue;
     free_from = middle + half + 10;
-    svg += Format("<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", at, y.begin, at, y.begin + 4);
-    svg += Format("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", middle, y.begin + 17, label.c_str());
+    svg +=
+        Format("<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", at, y.begin, at, y.begin + 4);
+    svg +=
+        Format("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", middle, y.begin + 17, label.c_str());
   }
   svg += Format("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", (x.begin + x.end) / 2,
                 chart.height - 6.0, EscapeHtml(chart.x_unit).c_str());
@@ -283,18 +287,20 @@ std::string RenderChart(const Chart& chart) {
     if (!series.dots) continue;
     for (const auto& [px, py] : points) {
       if (!std::isfinite(py) || (y.logarithmic && py <= 0)) continue;
-      svg += Format("<circle class=\"dot-%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>", series.style.c_str(), x.At(px), y.At(py));
+      svg += Format("<circle class=\"dot-%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>", series.style.c_str(), x.At(px),
+                    y.At(py));
     }
   }
   svg += Format("<line class=\"cursor\" y1=\"%.1f\" y2=\"%.1f\"/>\n</svg>", y.end, y.begin);
 
   std::string legend;
-  const auto visible = std::count_if(chart.series.begin(), chart.series.end(), [](const auto& s) { return !s.background; });
+  const auto visible =
+      std::count_if(chart.series.begin(), chart.series.end(), [](const auto& s) { return !s.background; });
   if (visible > 1) {
     for (const ChartSeries& series : chart.series) {
       if (series.background) continue;
-      legend += "<span class=\"key\"><svg width=\"22\" height=\"8\" aria-hidden=\"true\"><path class=\"series-" + series.style +
-                "\" d=\"M1 4L21 4\"/></svg>" + EscapeHtml(series.name) + "</span>";
+      legend += "<span class=\"key\"><svg width=\"22\" height=\"8\" aria-hidden=\"true\"><path class=\"series-" +
+                series.style + "\" d=\"M1 4L21 4\"/></svg>" + EscapeHtml(series.name) + "</span>";
     }
     legend = "<span class=\"legend\">" + legend + "</span>";
   }

@@ -20,7 +20,8 @@ TEST(Ticks, LinearAreRoundAndCoverTheRange) {
 }
 
 TEST(Ticks, LogarithmicStayWithinTheRangeAndAreFew) {
-  const std::pair<double, double> ranges[] = {{9, 11}, {8, 60}, {10, 50000}, {1e-9, 1e9}, {0.11, 0.9}, {1.01, 5}, {99, 1000}};
+  const std::pair<double, double> ranges[] = {{9, 11},     {8, 60},   {10, 50000}, {1e-9, 1e9},
+                                              {0.11, 0.9}, {1.01, 5}, {99, 1000}};
   for (const auto& [low, high] : ranges) {
     for (int count : {4, 6, 8}) {
       const auto ticks = LogTicks(low, high, count);
@@ -63,8 +64,11 @@ TEST(RenderChartTest, NothingToShowIsEmpty) {
 }
 
 TEST(RenderChartTest, SurvivesDegenerateData) {
-  for (const auto& points : std::vector<std::vector<std::pair<double, double>>>{
-           {{5, 2}}, {{0, 0}, {1, 0}}, {{0, -1}, {1, -1}}, {{0, 1e-300}, {1, 1e300}}, {{0, 1}, {1, INFINITY}, {2, 3}}}) {
+  for (const auto& points : std::vector<std::vector<std::pair<double, double>>>{{{5, 2}},
+                                                                                {{0, 0}, {1, 0}},
+                                                                                {{0, -1}, {1, -1}},
+                                                                                {{0, 1e-300}, {1, 1e300}},
+                                                                                {{0, 1}, {1, INFINITY}, {2, 3}}}) {
     Chart chart;
     chart.title = "<x>";
     chart.series.push_back({"a", "student", points, false, true});

@@ -7,7 +7,8 @@
 #include "distill/report.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Writes report.html of a run of //distill:train anew: curves, student beside teacher, answers, configuration.");
+  CLI::App app(
+      "Writes report.html of a run of //distill:train anew: curves, student beside teacher, answers, configuration.");
   std::string run;
   app.add_option("RUN", run, "the run directory, out/<name>")->required();
   CLI11_PARSE(app, argc, argv);

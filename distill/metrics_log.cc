@@ -22,7 +22,8 @@ constexpr char kFileName[] = "metrics.jsonl";
 absl::StatusOr<MetricsLine> ParseLine(const std::string& text, const std::string& path, int64_t number) {
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) {
-    return DataLoss(path, ":", number, ": expected a JSON object with an integer \"step\", found: ", text.substr(0, 80));
+    return DataLoss(path, ":", number,
+                    ": expected a JSON object with an integer \"step\", found: ", text.substr(0, 80));
   }
   MetricsLine line;
   for (const auto& [name, value] : json.items()) {
@@ -57,13 +58,15 @@ absl::Status ForEachLine(const std::string& contents, const std::string& path, c
 absl::Status RemoveEventFiles(const std::string& directory) {
   std::error_code error;
   std::vector<std::filesystem::path> found;
-  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (entry->path().filename().string().rfind("events.out.tfevents.", 0) == 0) found.push_back(entry->path());
   }
   for (const auto& path : found) {
     if (!error) std::filesystem::remove(path, error);
   }
-  if (error) return FailedPrecondition("cannot remove the event files of an earlier run in ", directory, ": ", error.message());
+  if (error)
+    return FailedPrecondition("cannot remove the event files of an earlier run in ", directory, ": ", error.message());
   return absl::OkStatus();
 }
 
@@ -89,9 +92,12 @@ absl::StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& 
   return log;
 }
 
-MetricsLog::~MetricsLog() { std::fclose(file_); }
+MetricsLog::~MetricsLog() {
+  std::fclose(file_);
+}
 
-absl::Status MetricsLog::Write(int64_t step, int64_t tokens, const std::vector<std::pair<std::string, double>>& values) {
+absl::Status MetricsLog::Write(int64_t step, int64_t tokens,
+                               const std::vector<std::pair<std::string, double>>& values) {
   OrderedJson json;
   json["step"] = step;
   json["tokens"] = tokens;

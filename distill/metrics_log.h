@@ -1,4 +1,5 @@
-// The numbers of a training run, as they come: metrics.jsonl for people and scripts, a TensorBoard event file beside it.
+// The numbers of a training run, as they come: metrics.jsonl for people and scripts, a TensorBoard event file beside
+// it.
 //
 // metrics.jsonl holds one JSON object a line: {"step": 50, "tokens": 51200, "time": 1763718000.5, "loss": 0.31, ...}.
 // `step` counts optimizer steps, `tokens` the training tokens up to and including this step, `time` is Unix seconds.

@@ -31,9 +31,13 @@ std::string Count(double value, const std::string& unit) {
   return std::isfinite(value) ? HumanCount(value, unit) : "–";
 }
 
-std::string Duration(double seconds) { return std::isfinite(seconds) ? HumanDuration(seconds) : "–"; }
+std::string Duration(double seconds) {
+  return std::isfinite(seconds) ? HumanDuration(seconds) : "–";
+}
 
-std::string Ratio(double value) { return std::isfinite(value) ? Significant(value, 3) + " ×" : "–"; }
+std::string Ratio(double value) {
+  return std::isfinite(value) ? Significant(value, 3) + " ×" : "–";
+}
 
 std::string StageTask(int kind) {
   switch (kind) {
@@ -48,7 +52,9 @@ std::string StageTask(int kind) {
   }
 }
 
-std::string LossUnit(int kind) { return kind == 1 ? "distance per layer and token" : kind == 0 ? "" : "nats per token"; }
+std::string LossUnit(int kind) {
+  return kind == 1 ? "distance per layer and token" : kind == 0 ? "" : "nats per token";
+}
 
 std::string StageTitle(const ReportData& data, size_t index) {
   const std::string& name = data.stages[index].name;
@@ -66,9 +72,11 @@ struct Table {
   std::set<size_t> minor = {};                 // columns that a narrow screen leaves out
 
   std::string Html() const {
-    std::string html = "<div class=\"scroll\"><table><caption><span>" + EscapeHtml(caption) + "</span></caption><thead><tr>";
+    std::string html =
+        "<div class=\"scroll\"><table><caption><span>" + EscapeHtml(caption) + "</span></caption><thead><tr>";
     const auto mark = [this](size_t column) { return std::string(minor.count(column) ? " class=\"minor\"" : ""); };
-    for (size_t i = 0; i < head.size(); ++i) html += "<th scope=\"col\"" + mark(i) + ">" + EscapeHtml(head[i]) + "</th>";
+    for (size_t i = 0; i < head.size(); ++i)
+      html += "<th scope=\"col\"" + mark(i) + ">" + EscapeHtml(head[i]) + "</th>";
     html += "</tr></thead><tbody>\n";
     for (const auto& row : rows) {
       html += "<tr><th scope=\"row\">" + EscapeHtml(row[0]) + "</th>";
@@ -98,7 +106,8 @@ Summary Summarize(const ReportData& data) {
 }
 
 std::string Header(const ReportData& data, const Summary& summary) {
-  std::string html = "<header><p class=\"eyebrow\">radlads distillation report</p><h1>" + EscapeHtml(data.name) + "</h1>\n<p>";
+  std::string html =
+      "<header><p class=\"eyebrow\">radlads distillation report</p><h1>" + EscapeHtml(data.name) + "</h1>\n<p>";
   std::string what = data.teacher.name.empty() ? "" : data.teacher.name;
   if (!data.student.name.empty()) what += (what.empty() ? "Training of " : " distilled into ") + data.student.name;
   if (what.empty()) what = "A training run";
@@ -106,9 +115,12 @@ std::string Header(const ReportData& data, const Summary& summary) {
           (data.stages.size() == 1 ? " stage" : " stages");
   if (summary.seconds > 0) what += ", " + Duration(summary.seconds) + " of training";
   html += EscapeHtml(what) + ".</p></header>\n<dl class=\"tiles\">\n";
-  if (std::isfinite(summary.student)) html += Tile(Significant(summary.student, 4), "student's perplexity on validation text");
-  if (std::isfinite(summary.teacher)) html += Tile(Significant(summary.teacher, 4), "teacher's perplexity on the same text");
-  if (std::isfinite(summary.student / summary.teacher)) html += Tile(Ratio(summary.student / summary.teacher), "student over teacher (1 × is equal)");
+  if (std::isfinite(summary.student))
+    html += Tile(Significant(summary.student, 4), "student's perplexity on validation text");
+  if (std::isfinite(summary.teacher))
+    html += Tile(Significant(summary.teacher, 4), "teacher's perplexity on the same text");
+  if (std::isfinite(summary.student / summary.teacher))
+    html += Tile(Ratio(summary.student / summary.teacher), "student over teacher (1 × is equal)");
   html += Tile(Count(summary.tokens, ""), "training tokens");
   if (summary.seconds > 0) html += Tile(Duration(summary.seconds), "of training");
   return html + "</dl>\n";
@@ -133,7 +145,8 @@ std::string ValidationSection(const ReportData& data) {
   for (size_t i = 0; i < data.stages.size(); ++i) {
     const ReportStage& stage = data.stages[i];
     const auto points = stage.Series("validation_perplexity");
-    if (std::isfinite(stage.Last("teacher_validation_perplexity"))) teacher_now = stage.Last("teacher_validation_perplexity");
+    if (std::isfinite(stage.Last("teacher_validation_perplexity")))
+      teacher_now = stage.Last("teacher_validation_perplexity");
     student.points.insert(student.points.end(), points.begin(), points.end());
     const auto lines = Extended(stage.Series("teacher_validation_perplexity"), stage.first_token + stage.Tokens());
     teacher.points.insert(teacher.points.end(), lines.begin(), lines.end());
@@ -141,11 +154,13 @@ std::string ValidationSection(const ReportData& data) {
     if (points.empty()) continue;
     if (i == 0 && stage.lines.front().values.count("validation_perplexity") && stage.lines.front().step == 0) {
       const double value = points.front().second;
-      table.rows.push_back({"before training", Significant(value, 4), Significant(teacher_now, 4), Ratio(value / teacher_now), "0", "–", "–"});
+      table.rows.push_back({"before training", Significant(value, 4), Significant(teacher_now, 4),
+                            Ratio(value / teacher_now), "0", "–", "–"});
     }
     const double value = points.back().second;
-    table.rows.push_back({"after " + StageTitle(data, i), Significant(value, 4), Significant(teacher_now, 4), Ratio(value / teacher_now),
-                          Count(stage.Tokens(), ""), Duration(stage.Seconds()), Count(stage.Tokens() / stage.Seconds(), "")});
+    table.rows.push_back({"after " + StageTitle(data, i), Significant(value, 4), Significant(teacher_now, 4),
+                          Ratio(value / teacher_now), Count(stage.Tokens(), ""), Duration(stage.Seconds()),
+                          Count(stage.Tokens() / stage.Seconds(), "")});
   }
   if (student.points.empty()) return "";
   if (!teacher.points.empty()) teacher.points = Extended(teacher.points, student.points.back().first);
@@ -153,8 +168,8 @@ std::string ValidationSection(const ReportData& data) {
   Chart wide = chart;
   wide.width = 920;
   wide.height = 300;
-  std::string html = "<section><h2>Student beside teacher</h2>\n<div class=\"wide\">" + RenderChart(wide) + "</div><div class=\"narrow\">" +
-                     RenderChart(chart) + "</div>\n";
+  std::string html = "<section><h2>Student beside teacher</h2>\n<div class=\"wide\">" + RenderChart(wide) +
+                     "</div><div class=\"narrow\">" + RenderChart(chart) + "</div>\n";
   return html + table.Html() + "</section>\n";
 }
 
@@ -176,8 +191,10 @@ std::string SamplesSection(const ReportData& data) {
   std::string html = "<section><h2>Answers to the same prompts</h2>\n";
   for (const ReportSample& sample : data.samples) {
     html += "<article class=\"card\"><blockquote>" + EscapeHtml(sample.prompt) + "</blockquote><div class=\"answers\">";
-    if (!sample.teacher.empty()) html += "<div class=\"who-teacher\"><h4>Teacher</h4><p>" + EscapeHtml(sample.teacher) + "</p></div>";
-    if (!sample.student.empty()) html += "<div class=\"who-student\"><h4>Student</h4><p>" + EscapeHtml(sample.student) + "</p></div>";
+    if (!sample.teacher.empty())
+      html += "<div class=\"who-teacher\"><h4>Teacher</h4><p>" + EscapeHtml(sample.teacher) + "</p></div>";
+    if (!sample.student.empty())
+      html += "<div class=\"who-student\"><h4>Student</h4><p>" + EscapeHtml(sample.student) + "</p></div>";
     html += "</div></article>\n";
   }
   return html + "</section>\n";
@@ -239,26 +256,32 @@ std::string StagesSection(const ReportData& data) {
   for (size_t i = 0; i < data.stages.size(); ++i) {
     const ReportStage& stage = data.stages[i];
     const std::string task = StageTask(stage.kind);
-    html += "<h3>" + EscapeHtml(StageTitle(data, i)) + "</h3><p class=\"note\">" + EscapeHtml(task.empty() ? "" : "Task: " + task + ". ");
+    html += "<h3>" + EscapeHtml(StageTitle(data, i)) + "</h3><p class=\"note\">" +
+            EscapeHtml(task.empty() ? "" : "Task: " + task + ". ");
     html += EscapeHtml(Count(stage.Tokens(), "") + " tokens, loss " + Significant(stage.First("loss"), 4) + " to " +
-                       Significant(stage.Last("loss"), 4) + ", " + Duration(stage.Seconds()) + ".") + "</p>\n<div class=\"charts\">";
-    html += RenderChart(StageChart(stage, "Loss", LossUnit(stage.kind),
-                                   {{"loss", "loss", "student"}, {"kl", "KL from the teacher", "third"}, {"ce", "cross entropy", "fourth"}}));
+                       Significant(stage.Last("loss"), 4) + ", " + Duration(stage.Seconds()) + ".") +
+            "</p>\n<div class=\"charts\">";
+    html += RenderChart(StageChart(
+        stage, "Loss", LossUnit(stage.kind),
+        {{"loss", "loss", "student"}, {"kl", "KL from the teacher", "third"}, {"ce", "cross entropy", "fourth"}}));
     Chart rate = StageChart(stage, "Learning rate", "", {});
     rate.from_zero = true;
     rate.log_beyond = 0;
     const auto lr = stage.Series("lr"), lr2 = stage.Series("lr2");
-    for (const auto& [points, label, style] : {std::tuple(lr, "all else", "student"), std::tuple(lr2, "time mixers", "third")}) {
+    for (const auto& [points, label, style] :
+         {std::tuple(lr, "all else", "student"), std::tuple(lr2, "time mixers", "third")}) {
       if (points.empty() || (points == lr2 && lr2 == lr && !rate.series.empty())) continue;
       rate.series.push_back({label, style, points});
       for (auto& point : rate.series.back().points) point.first -= stage.first_token;
     }
     html += RenderChart(rate);
-    Chart speed = StageChart(stage, "Speed", "tokens per second", {{"tokens_per_second", "tokens per second", "student"}});
+    Chart speed =
+        StageChart(stage, "Speed", "tokens per second", {{"tokens_per_second", "tokens per second", "student"}});
     speed.from_zero = true;
     speed.log_beyond = 0;
     html += RenderChart(speed);
-    html += RenderChart(StageChart(stage, "Gradient norm", "before clipping", {{"grad_norm", "gradient norm", "student"}}));
+    html +=
+        RenderChart(StageChart(stage, "Gradient norm", "before clipping", {{"grad_norm", "gradient norm", "student"}}));
     html += "</div>\n<div class=\"charts\">" + LayersChart(stage);
     html += "</div>\n";
   }
@@ -287,10 +310,12 @@ std::string ModelsSection(const ReportData& data) {
 std::string ConfigSection(const ReportData& data) {
   std::string html;
   const auto fold = [&html](const std::string& title, const std::string& text) {
-    if (!text.empty()) html += "<details><summary>" + EscapeHtml(title) + "</summary><pre>" + EscapeHtml(text) + "</pre></details>\n";
+    if (!text.empty())
+      html += "<details><summary>" + EscapeHtml(title) + "</summary><pre>" + EscapeHtml(text) + "</pre></details>\n";
   };
   fold("config.yaml of the whole run", data.config_text);
-  for (size_t i = 0; i < data.stages.size(); ++i) fold("config.yaml of " + StageTitle(data, i), data.stages[i].config_text);
+  for (size_t i = 0; i < data.stages.size(); ++i)
+    fold("config.yaml of " + StageTitle(data, i), data.stages[i].config_text);
   return html.empty() ? "" : "<section><h2>Configuration</h2>\n" + html + "</section>\n";
 }
 
@@ -306,12 +331,13 @@ std::string Now() {
 absl::Status WriteReport(const std::string& run_directory) {
   RADLADS_ASSIGN_OR_RETURN(const ReportData data, ReadReportData(run_directory));
   const Summary summary = Summarize(data);
-  std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-                     EscapeHtml(data.name) + " · radlads report</title>\n<style>" + kReportStyle + "</style></head>\n<body>\n";
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
+      EscapeHtml(data.name) + " · radlads report</title>\n<style>" + kReportStyle + "</style></head>\n<body>\n";
   html += Header(data, summary) + "<main>\n";
-  html += ValidationSection(data) + ScoresSection(data) + SamplesSection(data) + StagesSection(data) + ModelsSection(data) +
-          ConfigSection(data);
+  html += ValidationSection(data) + ScoresSection(data) + SamplesSection(data) + StagesSection(data) +
+          ModelsSection(data) + ConfigSection(data);
   html += "</main>\n<footer>Written " + Now() +
           " from metrics.jsonl. The same numbers are in the TensorBoard event files beside it.</footer>\n<script>" +
           kReportScript + "</script>\n</body></html>\n";

@@ -68,7 +68,8 @@ absl::StatusOr<ReportStage> ReadStage(const std::string& directory, const std::s
 absl::StatusOr<std::vector<std::string>> StageNames(const std::string& directory, const std::string& config_text) {
   std::vector<std::string> listed, found;
   std::error_code error;
-  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (FileExists(entry->path().string() + "/metrics.jsonl")) found.push_back(entry->path().filename().string());
   }
   if (error) return NotFound("cannot list the run directory ", directory, ": ", error.message());
@@ -94,7 +95,8 @@ absl::StatusOr<std::vector<std::string>> StageNames(const std::string& directory
 int64_t CountParameters(const std::string& directory) {
   int64_t parameters = 0;
   std::error_code error;
-  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (entry->path().extension() != ".safetensors") continue;
     const auto file = MappedFile::Open(entry->path().string());
     if (!file.ok() || (*file)->bytes().size() < 8) return 0;
@@ -124,9 +126,15 @@ absl::StatusOr<ReportModel> ReadModel(const std::string& directory) {
   RADLADS_ASSIGN_OR_RETURN(const json config, ReadJson(config_path));
   if (!config.is_object()) return DataLoss(config_path, ": expected a JSON object");
   static const std::pair<const char*, const char*> kFacts[] = {
-      {"model_type", "architecture"},          {"num_hidden_layers", "layers"},   {"hidden_size", "width"},
-      {"intermediate_size", "inner width"},    {"num_attention_heads", "heads"},  {"num_key_value_heads", "key-value heads"},
-      {"head_dim", "head size"},               {"vocab_size", "vocabulary"},      {"tie_word_embeddings", "tied embeddings"},
+      {"model_type", "architecture"},
+      {"num_hidden_layers", "layers"},
+      {"hidden_size", "width"},
+      {"intermediate_size", "inner width"},
+      {"num_attention_heads", "heads"},
+      {"num_key_value_heads", "key-value heads"},
+      {"head_dim", "head size"},
+      {"vocab_size", "vocabulary"},
+      {"tie_word_embeddings", "tied embeddings"},
   };
   for (const auto& [key, label] : kFacts) {
     const auto value = config.find(key);
@@ -158,9 +166,10 @@ absl::Status ReadScores(const std::string& path, ReportData& data) {
   }
   data.scored_text = Text(scores, "data");
   for (const json& model : scores["models"]) {
-    if (!model.is_object()) return DataLoss(path, ": expected an object for each model, found: ", model.dump().substr(0, 80));
-    data.scores.push_back({Text(model, "name"), Number(model, "tokens"), Number(model, "nll"), Number(model, "perplexity"),
-                           Number(model, "ratio"), Number(model, "tokens_per_second")});
+    if (!model.is_object())
+      return DataLoss(path, ": expected an object for each model, found: ", model.dump().substr(0, 80));
+    data.scores.push_back({Text(model, "name"), Number(model, "tokens"), Number(model, "nll"),
+                           Number(model, "perplexity"), Number(model, "ratio"), Number(model, "tokens_per_second")});
   }
   return absl::OkStatus();
 }
@@ -221,7 +230,8 @@ absl::StatusOr<ReportData> ReadReportData(const std::string& run_directory) {
     }
   }
   if (data.stages.empty()) {
-    return NotFound("no metrics.jsonl in ", run_directory, " or in a directory below it: is this the directory of a run?");
+    return NotFound("no metrics.jsonl in ", run_directory,
+                    " or in a directory below it: is this the directory of a run?");
   }
 
   std::string teacher, student = JoinPath(run_directory, "final");
@@ -235,7 +245,8 @@ absl::StatusOr<ReportData> ReadReportData(const std::string& run_directory) {
   RADLADS_ASSIGN_OR_RETURN(data.student, ReadModel(student));
   data.student.name = Knob(data.stages.back().config, "model", "tmix");
 
-  const std::string samples = JoinPath(run_directory, "samples.json"), scores = JoinPath(run_directory, "perplexity.json");
+  const std::string samples = JoinPath(run_directory, "samples.json"),
+                    scores = JoinPath(run_directory, "perplexity.json");
   if (FileExists(samples)) RADLADS_RETURN_IF_ERROR(ReadSamples(samples, data));
   if (FileExists(scores)) RADLADS_RETURN_IF_ERROR(ReadScores(scores, data));
   return data;

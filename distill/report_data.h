@@ -25,7 +25,8 @@ struct ReportStage {
   double first_token = 0;  // tokens of the stages before this one
 
   int64_t Tokens() const { return lines.empty() ? 0 : lines.back().tokens; }
-  // Seconds of training, from the logged rates (pauses between two starts of a run do not count); kUnknown without them.
+  // Seconds of training, from the logged rates (pauses between two starts of a run do not count); kUnknown without
+  // them.
   double Seconds() const;
   // (cumulative tokens, value) of the lines that have the metric.
   std::vector<std::pair<double, double>> Series(const std::string& metric) const;

@@ -19,20 +19,29 @@ class ReportTest : public ::testing::Test {
     ASSERT_TRUE(MakeDirectories(run_).ok());
   }
 
-  void Write(const std::string& name, const std::string& text) { ASSERT_TRUE(WriteFileAtomically(run_ + "/" + name, text).ok()); }
+  void Write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomically(run_ + "/" + name, text).ok());
+  }
 
   void WriteStage(const std::string& name, int kind, double first_perplexity, double last_perplexity, bool log_before) {
     const std::string directory = run_ + "/" + name;
     ASSERT_TRUE(MakeDirectories(directory).ok());
-    Write(name + "/config.yaml", "model:\n  tmix: rad_rwkv7\ntrain:\n  attention_distillation_stage: " + std::to_string(kind) +
-                                     "\n  teacher:\n    path: " + run_ + "/teacher/TinyTeacher\n  note: \"<b>\"\n");
+    Write(name + "/config.yaml",
+          "model:\n  tmix: rad_rwkv7\ntrain:\n  attention_distillation_stage: " + std::to_string(kind) +
+              "\n  teacher:\n    path: " + run_ + "/teacher/TinyTeacher\n  note: \"<b>\"\n");
     auto log = MetricsLog::Open(directory, 0);
     ASSERT_TRUE(log.ok()) << log.status();
     if (log_before) {
-      ASSERT_TRUE((*log)->Write(0, 0, {{"validation_perplexity", first_perplexity}, {"teacher_validation_perplexity", 10}}).ok());
+      ASSERT_TRUE(
+          (*log)
+              ->Write(0, 0, {{"validation_perplexity", first_perplexity}, {"teacher_validation_perplexity", 10}})
+              .ok());
     }
     for (int step = 1; step <= 50; ++step) {
-      ASSERT_TRUE((*log)->Write(step, step * 1000, {{"loss", 1.0 / step}, {"lr", 1e-3 / step}, {"tokens_per_second", 500}}).ok());
+      ASSERT_TRUE(
+          (*log)
+              ->Write(step, step * 1000, {{"loss", 1.0 / step}, {"lr", 1e-3 / step}, {"tokens_per_second", 500}})
+              .ok());
     }
     ASSERT_TRUE((*log)->Write(50, 50000, {{"validation_perplexity", last_perplexity}}).ok());
   }
@@ -48,7 +57,8 @@ class ReportTest : public ::testing::Test {
   std::string run_;
 };
 
-#define EXPECT_CONTAINS(html, text) EXPECT_NE((html).find(text), std::string::npos) << "no " << (text) << " in the report"
+#define EXPECT_CONTAINS(html, text) \
+  EXPECT_NE((html).find(text), std::string::npos) << "no " << (text) << " in the report"
 
 TEST_F(ReportTest, PipelineShowsStagesInOrderWithPerplexities) {
   Write("config.yaml", "pipeline:\n- name: second_by_name\n- name: first_by_name\n- name: not_run_yet\n");

@@ -38,7 +38,9 @@ void AppendVarint(std::string& out, uint64_t value) {
 // Wire types of protocol buffers.
 enum WireType { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
-void AppendTag(std::string& out, int field, WireType type) { AppendVarint(out, field << 3 | type); }
+void AppendTag(std::string& out, int field, WireType type) {
+  AppendVarint(out, field << 3 | type);
+}
 
 void AppendBytes(std::string& out, int field, std::string_view bytes) {
   AppendTag(out, field, kBytes);
@@ -59,7 +61,9 @@ uint32_t Crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-uint32_t MaskedCrc32c(std::string_view bytes) { return std::rotr(Crc32c(bytes), 15) + 0xA282EAD8u; }
+uint32_t MaskedCrc32c(std::string_view bytes) {
+  return std::rotr(Crc32c(bytes), 15) + 0xA282EAD8u;
+}
 
 absl::StatusOr<std::unique_ptr<EventFile>> EventFile::Create(const std::string& directory) {
   static std::atomic<int> number{0};
@@ -78,7 +82,9 @@ absl::StatusOr<std::unique_ptr<EventFile>> EventFile::Create(const std::string& 
   return events;
 }
 
-EventFile::~EventFile() { std::fclose(file_); }
+EventFile::~EventFile() {
+  std::fclose(file_);
+}
 
 absl::Status EventFile::WriteScalars(int64_t step, const std::vector<std::pair<std::string, double>>& values) {
   std::string summary, value;

@@ -1,0 +1,150 @@
+#include "distill/run.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <google/protobuf/util/message_differencer.h>
+
+#include <vector>
+
+#include "base/file.h"
+#include "base/logging.h"
+#include "base/parallel_for.h"
+#include "base/progress.h"
+#include "base/status.h"
+#include "configs/loader.h"
+#include "configs/pipeline.h"
+#include "data/binidx.h"
+#include "data/sampler.h"
+#include "distill/report.h"
+#include "distill/run_files.h"
+#include "distill/stage.h"
+#include "distill/trainer.h"
+#include "distill/validation.h"
+
+namespace radlads {
+namespace {
+
+// Knobs that do not change what is learnt.
+void ClearIncidental(Config& config) {
+  TrainConfig& train = *config.mutable_train();
+  train.clear_resume();
+  train.clear_threads();
+  train.clear_log_every_n_steps();
+  train.clear_save_every_n_steps();
+  train.clear_epoch_save();
+  train.clear_keep_checkpoints();
+  train.clear_grad_cp();
+}
+
+// What differs between the configuration of the run in `directory` and `config`; empty if nothing that matters or if there is no run.
+absl::StatusOr<std::string> Differences(const std::string& directory, Config config) {
+  const std::string path = JoinPath(directory, "config.yaml");
+  if (!FileExists(path)) return std::string();
+  Config before;
+  RADLADS_RETURN_IF_ERROR(MergeFile(path, before));
+  ClearIncidental(before);
+  ClearIncidental(config);
+  std::string differences;
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&differences);
+  differencer.Compare(before, config);
+  return differences;
+}
+
+// The state that a finished run ended with.
+absl::StatusOr<std::optional<TrainerState>> Finished(const RunFiles& files, const TrainConfig& train) {
+  if (!FileExists(JoinPath(files.FinalPath(), "trainer.json"))) return std::optional<TrainerState>();
+  RADLADS_ASSIGN_OR_RETURN(const TrainerState state, LoadTrainerState(files.FinalPath()));
+  if (state.tokens < train.my_exit_tokens()) return std::optional<TrainerState>();  // more tokens are wanted now
+  return std::optional<TrainerState>(state);
+}
+
+absl::StatusOr<std::shared_ptr<const Batches>> OpenData(const Config& config, int64_t vocabulary) {
+  const std::string& prefix = config.train().data_file();
+  if (prefix.empty()) return InvalidArgument("train.data_file is not set: expected the prefix of a .bin/.idx pair (see //data:make_binidx)");
+  RADLADS_ASSIGN_OR_RETURN(auto dataset, TokenDataset::Open(prefix));
+  auto sampler = MagicPrimeSampler::Create(dataset->tokens(), config.model().ctx_len());
+  if (!sampler.ok()) return Annotate(sampler.status(), "train.data_file " + prefix);
+  Log().info("data: {}, {} tokens in {} documents, magic prime {} (windows of {})", prefix, HumanCount(dataset->tokens()),
+             HumanCount(dataset->documents()), (*sampler)->prime(), config.model().ctx_len());
+  return std::make_shared<const Batches>(std::move(dataset), std::shared_ptr<const Sampler>(std::move(*sampler)),
+                                         config.model().ctx_len(), vocabulary);
+}
+
+void LogCounts(Transformer& student, const Stage& stage) {
+  int64_t all = 0, trainable = 0;
+  for (const auto& [name, tensor] : student.NamedParameters()) all += tensor.numel();
+  for (const NamedParameter& parameter : stage.Trainable()) trainable += parameter.tensor.numel();
+  Log().info("stage: {}; {} parameters learn, {} are frozen", stage.description(), HumanCount(trainable), HumanCount(all - trainable));
+}
+
+absl::Status TrainOne(const Config& config) {
+  const TrainConfig& train = config.train();
+  const RunFiles files(RunDirectory(train, config.model()));
+  RADLADS_ASSIGN_OR_RETURN(const std::string differences, Differences(files.path(), config));
+  RADLADS_ASSIGN_OR_RETURN(const std::optional<TrainerState> finished, Finished(files, train));
+  if (finished) {
+    if (!differences.empty()) {
+      return FailedPrecondition(files.path(), " is a finished run of another configuration; choose another train.proj_suffix or remove it. Differences:\n", differences);
+    }
+    Log().info("already done: {} ({} steps, {} tokens)", files.path(), finished->step, HumanCount(finished->tokens));
+    return absl::OkStatus();
+  }
+  if (!differences.empty() && files.NewestCheckpoint()) {
+    Log().warn("{} was begun with another configuration:\n{}", files.path(), differences);
+  }
+
+  SetThreads(static_cast<int>(train.threads()));
+  at::set_num_threads(Threads());
+  const int pinned = PinThreads();
+  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(train.precision()));
+  Log().info("precision: {} ({}), fp32 master weights; {} threads{}", precision.dtype == at::kBFloat16 ? "bf16" : "fp32",
+             precision.reason, Threads(), pinned > 0 ? ", pinned" : "");
+  RADLADS_ASSIGN_OR_RETURN(const Models models, LoadModels(config, precision.dtype));
+  Transformer& student = *models.student;
+  Log().info("student ({}): {}", models.student_from, student.PlanDescription());
+  if (models.teacher) Log().info("teacher: {}", models.teacher->PlanDescription());
+
+  const int64_t vocabulary = student.config().vocab_size();
+  RADLADS_ASSIGN_OR_RETURN(const auto data, OpenData(config, vocabulary));
+  RADLADS_ASSIGN_OR_RETURN(const auto stage, CreateStage(config, student, models.teacher.get()));
+  LogCounts(student, *stage);
+  std::optional<Validation> validation;
+  Trainer::Validate validate;
+  if (!train.validation_data_file().empty()) {
+    RADLADS_ASSIGN_OR_RETURN(validation, Validation::Open(train.validation_data_file(), config.model().ctx_len(),
+                                                          train.validation_tokens(), vocabulary));
+    validate = [&] { return validation->Score(student, models.teacher.get()); };
+  }
+  at::manual_seed(train.seed_everything());
+  RADLADS_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(config, student, *stage, data, files, models.tokenizer_from, validate));
+  RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(files.path(), "config.yaml"), ToYaml(config)));
+  Log().info("{} steps of {} samples ({} x {}, accumulated in one process), {} tokens", trainer->total_steps(), GlobalBatch(train),
+             trainer->micro_batches(), train.micro_bsz(), HumanCount(trainer->total_steps() * GlobalBatch(train) * config.model().ctx_len()));
+  RADLADS_RETURN_IF_ERROR(trainer->Run());
+  RADLADS_RETURN_IF_ERROR(files.SaveFinal(trainer->state(), student, at::kBFloat16, models.tokenizer_from));
+  RADLADS_RETURN_IF_ERROR(WriteReport(files.path()));
+  Log().info("done: {} (bf16), report {}", files.FinalPath(), JoinPath(files.path(), "report.html"));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Train(const Config& config) {
+  RADLADS_RETURN_IF_ERROR(Validate(config));
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<Config> runs, ExpandPipeline(config));
+  if (config.pipeline_size() == 0) return TrainOne(runs.front());
+  const std::string directory = RunDirectory(config.train(), config.model());
+  RADLADS_RETURN_IF_ERROR(MakeDirectories(directory));
+  RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, "config.yaml"), ToYaml(config)));
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const std::string& name = config.pipeline(static_cast<int>(i)).name();
+    Log().info("---- {} ({} of {}) ----", name, i + 1, runs.size());
+    if (absl::Status status = TrainOne(runs[i]); !status.ok()) return Annotate(status, name);
+  }
+  RADLADS_RETURN_IF_ERROR(WriteReport(directory));
+  Log().info("report: {}", JoinPath(directory, "report.html"));
+  return absl::OkStatus();
+}
+
+}  // namespace radlads
