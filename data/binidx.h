@@ -1,5 +1,5 @@
-// Token datasets in Megatron's MMIDIDX format: PREFIX.bin holds the tokens of all documents back to back, PREFIX.idx says
-// where they begin. The format is written down in docs/formats/binidx.md; Megatron-LM, GPT-NeoX, RWKV-LM and the
+// Token datasets in Megatron's MMIDIDX format: PREFIX.bin holds the tokens of all documents back to back, PREFIX.idx
+// says where they begin. The format is written down in docs/formats/binidx.md; Megatron-LM, GPT-NeoX, RWKV-LM and the
 // original RADLADS read what we write, and we read what they write.
 #ifndef RADLADS_DATA_BINIDX_H_
 #define RADLADS_DATA_BINIDX_H_
@@ -33,8 +33,8 @@ std::string IndexPath(const std::string& prefix);   // PREFIX.idx
 // threads. The files must not be truncated while they are open.
 class TokenDataset {
  public:
-  // NOT_FOUND when a file of the pair is missing. INVALID_ARGUMENT when the index is not one (magic, version, token type,
-  // counts, sizes, pointers, document index). DATA_LOSS when a file is shorter or longer than the index says.
+  // NOT_FOUND when a file of the pair is missing. INVALID_ARGUMENT when the index is not one (magic, version, token
+  // type, counts, sizes, pointers, document index). DATA_LOSS when a file is shorter or longer than the index says.
   static absl::StatusOr<std::shared_ptr<const TokenDataset>> Open(const std::string& prefix);
 
   const std::string& prefix() const { return prefix_; }
@@ -97,9 +97,9 @@ class TokenDatasetWriter {
   // document has 2^31 tokens or more; nothing of it is written then.
   absl::Status AddDocument(std::span<const int32_t> tokens);
 
-  // Makes the dataset appear: tokens first, index last, so that no reader ever sees an index without its tokens. An older
-  // dataset of the same name is replaced. `description`, unless empty, becomes PREFIX.json
-  // (see dataset_info.h); an older PREFIX.json is removed in any case.
+  // Makes the dataset appear: tokens first, index last, so that no reader ever sees an index without its tokens. An
+  // older dataset of the same name is replaced. `description`, unless empty, becomes PREFIX.json (see dataset_info.h);
+  // an older PREFIX.json is removed in any case.
   absl::Status Commit(std::string_view description = {});
 
   int64_t tokens() const { return tokens_; }

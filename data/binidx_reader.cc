@@ -55,13 +55,18 @@ TokenType TokenTypeForVocabulary(int64_t vocabulary_size) {
   return vocabulary_size <= 65536 ? TokenType::kUint16 : TokenType::kInt32;
 }
 
-std::string TokensPath(const std::string& prefix) { return prefix + ".bin"; }
-std::string IndexPath(const std::string& prefix) { return prefix + ".idx"; }
+std::string TokensPath(const std::string& prefix) {
+  return prefix + ".bin";
+}
+std::string IndexPath(const std::string& prefix) {
+  return prefix + ".idx";
+}
 
 absl::StatusOr<std::shared_ptr<const TokenDataset>> TokenDataset::Open(const std::string& prefix) {
   for (const std::string& path : {IndexPath(prefix), TokensPath(prefix)}) {
     if (!FileExists(path)) {
-      return NotFound("there is no ", path, "; a token dataset is a pair PREFIX.bin and PREFIX.idx, named by PREFIX without ",
+      return NotFound("there is no ", path,
+                      "; a token dataset is a pair PREFIX.bin and PREFIX.idx, named by PREFIX without ",
                       "the ending; make_binidx build makes one from text");
     }
   }
@@ -125,13 +130,14 @@ absl::Status TokenDataset::ReadHeader() {
     const int64_t pointer = Load<int64_t>(pointers_ + (sequences - 1) * sizeof(int64_t));
     const int32_t size = Load<int32_t>(sizes_ + (sequences - 1) * sizeof(int32_t));
     if (pointer < 0 || size < 0 || pointer > std::numeric_limits<int64_t>::max() / 2) {
-      return InvalidArgument(path, ": the last sequence has ", size, " tokens at byte ", pointer, "; the index is damaged");
+      return InvalidArgument(path, ": the last sequence has ", size, " tokens at byte ", pointer,
+                             "; the index is damaged");
     }
     expected = pointer + size * width;
   }
   if (bin_bytes != expected) {
-    return DataLoss(bin_->path(), " has ", bin_bytes, " bytes (", bin_bytes / width, " tokens), but ", path, " describes ",
-                    expected, " (", expected / width, " tokens of ", TokenTypeName(type_), "); ",
+    return DataLoss(bin_->path(), " has ", bin_bytes, " bytes (", bin_bytes / width, " tokens), but ", path,
+                    " describes ", expected, " (", expected / width, " tokens of ", TokenTypeName(type_), "); ",
                     bin_bytes < expected ? "the tokens are cut off" : "the index is older than the tokens",
                     " or the two files do not belong together: make or copy the pair again");
   }
@@ -171,8 +177,8 @@ absl::Status TokenDataset::CheckSequences() const {
   }
   return InvalidArgument(index_->path(), ": sequence ", i, " of ", sequences_, " has ",
                          Load<int32_t>(sizes_ + i * sizeof(int32_t)), " tokens at byte ",
-                         Load<int64_t>(pointers_ + i * sizeof(int64_t)), " of the tokens, expected it at byte ", expected,
-                         ", where the one before ends; the index is damaged");
+                         Load<int64_t>(pointers_ + i * sizeof(int64_t)), " of the tokens, expected it at byte ",
+                         expected, ", where the one before ends; the index is damaged");
 }
 
 absl::Status TokenDataset::CheckDocumentIndex() {
@@ -244,8 +250,12 @@ absl::Status TokenDataset::ReadAs(int64_t first, std::span<T> out) const {
   return absl::OkStatus();
 }
 
-absl::Status TokenDataset::Read(int64_t first, std::span<int64_t> out) const { return ReadAs(first, out); }
-absl::Status TokenDataset::Read(int64_t first, std::span<int32_t> out) const { return ReadAs(first, out); }
+absl::Status TokenDataset::Read(int64_t first, std::span<int64_t> out) const {
+  return ReadAs(first, out);
+}
+absl::Status TokenDataset::Read(int64_t first, std::span<int32_t> out) const {
+  return ReadAs(first, out);
+}
 
 TokenDataset::Outsiders TokenDataset::FindOutsiders(int64_t vocabulary_size) const {
   Outsiders found;

@@ -28,9 +28,13 @@ std::string Contents(const std::string& path) {
   return contents.value_or("");
 }
 
-nlohmann::json Golden() { return nlohmann::json::parse(Contents(std::string(kGoldens) + "tiny.json")); }
+nlohmann::json Golden() {
+  return nlohmann::json::parse(Contents(std::string(kGoldens) + "tiny.json"));
+}
 
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
+std::string Message(const absl::Status& status) {
+  return std::string(status.message());
+}
 
 class BinidxTest : public ::testing::Test {
  protected:
@@ -209,7 +213,8 @@ TEST_F(BinidxTest, RefusesMissingFiles) {
 TEST_F(BinidxTest, RefusesShortAndLongTokens) {
   const std::string index = Contents(std::string(kGoldens) + "tiny_u16.idx");
   const std::string bin = Contents(std::string(kGoldens) + "tiny_u16.bin");
-  for (const std::string& wrong : {bin.substr(0, bin.size() - 2), bin.substr(0, 201), std::string(), bin + "ab", bin + bin}) {
+  for (const std::string& wrong :
+       {bin.substr(0, bin.size() - 2), bin.substr(0, 201), std::string(), bin + "ab", bin + bin}) {
     const absl::Status status = OpenFiles(index, wrong);
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;
     EXPECT_THAT(Message(status), HasSubstr(" has " + std::to_string(wrong.size()) + " bytes"));
@@ -238,7 +243,8 @@ TEST_F(BinidxTest, RefusesDamagedHeaders) {
     EXPECT_THAT(Message(OpenWith<uint64_t>(kSequences, count)), HasSubstr("announces " + std::to_string(count)));
   }
   for (uint64_t count : {uint64_t{1} << 60, ~uint64_t{0}, uint64_t{9}}) {
-    EXPECT_THAT(Message(OpenWith<uint64_t>(kEntries, count)), HasSubstr("announces 7 sequences and " + std::to_string(count)));
+    EXPECT_THAT(Message(OpenWith<uint64_t>(kEntries, count)),
+                HasSubstr("announces 7 sequences and " + std::to_string(count)));
   }
 }
 
@@ -289,7 +295,8 @@ TEST_F(BinidxTest, FindsIdsOutsideOfTheVocabulary) {
   EXPECT_EQ(found.count, 2);
   EXPECT_EQ(found.first_position, 4);
   EXPECT_EQ(found.first_id, 99);
-  EXPECT_THAT(Message((*dataset)->CheckVocabulary(50)), HasSubstr("token 4 (document 1) is 99, outside of the vocabulary of 50"));
+  EXPECT_THAT(Message((*dataset)->CheckVocabulary(50)),
+              HasSubstr("token 4 (document 1) is 99, outside of the vocabulary of 50"));
   WriteDocuments(TokenType::kUint16, {{1, 49, 0}});
   EXPECT_TRUE((*TokenDataset::Open(prefix_))->CheckVocabulary(50).ok());
   EXPECT_FALSE((*TokenDataset::Open(prefix_))->CheckVocabulary(49).ok());
@@ -305,17 +312,25 @@ TEST_F(BinidxTest, ListsAllProblems) {
   ASSERT_TRUE(dataset.ok()) << dataset.status();
   EXPECT_THAT(FindProblems(**dataset, {.vocabulary_size = 50, .eos_id = 0}),
               ElementsAre(HasSubstr("is 99, outside"), HasSubstr("1 of 3 documents have no token"),
-                          HasSubstr("1 of 3 documents do not end with"), HasSubstr("describes 5 tokens in 3 documents, found 4")));
+                          HasSubstr("1 of 3 documents do not end with"),
+                          HasSubstr("describes 5 tokens in 3 documents, found 4")));
   auto golden = TokenDataset::Open(std::string(kGoldens) + "tiny_u16");
   EXPECT_THAT(FindProblems(**golden, {.vocabulary_size = 65536, .eos_id = 65535}), ElementsAre());
   auto reference = TokenDataset::Open(std::string(kGoldens) + "tiny_i32_rangeN");
-  EXPECT_THAT(FindProblems(**reference, {.vocabulary_size = 151936, .eos_id = 151643}), ElementsAre(HasSubstr("7 entries, expected 8")));
+  EXPECT_THAT(FindProblems(**reference, {.vocabulary_size = 151936, .eos_id = 151643}),
+              ElementsAre(HasSubstr("7 entries, expected 8")));
 }
 
 TEST_F(BinidxTest, DescriptionComesBackAndGuardsTheTokenizer) {
   EXPECT_TRUE(CheckTokenizer(prefix_, "t", "1234").ok()) << "nothing is known";
-  DatasetInfo info{.tokenizer = "models/t", .tokenizer_hash = "abcd", .vocabulary_size = 50, .eos_id = 7,
-                   .sources = {"a.jsonl", "b\xff.txt"}, .tokens = 3, .documents = 1, .created = "2025-01-02T03:04:05Z"};
+  DatasetInfo info{.tokenizer = "models/t",
+                   .tokenizer_hash = "abcd",
+                   .vocabulary_size = 50,
+                   .eos_id = 7,
+                   .sources = {"a.jsonl", "b\xff.txt"},
+                   .tokens = 3,
+                   .documents = 1,
+                   .created = "2025-01-02T03:04:05Z"};
   ASSERT_TRUE(WriteFileAtomically(DatasetInfoPath(prefix_), info.ToJson()).ok());
   auto read = ReadDatasetInfo(prefix_);
   ASSERT_TRUE(read.ok()) << read.status();
@@ -324,7 +339,8 @@ TEST_F(BinidxTest, DescriptionComesBackAndGuardsTheTokenizer) {
   EXPECT_EQ((*read)->vocabulary_size, 50);
   EXPECT_EQ((*read)->sources.size(), 2);
   EXPECT_TRUE(CheckTokenizer(prefix_, "t", "abcd").ok());
-  EXPECT_THAT(Message(CheckTokenizer(prefix_, "other", "1234")), HasSubstr("made with the tokenizer models/t (hash abcd"));
+  EXPECT_THAT(Message(CheckTokenizer(prefix_, "other", "1234")),
+              HasSubstr("made with the tokenizer models/t (hash abcd"));
   for (const char* wrong : {"", "[]", "{", "{\"version\": 2}", "{\"version\": 1, \"tokenizer\": 3}"}) {
     ASSERT_TRUE(WriteFileAtomically(DatasetInfoPath(prefix_), wrong).ok());
     EXPECT_THAT(Message(ReadDatasetInfo(prefix_).status()), HasSubstr("tokens.json")) << wrong;

@@ -60,12 +60,17 @@ absl::Status SyncDirectoryOf(const std::string& path) {
   return absl::OkStatus();
 }
 
-std::string Staged(const std::string& path) { return path + ".staged"; }
-std::string DescriptionPath(const std::string& prefix) { return prefix + ".json"; }
+std::string Staged(const std::string& path) {
+  return path + ".staged";
+}
+std::string DescriptionPath(const std::string& prefix) {
+  return prefix + ".json";
+}
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> TokenDatasetWriter::Create(const std::string& prefix, TokenType type) {
+absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> TokenDatasetWriter::Create(const std::string& prefix,
+                                                                               TokenType type) {
   if (prefix.empty() || prefix.back() == '/') {
     return InvalidArgument("\"", prefix, "\" is not a prefix for PREFIX.bin and PREFIX.idx; add a name");
   }

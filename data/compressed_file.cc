@@ -173,7 +173,8 @@ class XzFile final : public DecodedFile {
       case LZMA_BUF_ERROR: return absl::OkStatus();
       case LZMA_STREAM_END: between_streams_ = true; return absl::OkStatus();
       case LZMA_MEMLIMIT_ERROR:
-        return Damaged(Concatenate("it asks for ", lzma_memusage(&stream_), " bytes of memory, the limit is ", kXzMemoryLimit));
+        return Damaged(
+            Concatenate("it asks for ", lzma_memusage(&stream_), " bytes of memory, the limit is ", kXzMemoryLimit));
       case LZMA_FORMAT_ERROR: return Damaged("bytes that are not xz follow");
       case LZMA_DATA_ERROR: return Damaged("checksum or contents do not fit");
       default: return Damaged(Concatenate("lzma error ", static_cast<int>(result)));

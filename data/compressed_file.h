@@ -1,5 +1,5 @@
-// A file read from front to end, decompressed on the way: gzip, xz and zstd are known by their first bytes, not by name;
-// anything else is passed on as it is.
+// A file read from front to end, decompressed on the way: gzip, xz and zstd are known by their first bytes, not by
+// name; anything else is passed on as it is.
 #ifndef RADLADS_DATA_COMPRESSED_FILE_H_
 #define RADLADS_DATA_COMPRESSED_FILE_H_
 

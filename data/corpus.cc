@@ -34,7 +34,9 @@ std::optional<CorpusFormat> FormatByName(const std::string& path) {
   return std::nullopt;
 }
 
-bool IsBlank(std::string_view line) { return line.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos; }
+bool IsBlank(std::string_view line) {
+  return line.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos;
+}
 
 std::string Excerpt(std::string_view line) {
   constexpr size_t kShown = 60;
@@ -60,8 +62,9 @@ absl::StatusOr<std::vector<std::string>> ExpandInputs(const std::vector<std::str
       }
       if (error) return absl::UnavailableError(Concatenate("cannot list ", input, ": ", error.message()));
       if (found.empty()) {
-        return InvalidArgument("there is no corpus file under ", input,
-                               "; expected names that end with .jsonl, .json, .ndjson, .txt, .text or .md (and .gz, .xz, .zst)");
+        return InvalidArgument(
+            "there is no corpus file under ", input,
+            "; expected names that end with .jsonl, .json, .ndjson, .txt, .text or .md (and .gz, .xz, .zst)");
       }
       std::sort(found.begin(), found.end());
       paths.insert(paths.end(), found.begin(), found.end());
@@ -107,7 +110,8 @@ absl::StatusOr<std::unique_ptr<CorpusReader>> CorpusReader::Create(std::vector<s
 
 absl::Status CorpusReader::OpenNext() {
   path_ = paths_[next_path_++];
-  is_json_ = (options_.format == CorpusFormat::kByName ? *FormatByName(path_) : options_.format) == CorpusFormat::kJsonLines;
+  is_json_ =
+      (options_.format == CorpusFormat::kByName ? *FormatByName(path_) : options_.format) == CorpusFormat::kJsonLines;
   RADLADS_ASSIGN_OR_RETURN(file_, CompressedFile::Open(path_));
   if (path_ == "-") path_ = "standard input";
   begin_ = end_ = 0;
@@ -212,7 +216,8 @@ absl::StatusOr<std::string> TextOfJsonLine(std::string_view line, const std::str
   if (found == json.end()) {
     std::string names;
     for (const auto& [name, value] : json.items()) names += (names.empty() ? "" : ", ") + name;
-    return InvalidArgument("no field \"", field, "\" (the fields are: ", names, "); name the right one with --text_field");
+    return InvalidArgument("no field \"", field, "\" (the fields are: ", names,
+                           "); name the right one with --text_field");
   }
   if (!found->is_string()) {
     return InvalidArgument("the field \"", field, "\" holds ", found->type_name(), ", expected a string");

@@ -45,9 +45,9 @@ struct CorpusBlock {
   uint64_t input_bytes = 0;  // of the (compressed) file that were read for this block
 };
 
-// The files that `inputs` name, in the order in which they are read: files and "-" as they are; a directory stands for all
-// corpus files under it, sorted by path; *, ? and [] are expanded and sorted. INVALID_ARGUMENT or NOT_FOUND names an input
-// that yields nothing.
+// The files that `inputs` name, in the order in which they are read: files and "-" as they are; a directory stands for
+// all corpus files under it, sorted by path; *, ? and [] are expanded and sorted. INVALID_ARGUMENT or NOT_FOUND names
+// an input that yields nothing.
 absl::StatusOr<std::vector<std::string>> ExpandInputs(const std::vector<std::string>& inputs);
 
 // Sum of the sizes of `paths`; 0 when one of them has none (a pipe).
@@ -57,7 +57,8 @@ uint64_t TotalSize(const std::vector<std::string>& paths);
 class CorpusReader {
  public:
   // INVALID_ARGUMENT when the format of a path is not known; nothing has been read then.
-  static absl::StatusOr<std::unique_ptr<CorpusReader>> Create(std::vector<std::string> paths, const CorpusOptions& options);
+  static absl::StatusOr<std::unique_ptr<CorpusReader>> Create(std::vector<std::string> paths,
+                                                              const CorpusOptions& options);
 
   // Fills `block` with about a megabyte of documents, fewer or none where a file ends. False after the last file.
   // INVALID_ARGUMENT for a document of 1 GiB or more.

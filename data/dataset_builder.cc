@@ -39,7 +39,8 @@ void Encode(const BuildOptions& options, const EncodeFunction& encode, Job* job)
           continue;
         }
         job->status = Annotate(found.status(), where);
-        job->status = InvalidArgument(job->status.message(), ". Correct the line, or leave such lines out with --skip_bad_lines");
+        job->status =
+            InvalidArgument(job->status.message(), ". Correct the line, or leave such lines out with --skip_bad_lines");
         break;
       }
       text = *std::move(found);
@@ -133,7 +134,8 @@ void ReadAll(CorpusReader* reader, Pipeline* pipeline) {
 }
 
 // Writes a job's documents. False when the limit is reached.
-absl::StatusOr<bool> Write(const BuildOptions& options, const Job& job, TokenDatasetWriter* writer, BuildResult* result) {
+absl::StatusOr<bool> Write(const BuildOptions& options, const Job& job, TokenDatasetWriter* writer,
+                           BuildResult* result) {
   size_t begin = 0;
   for (size_t i = 0; i < job.lengths.size(); ++i) {
     const std::span<const int32_t> ids(job.ids.data() + begin, job.lengths[i]);
@@ -159,14 +161,13 @@ absl::StatusOr<bool> Write(const BuildOptions& options, const Job& job, TokenDat
 
 }  // namespace
 
-absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options, const std::function<EncodeFunction()>& new_encoder,
+absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
+                                         const std::function<EncodeFunction()>& new_encoder,
                                          TokenDatasetWriter* writer) {
   RADLADS_CHECK(options.threads >= 1) << options.threads << " threads";
   RADLADS_ASSIGN_OR_RETURN(auto reader, CorpusReader::Create(options.paths, options.corpus));
   const auto start = std::chrono::steady_clock::now();
-  auto seconds_so_far = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
+  auto seconds_so_far = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   std::unique_ptr<Progress> progress;
   if (options.show_progress) progress = std::make_unique<Progress>("tokenising", TotalSize(options.paths), "B");
 
@@ -190,9 +191,9 @@ absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options, const std:
     more = Write(options, *job, writer, &result);
     if (progress != nullptr) {
       const double seconds = seconds_so_far();
-      progress->Advance(job->block.input_bytes,
-                        HumanCount(writer->tokens()) + " tokens, " + HumanCount(writer->tokens() / seconds) + " tokens/s, " +
-                            HumanCount(result.text_bytes / seconds, "B") + "/s of text");
+      progress->Advance(job->block.input_bytes, HumanCount(writer->tokens()) + " tokens, " +
+                                                    HumanCount(writer->tokens() / seconds) + " tokens/s, " +
+                                                    HumanCount(result.text_bytes / seconds, "B") + "/s of text");
     }
   }
   pipeline.Stop();

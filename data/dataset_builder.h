@@ -34,9 +34,9 @@ struct BuildOptions {
 };
 
 struct BuildResult {
-  int64_t text_bytes = 0;        // of the documents that were written
-  int64_t empty_documents = 0;   // without a token, left out: the text is empty and no eos_id marks it
-  int64_t bad_lines = 0;         // left out
+  int64_t text_bytes = 0;                    // of the documents that were written
+  int64_t empty_documents = 0;               // without a token, left out: the text is empty and no eos_id marks it
+  int64_t bad_lines = 0;                     // left out
   std::vector<std::string> first_bad_lines;  // "file:line: reason", of the first few
   bool reached_limit = false;
   double seconds = 0;
@@ -44,7 +44,8 @@ struct BuildResult {
 
 // Adds the documents to `writer`; the caller commits. `new_encoder` is called once per thread, from the calling thread.
 // Memory: a few megabytes of text per thread, or the longest documents where they are longer.
-absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options, const std::function<EncodeFunction()>& new_encoder,
+absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
+                                         const std::function<EncodeFunction()>& new_encoder,
                                          TokenDatasetWriter* writer);
 
 }  // namespace radlads

@@ -19,7 +19,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
+std::string Message(const absl::Status& status) {
+  return std::string(status.message());
+}
 
 std::string Gzip(const std::string& text) {
   z_stream stream{};
@@ -38,8 +40,8 @@ std::string Gzip(const std::string& text) {
 std::string Xz(const std::string& text) {
   std::string out(lzma_stream_buffer_bound(text.size()), '\0');
   size_t size = 0;
-  EXPECT_EQ(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, nullptr, reinterpret_cast<const uint8_t*>(text.data()), text.size(),
-                                    reinterpret_cast<uint8_t*>(out.data()), &size, out.size()),
+  EXPECT_EQ(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, nullptr, reinterpret_cast<const uint8_t*>(text.data()),
+                                    text.size(), reinterpret_cast<uint8_t*>(out.data()), &size, out.size()),
             LZMA_OK);
   out.resize(size);
   return out;
@@ -104,7 +106,9 @@ class DatasetBuilderTest : public ::testing::Test {
 };
 
 TEST_F(DatasetBuilderTest, ReadsJsonLines) {
-  const std::string path = Put("a.jsonl", "\xef\xbb\xbf{\"text\": \"one\"}\r\n\n{\"id\": 3, \"text\": \"t\\u00e9\\n\"}\n  \n{\"text\":\"\"}\n{\"text\": \"last\"}");
+  const std::string path = Put("a.jsonl",
+                               "\xef\xbb\xbf{\"text\": \"one\"}\r\n\n{\"id\": 3, \"text\": \"t\\u00e9\\n\"}\n  "
+                               "\n{\"text\":\"\"}\n{\"text\": \"last\"}");
   ASSERT_TRUE(Build({path}).ok());
   EXPECT_THAT(Documents(), ElementsAre("one|", "t\xc3\xa9\n|", "|", "last|"));
   EXPECT_EQ(result_.text_bytes, 3 + 4 + 0 + 4);
@@ -143,7 +147,8 @@ TEST_F(DatasetBuilderTest, KnowsCompressionByContents) {
   const std::vector<std::string> expected = Documents();
   ASSERT_EQ(expected.size(), 50001);
   for (auto* compress : {Gzip, Xz, Zstd}) {
-    ASSERT_TRUE(Build({Put("misnamed.jsonl", compress(text) + compress("") + compress(line))}).ok()) << "streams in a row";
+    ASSERT_TRUE(Build({Put("misnamed.jsonl", compress(text) + compress("") + compress(line))}).ok())
+        << "streams in a row";
     EXPECT_EQ(Documents(), expected);
     ASSERT_TRUE(Build({Put("empty.jsonl", compress(""))}).ok());
     EXPECT_THAT(Documents(), ElementsAre());

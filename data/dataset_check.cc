@@ -49,21 +49,21 @@ std::vector<std::string> FindProblems(const TokenDataset& dataset, const Dataset
     }
   }
   if (empty > 0) {
-    problems.push_back(Concatenate(empty, " of ", dataset.documents(), " documents have no token, document ", first_empty,
-                                   " the first of them"));
+    problems.push_back(Concatenate(empty, " of ", dataset.documents(), " documents have no token, document ",
+                                   first_empty, " the first of them"));
   }
   if (unmarked > 0) {
-    problems.push_back(Concatenate(unmarked, " of ", dataset.documents(), " documents do not end with the end-of-text token ",
-                                   *expected.eos_id, "; document ", first_unmarked, " is the first and ends with ",
-                                   first_last_id));
+    problems.push_back(Concatenate(unmarked, " of ", dataset.documents(),
+                                   " documents do not end with the end-of-text token ", *expected.eos_id, "; document ",
+                                   first_unmarked, " is the first and ends with ", first_last_id));
   }
   const absl::StatusOr<std::optional<DatasetInfo>> info = ReadDatasetInfo(dataset.prefix());
   if (!info.ok()) {
     problems.emplace_back(info.status().message());
   } else if (*info && ((*info)->tokens != dataset.tokens() || (*info)->documents != dataset.documents())) {
     problems.push_back(Concatenate(DatasetInfoPath(dataset.prefix()), " describes ", (*info)->tokens, " tokens in ",
-                                   (*info)->documents, " documents, found ", dataset.tokens(), " in ", dataset.documents(),
-                                   "; it belongs to other data"));
+                                   (*info)->documents, " documents, found ", dataset.tokens(), " in ",
+                                   dataset.documents(), "; it belongs to other data"));
   }
   return problems;
 }

@@ -22,8 +22,9 @@ struct DatasetExpectations {
   std::optional<int64_t> eos_id;  // ends every document
 };
 
-// One line for each rule that the dataset breaks, with a count and the first place: ids outside of the vocabulary, documents
-// that are empty or do not end with eos_id, an incomplete document index, a description (PREFIX.json) of other data.
+// One line for each rule that the dataset breaks, with a count and the first place: ids outside of the vocabulary,
+// documents that are empty or do not end with eos_id, an incomplete document index, a description (PREFIX.json) of
+// other data.
 std::vector<std::string> FindProblems(const TokenDataset& dataset, const DatasetExpectations& expected);
 
 }  // namespace radlads

@@ -12,7 +12,9 @@ constexpr int kFormatVersion = 1;
 
 }  // namespace
 
-std::string DatasetInfoPath(const std::string& prefix) { return prefix + ".json"; }
+std::string DatasetInfoPath(const std::string& prefix) {
+  return prefix + ".json";
+}
 
 std::string DatasetInfo::ToJson() const {
   nlohmann::ordered_json json;
@@ -55,11 +57,12 @@ absl::StatusOr<std::optional<DatasetInfo>> ReadDatasetInfo(const std::string& pr
   return std::optional<DatasetInfo>(std::move(info));
 }
 
-absl::Status CheckTokenizer(const std::string& prefix, const std::string& tokenizer, const std::string& tokenizer_hash) {
+absl::Status CheckTokenizer(const std::string& prefix, const std::string& tokenizer,
+                            const std::string& tokenizer_hash) {
   RADLADS_ASSIGN_OR_RETURN(const std::optional<DatasetInfo> info, ReadDatasetInfo(prefix));
   if (!info || info->tokenizer_hash.empty() || info->tokenizer_hash == tokenizer_hash) return absl::OkStatus();
-  return FailedPrecondition(prefix, " was made with the tokenizer ", info->tokenizer, " (hash ", info->tokenizer_hash, ", ",
-                            info->vocabulary_size, " ids), but ", tokenizer, " has hash ", tokenizer_hash,
+  return FailedPrecondition(prefix, " was made with the tokenizer ", info->tokenizer, " (hash ", info->tokenizer_hash,
+                            ", ", info->vocabulary_size, " ids), but ", tokenizer, " has hash ", tokenizer_hash,
                             "; build the dataset again with make_binidx build --tokenizer ", tokenizer);
 }
 

@@ -53,8 +53,9 @@ absl::Status Build(const BuildFlags& flags) {
     info.eos_id = flags.eos;
   } else if (!flags.no_eos) {
     if (!tokenizer->eos_id()) {
-      return InvalidArgument("the tokenizer ", flags.tokenizer,
-                             " names no end-of-text token; give one with --eos ID, or leave documents unmarked with --no_eos");
+      return InvalidArgument(
+          "the tokenizer ", flags.tokenizer,
+          " names no end-of-text token; give one with --eos ID, or leave documents unmarked with --no_eos");
     }
     info.eos_id = *tokenizer->eos_id();
   }
@@ -81,11 +82,13 @@ absl::Status Build(const BuildFlags& flags) {
   info.documents = writer->documents();
   info.created = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
   RADLADS_RETURN_IF_ERROR(writer->Commit(info.ToJson()));
-  std::printf("%s.bin, .idx, .json: %lld tokens in %lld documents (%s), %s of text, in %s with %d threads: %s/s of text, %s tokens/s\n",
-              flags.output.c_str(), static_cast<long long>(info.tokens), static_cast<long long>(info.documents),
-              TokenTypeName(type), HumanCount(result.text_bytes, "B").c_str(), HumanDuration(result.seconds).c_str(),
-              options.threads, HumanCount(result.text_bytes / result.seconds, "B").c_str(),
-              HumanCount(info.tokens / result.seconds).c_str());
+  std::printf(
+      "%s.bin, .idx, .json: %lld tokens in %lld documents (%s), %s of text, in %s with %d threads: %s/s of text, %s "
+      "tokens/s\n",
+      flags.output.c_str(), static_cast<long long>(info.tokens), static_cast<long long>(info.documents),
+      TokenTypeName(type), HumanCount(result.text_bytes, "B").c_str(), HumanDuration(result.seconds).c_str(),
+      options.threads, HumanCount(result.text_bytes / result.seconds, "B").c_str(),
+      HumanCount(info.tokens / result.seconds).c_str());
   return absl::OkStatus();
 }
 
@@ -117,13 +120,15 @@ absl::Status Check(const CheckFlags& flags) {
   auto described = [](const std::optional<int64_t>& value, const char* option) {
     return value ? std::to_string(*value) : Concatenate("not checked (", option, " says what it is)");
   };
-  std::printf("%s: %lld tokens in %lld documents, %s\n", flags.prefix.c_str(), static_cast<long long>(dataset->tokens()),
-              static_cast<long long>(dataset->documents()), TokenTypeName(dataset->type()));
+  std::printf("%s: %lld tokens in %lld documents, %s\n", flags.prefix.c_str(),
+              static_cast<long long>(dataset->tokens()), static_cast<long long>(dataset->documents()),
+              TokenTypeName(dataset->type()));
   std::printf("vocabulary size: %s\nend-of-text token: %s\n",
               described(expected.vocabulary_size, "--vocab_size or --tokenizer").c_str(),
               described(expected.eos_id, "--eos or --tokenizer").c_str());
   for (const std::string& problem : problems) std::printf("problem: %s\n", problem.c_str());
-  if (!problems.empty()) return DataLoss(flags.prefix, " has ", problems.size(), " problem", problems.size() == 1 ? "" : "s");
+  if (!problems.empty())
+    return DataLoss(flags.prefix, " has ", problems.size(), " problem", problems.size() == 1 ? "" : "s");
   std::printf("no problem found\n");
   return absl::OkStatus();
 }
@@ -131,8 +136,8 @@ absl::Status Check(const CheckFlags& flags) {
 absl::Status Primes(const std::string& prefix, const std::vector<int64_t>& contexts) {
   RADLADS_ASSIGN_OR_RETURN(const auto dataset, TokenDataset::Open(prefix));
   const int64_t tokens = dataset->tokens();
-  std::printf("%s: %lld tokens\n%10s %14s %14s %18s\n", prefix.c_str(), static_cast<long long>(tokens), "ctx", "magic prime",
-              "mini-batches", "tokens visited");
+  std::printf("%s: %lld tokens\n%10s %14s %14s %18s\n", prefix.c_str(), static_cast<long long>(tokens), "ctx",
+              "magic prime", "mini-batches", "tokens visited");
   absl::Status status;
   for (const int64_t ctx : contexts) {
     const absl::StatusOr<int64_t> prime = MagicPrime(tokens, ctx);
@@ -164,8 +169,8 @@ absl::Status Info(const std::string& prefix, bool as_json) {
     std::printf("%s\n", json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return absl::OkStatus();
   }
-  std::printf("%s\n  tokens     %lld (%s, %s)\n  documents  %lld of %lld to %lld tokens, %.1f on average\n", prefix.c_str(),
-              static_cast<long long>(dataset->tokens()), TokenTypeName(dataset->type()),
+  std::printf("%s\n  tokens     %lld (%s, %s)\n  documents  %lld of %lld to %lld tokens, %.1f on average\n",
+              prefix.c_str(), static_cast<long long>(dataset->tokens()), TokenTypeName(dataset->type()),
               HumanCount(dataset->tokens() * TokenBytes(dataset->type()), "B").c_str(),
               static_cast<long long>(dataset->documents()), static_cast<long long>(lengths.shortest),
               static_cast<long long>(lengths.longest), lengths.mean);
@@ -181,7 +186,8 @@ absl::Status Info(const std::string& prefix, bool as_json) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app{"Makes token datasets (PREFIX.bin and PREFIX.idx, Megatron's MMIDIDX format) from text, and looks at them."};
+  CLI::App app{
+      "Makes token datasets (PREFIX.bin and PREFIX.idx, Megatron's MMIDIDX format) from text, and looks at them."};
   app.require_subcommand(1);
   app.get_formatter()->column_width(36);
   absl::Status status;
@@ -189,26 +195,35 @@ int Main(int argc, char** argv) {
   BuildFlags build;
   std::string format = "auto", documents = "file";
   CLI::App* build_verb = app.add_subcommand("build", "Tokenise text into a dataset.");
-  build_verb->add_option("inputs", build.inputs,
-                         "Files, directories, patterns, or - for standard input. JSON lines or plain text; gzip, xz and zstd are "
-                         "recognised.")
+  build_verb
+      ->add_option(
+          "inputs", build.inputs,
+          "Files, directories, patterns, or - for standard input. JSON lines or plain text; gzip, xz and zstd are "
+          "recognised.")
       ->required();
-  build_verb->add_option("--tokenizer", build.tokenizer, "Directory with tokenizer.json, or the file itself.")->required();
-  build_verb->add_option("--output", build.output, "PREFIX of the files to write; an older dataset there is replaced.")->required();
+  build_verb->add_option("--tokenizer", build.tokenizer, "Directory with tokenizer.json, or the file itself.")
+      ->required();
+  build_verb->add_option("--output", build.output, "PREFIX of the files to write; an older dataset there is replaced.")
+      ->required();
   build_verb->add_option("--format", format, "auto (by name), jsonl or text.")
       ->check(CLI::IsMember({"auto", "jsonl", "text"}))
       ->capture_default_str();
-  build_verb->add_option("--text_field", build.text_field, "JSON lines: the field that holds the text.")->capture_default_str();
-  build_verb->add_option("--documents", documents, "Plain text: a document is a file, lines (each line), or blank_lines "
-                         "(the lines between blank ones).")
+  build_verb->add_option("--text_field", build.text_field, "JSON lines: the field that holds the text.")
+      ->capture_default_str();
+  build_verb
+      ->add_option("--documents", documents,
+                   "Plain text: a document is a file, lines (each line), or blank_lines "
+                   "(the lines between blank ones).")
       ->check(CLI::IsMember({"file", "lines", "blank_lines"}))
       ->capture_default_str();
-  CLI::Option* eos = build_verb->add_option("--eos", build.eos,
-                                            "Id that ends every document; default: the tokenizer's.")->check(CLI::NonNegativeNumber);
+  CLI::Option* eos =
+      build_verb->add_option("--eos", build.eos, "Id that ends every document; default: the tokenizer's.")
+          ->check(CLI::NonNegativeNumber);
   build_verb->add_flag("--no_eos", build.no_eos, "Do not mark the ends of documents.")->excludes(eos);
   build_verb->add_option("--limit_tokens", build.limit_tokens, "Stop after the document that reaches so many tokens.")
       ->check(CLI::PositiveNumber);
-  build_verb->add_option("--threads", build.threads, "Tokenising threads; default: all cores.")->check(CLI::PositiveNumber);
+  build_verb->add_option("--threads", build.threads, "Tokenising threads; default: all cores.")
+      ->check(CLI::PositiveNumber);
   build_verb->add_flag("--skip_bad_lines", build.skip_bad_lines,
                        "Count and leave out lines that are not JSON or lack the field, instead of stopping.");
   build_verb->callback([&] {
@@ -220,7 +235,8 @@ int Main(int argc, char** argv) {
   });
 
   CheckFlags check;
-  CLI::App* check_verb = app.add_subcommand("check", "Check every rule of the format and every token; exit 1 if one is broken.");
+  CLI::App* check_verb =
+      app.add_subcommand("check", "Check every rule of the format and every token; exit 1 if one is broken.");
   check_verb->add_option("prefix", check.prefix, "PREFIX of PREFIX.bin and PREFIX.idx.")->required();
   CLI::Option* vocabulary =
       check_verb->add_option("--vocab_size", check.vocabulary_size, "Ids must be below.")->check(CLI::PositiveNumber);
@@ -233,8 +249,9 @@ int Main(int argc, char** argv) {
   std::vector<int64_t> contexts = {512, 1024, 2048, 4096, 8192, 16384};
   CLI::App* primes_verb = app.add_subcommand("primes", "The magic prime of a dataset for each context length.");
   primes_verb->add_option("prefix", primes_prefix, "PREFIX of PREFIX.bin and PREFIX.idx.")->required();
-  CLI::Option* ctx = primes_verb->add_option("--ctx", contexts, "Context lengths; exit 1 when one is too long for the data.")
-                         ->check(CLI::PositiveNumber);
+  CLI::Option* ctx =
+      primes_verb->add_option("--ctx", contexts, "Context lengths; exit 1 when one is too long for the data.")
+          ->check(CLI::PositiveNumber);
   primes_verb->callback([&] {
     status = Primes(primes_prefix, contexts);
     // Of the default list, the lengths that do not fit are only shown.
@@ -255,4 +272,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace radlads
 
-int main(int argc, char** argv) { return radlads::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return radlads::Main(argc, argv);
+}

@@ -86,7 +86,8 @@ TEST_F(MakeBinidxTest, BuildsChecksAndDescribes) {
 }
 
 TEST_F(MakeBinidxTest, ReadsStandardInput) {
-  const Outcome outcome = Run(kBuild + "- --format text --documents lines --no_eos --limit_tokens 4", "printf 'abc\\nd\\nefg\\n' |");
+  const Outcome outcome =
+      Run(kBuild + "- --format text --documents lines --no_eos --limit_tokens 4", "printf 'abc\\nd\\nefg\\n' |");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
   EXPECT_EQ(*ReadFile(directory_ + "/tokens.bin"), std::string("a\0b\0c\0d\0", 8));
   EXPECT_THAT(Run("info $DIR/tokens").output, HasSubstr("end mark   none"));

@@ -55,14 +55,14 @@ absl::StatusOr<int64_t> MagicPrime(int64_t tokens, int64_t ctx) {
   RADLADS_RETURN_IF_ERROR(CheckContext(ctx));
   const int64_t limit = tokens / ctx - 1;
   if (limit < 2) {
-    return InvalidArgument("the data has ", tokens, " tokens, too few for a context of ", ctx, ": at least 3 * ctx = ",
-                           3 * static_cast<double>(ctx), " are needed; ",
+    return InvalidArgument("the data has ", tokens, " tokens, too few for a context of ", ctx,
+                           ": at least 3 * ctx = ", 3 * static_cast<double>(ctx), " are needed; ",
                            tokens >= 3 ? Concatenate("the longest context this data allows is ", tokens / 3)
                                        : "no context is short enough",
                            ". Use a shorter context or more data");
   }
   int64_t candidate = limit - (limit + 1) % 3;  // 2 modulo 3
-  while (!IsPrime(candidate)) candidate -= 3;  // ends at 2 at the latest
+  while (!IsPrime(candidate)) candidate -= 3;   // ends at 2 at the latest
   return candidate;
 }
 
@@ -86,7 +86,8 @@ absl::StatusOr<std::unique_ptr<SequentialSampler>> SequentialSampler::Create(int
   RADLADS_RETURN_IF_ERROR(CheckContext(ctx));
   const int64_t samples = ctx < tokens ? tokens / (ctx + 1) : 0;
   if (samples == 0) {
-    return InvalidArgument("the data has ", tokens, " tokens, too few for one sample of ctx + 1 with a context of ", ctx, "; ",
+    return InvalidArgument("the data has ", tokens, " tokens, too few for one sample of ctx + 1 with a context of ",
+                           ctx, "; ",
                            tokens >= 2 ? Concatenate("the longest context this data allows is ", tokens - 1)
                                        : "no context is short enough",
                            ". Use a shorter context or more data");
@@ -118,9 +119,10 @@ absl::Status Batches::Read(int64_t first_sample, int64_t stride, int64_t rows, B
     RADLADS_RETURN_IF_ERROR(dataset_->Read(position, std::span<int64_t>(sample)));
     for (int64_t t = 0; t <= ctx_; ++t) {
       if (sample[t] >= 0 && sample[t] < vocabulary_size_) continue;
-      return InvalidArgument(TokensPath(dataset_->prefix()), ": token ", position + t, " (in sample ", number, ") is ",
-                             sample[t], ", outside of the model's vocabulary of ", vocabulary_size_,
-                             " ids; the data was made with another tokenizer. `make_binidx check` lists all such tokens");
+      return InvalidArgument(
+          TokensPath(dataset_->prefix()), ": token ", position + t, " (in sample ", number, ") is ", sample[t],
+          ", outside of the model's vocabulary of ", vocabulary_size_,
+          " ids; the data was made with another tokenizer. `make_binidx check` lists all such tokens");
     }
     std::copy(sample.begin(), sample.end() - 1, batch->inputs.begin() + row * ctx_);
     std::copy(sample.begin() + 1, sample.end(), batch->labels.begin() + row * ctx_);

@@ -1,5 +1,5 @@
-// Which tokens a training sample holds: a pure function of the dataset's size, the context length and the sample's number,
-// so that a run can be resumed, split over processes and repeated without any state.
+// Which tokens a training sample holds: a pure function of the dataset's size, the context length and the sample's
+// number, so that a run can be resumed, split over processes and repeated without any state.
 #ifndef RADLADS_DATA_SAMPLER_H_
 #define RADLADS_DATA_SAMPLER_H_
 
@@ -31,7 +31,8 @@ class Sampler {
 };
 
 // The order of RADLADS and RWKV-LM, equal to theirs to the last index:
-//   position = ((floor(p * f) * ii^3) mod p) * ctx,  f = (sqrt(5) - 1) / 2,  ii = 1 + sample,  p = MagicPrime(tokens, ctx),
+//   position = ((floor(p * f) * ii^3) mod p) * ctx,  f = (sqrt(5) - 1) / 2,  ii = 1 + sample,  p = MagicPrime(tokens,
+//   ctx),
 // where the reference's ii = 1 + epoch * samples_per_epoch + idx * world + rank is our ii for
 // sample = epoch * samples_per_epoch + idx * world + rank. Because p = 2 (mod 3), cubing permutes the residues: p
 // consecutive samples visit each of the p windows exactly once. Sample s + p is sample s again: later passes
@@ -51,8 +52,8 @@ class MagicPrimeSampler final : public Sampler {
   int64_t prime_, factor_, ctx_;
 };
 
-// In order, without overlap: sample i holds the tokens [i * (ctx + 1), (i + 1) * (ctx + 1)). For scoring; sample numbers
-// from 0 to samples_per_pass() - 1.
+// In order, without overlap: sample i holds the tokens [i * (ctx + 1), (i + 1) * (ctx + 1)). For scoring; sample
+// numbers from 0 to samples_per_pass() - 1.
 class SequentialSampler final : public Sampler {
  public:
   // INVALID_ARGUMENT when not even one sample fits.

@@ -131,7 +131,8 @@ TEST_F(BatchesTest, NamesIdsOutsideOfTheVocabulary) {
   Batch batch;
   EXPECT_TRUE(batches.Read(0, 1, 4, &batch).ok());
   const absl::Status status = batches.Read(3, 1, 2, &batch);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("token 42 (in sample 4) is 42, outside of the model's vocabulary of 42"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("token 42 (in sample 4) is 42, outside of the model's vocabulary of 42"));
 }
 
 TEST_F(BatchesTest, SequentialSamplesFollowEachOther) {
