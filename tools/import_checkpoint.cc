@@ -104,6 +104,11 @@ at::ScalarType TargetDtype(const std::string& flag, at::ScalarType stored) {
   return flag == "fp32" ? at::kFloat : flag == "bf16" ? at::kBFloat16 : at::kHalf;
 }
 
+// As --dtype calls it.
+const char* DtypeName(at::ScalarType dtype) {
+  return dtype == at::kFloat ? "fp32" : dtype == at::kBFloat16 ? "bf16" : dtype == at::kHalf ? "fp16" : c10::toString(dtype);
+}
+
 absl::Status Import(const Flags& flags) {
   std::string to = flags.to;
   while (to.size() > 1 && to.back() == '/') to.pop_back();
@@ -138,7 +143,7 @@ absl::Status Import(const Flags& flags) {
     return WriteFileAtomically(JoinPath(directory, "config.json"), ModelConfigToJson(checkpoint.config, weights));
   }));
   std::printf("%s: %s, %s parameters, %s, %s, %zu tokenizer files\n", to.c_str(), checkpoint.config.tmix().c_str(), HumanCount(parameters).c_str(),
-              c10::toString(weights), HumanCount(total, "B").c_str(), checkpoint.files.size());
+              DtypeName(weights), HumanCount(total, "B").c_str(), checkpoint.files.size());
   return absl::OkStatus();
 }
 
