@@ -23,7 +23,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 using FloatV = hn::Vec<Floats>;
 
-HWY_INLINE FloatV Splat(float x) { return hn::Set(Floats(), x); }
+HWY_INLINE FloatV Splat(float x) {
+  return hn::Set(Floats(), x);
+}
 
 // How much of a vector a step of ForEachVector covers.
 struct Whole {};
@@ -40,8 +42,12 @@ HWY_INLINE void ForEachVector(size_t count, const F& f) {
   if (i < count) f(i, Part{count - i});
 }
 
-HWY_INLINE FloatV Load(const float* p, Whole) { return hn::LoadU(Floats(), p); }
-HWY_INLINE void Store(FloatV v, float* p, Whole) { hn::StoreU(v, Floats(), p); }
+HWY_INLINE FloatV Load(const float* p, Whole) {
+  return hn::LoadU(Floats(), p);
+}
+HWY_INLINE void Store(FloatV v, float* p, Whole) {
+  hn::StoreU(v, Floats(), p);
+}
 
 HWY_INLINE FloatV Load(const hwy::bfloat16_t* p, Whole) {
   const Floats d;
@@ -67,7 +73,9 @@ HWY_INLINE void Store(FloatV v, hwy::bfloat16_t* p, Whole) {
 }
 
 // v as it would be read back after a store to an element of the type of `type`.
-HWY_INLINE FloatV RoundAs(FloatV v, float) { return v; }
+HWY_INLINE FloatV RoundAs(FloatV v, float) {
+  return v;
+}
 HWY_INLINE FloatV RoundAs(FloatV v, hwy::bfloat16_t) {
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::ShiftRight<16>(Bf16Bits(v))));
 }
@@ -88,7 +96,9 @@ HWY_INLINE void Store(FloatV v, T* p, Part part) {
 }
 
 // v with the lanes beyond the part set to 0.
-HWY_INLINE FloatV ZeroBeyond(FloatV v, Whole) { return v; }
+HWY_INLINE FloatV ZeroBeyond(FloatV v, Whole) {
+  return v;
+}
 HWY_INLINE FloatV ZeroBeyond(FloatV v, Part part) {
   return hn::IfThenElseZero(hn::FirstN(Floats(), part.count), v);
 }
@@ -109,7 +119,9 @@ HWY_INLINE void WithElementType(bool bf16, const F& f) {
   }
 }
 
-HWY_INLINE float Sum(FloatV v) { return hn::GetLane(hn::SumOfLanes(Floats(), v)); }
+HWY_INLINE float Sum(FloatV v) {
+  return hn::GetLane(hn::SumOfLanes(Floats(), v));
+}
 
 // e^x within 2 ulp, x clamped to [-87, 88] so that the result is a normal number; NaN for NaN.
 // Polynomial of Cephes (Moshier), after reduction to |r| <= ln(2)/2 in two steps.

@@ -10,6 +10,8 @@
 #include <initializer_list>
 #include <optional>
 
+#include "base/status.h"
+
 namespace radlads {
 
 using TensorArguments = std::initializer_list<std::reference_wrapper<const at::Tensor>>;
@@ -36,7 +38,9 @@ inline bool FusedPathApplies(TensorArguments arguments) {
 inline std::optional<at::Tensor> Optional(const at::Tensor& x) {
   return x.defined() ? std::optional<at::Tensor>(x) : std::nullopt;
 }
-inline at::Tensor OrUndefined(const std::optional<at::Tensor>& x) { return x.has_value() ? *x : at::Tensor(); }
+inline at::Tensor OrUndefined(const std::optional<at::Tensor>& x) {
+  return x.has_value() ? *x : at::Tensor();
+}
 
 // Whether an operation on these arguments belongs to the graph; if not, nothing is saved.
 inline bool RecordsGradient(TensorArguments arguments) {
@@ -45,6 +49,13 @@ inline bool RecordsGradient(TensorArguments arguments) {
     if (x.defined() && x.requires_grad()) return true;
   }
   return false;
+}
+
+// For the backward pass of a fused operation: its gradients carry no graph, so a second derivative through them would
+// silently be zero.
+inline void CheckFirstDerivative(const char* operation) {
+  RADLADS_CHECK(!at::GradMode::is_enabled())
+      << operation << ": fused fp32 and bf16 paths have no second derivative (create_graph); use double";
 }
 
 }  // namespace radlads

@@ -57,11 +57,13 @@ class FusedHeadNormGate : public torch::autograd::Function<FusedHeadNormGate> {
     context->saved_data["scale"] = scale;
     context->saved_data["gate_sigmoid"] = gate_sigmoid;
     return FusedForward(
-        FusedArguments(o, OrUndefined(weight), OrUndefined(bias), eps, scale, OrUndefined(gate), gate_sigmoid, out), out);
+        FusedArguments(o, OrUndefined(weight), OrUndefined(bias), eps, scale, OrUndefined(gate), gate_sigmoid, out),
+        out);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
+    CheckFirstDerivative("HeadNormGate");
     const auto saved = context->get_saved_variables();
     const at::Tensor &o = saved[0], &weight = saved[1], &bias = saved[2], &gate = saved[3];
     const at::Tensor dy = gradients[0].contiguous();
@@ -90,20 +92,21 @@ class FusedHeadNormGate : public torch::autograd::Function<FusedHeadNormGate> {
 
 }  // namespace
 
-at::Tensor HeadNormGate(const at::Tensor& o, const at::Tensor& weight, const at::Tensor& bias, double eps,
-                        double scale, const at::Tensor& gate, bool gate_sigmoid, at::ScalarType out) {
+at::Tensor HeadNormGate(const at::Tensor& o, const at::Tensor& weight, const at::Tensor& bias, double eps, double scale,
+                        const at::Tensor& gate, bool gate_sigmoid, at::ScalarType out) {
   RADLADS_CHECK(o.dim() == 4) << "HeadNormGate: o must be [B,T,H,V], got " << o.sizes();
   const int64_t width = o.size(2) * o.size(3);
   RADLADS_CHECK(weight.defined() == bias.defined() &&
                 (!weight.defined() || (weight.numel() == width && bias.numel() == width)))
       << "HeadNormGate: weight and bias must both have " << width << " elements or both be undefined";
-  RADLADS_CHECK(!gate.defined() || (gate.dim() == 3 && gate.size(0) == o.size(0) && gate.size(1) == o.size(1) &&
-                                    gate.size(2) == width))
+  RADLADS_CHECK(!gate.defined() ||
+                (gate.dim() == 3 && gate.size(0) == o.size(0) && gate.size(1) == o.size(1) && gate.size(2) == width))
       << "HeadNormGate: o " << o.sizes() << " needs a gate [B,T," << width << "], got " << gate.sizes();
   const bool stores = out == at::kFloat || out == at::kBFloat16;
   if (stores && FusedPathApplies({o, weight, bias, gate})) {
     if (RecordsGradient({o, weight, bias, gate})) {
-      return FusedHeadNormGate::apply(o, Optional(weight), Optional(bias), eps, scale, Optional(gate), gate_sigmoid, out);
+      return FusedHeadNormGate::apply(o, Optional(weight), Optional(bias), eps, scale, Optional(gate), gate_sigmoid,
+                                      out);
     }
     return FusedForward(FusedArguments(o, weight, bias, eps, scale, gate, gate_sigmoid, out), out);
   }

@@ -17,8 +17,8 @@ namespace radlads {
 //
 // Gradients: each in its argument's dtype. The sums over rows for weight and bias have a fixed order that does not
 // depend on the number of threads.
-at::Tensor HeadNormGate(const at::Tensor& o, const at::Tensor& weight, const at::Tensor& bias, double eps,
-                        double scale, const at::Tensor& gate, bool gate_sigmoid, at::ScalarType out);
+at::Tensor HeadNormGate(const at::Tensor& o, const at::Tensor& weight, const at::Tensor& bias, double eps, double scale,
+                        const at::Tensor& gate, bool gate_sigmoid, at::ScalarType out);
 
 }  // namespace radlads
 

@@ -18,7 +18,7 @@ struct Case {
   bool norms, gates, sigmoid;
 };
 
-const Case kCases[] = {{2, 5, 3, 64, true, true, true},   {1, 1, 2, 32, true, true, false},
+const Case kCases[] = {{2, 5, 3, 64, true, true, true},    {1, 1, 2, 32, true, true, false},
                        {3, 4, 2, 128, true, false, false}, {2, 3, 5, 7, true, true, true},
                        {1, 90, 2, 33, false, true, true},  {2, 2, 3, 64, false, false, false}};
 
@@ -60,8 +60,8 @@ TEST(HeadNormGate, Bf16MatchesReferenceOnTheSameValues) {
 }
 
 TEST(HeadNormGate, ReferenceGradientsMatchDifferences) {
-  for (const Case& c : {Case{1, 2, 2, 4, true, true, true}, Case{2, 1, 1, 5, true, true, false},
-                        Case{1, 2, 2, 3, false, true, true}}) {
+  for (const Case& c :
+       {Case{1, 2, 2, 4, true, true, true}, Case{2, 1, 1, 5, true, true, false}, Case{1, 2, 2, 3, false, true, true}}) {
     ExpectGradientsMatchDifferences(Bind(HeadNormGateReference, c, at::kDouble), Inputs(c, at::kDouble), Describe(c));
   }
 }

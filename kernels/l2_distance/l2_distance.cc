@@ -54,6 +54,7 @@ class FusedL2Distance : public torch::autograd::Function<FusedL2Distance> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
+    CheckFirstDerivative("L2Distance");
     const auto saved = context->get_saved_variables();
     const FusedArguments arguments(saved[0], saved[1]);
     const at::Tensor dx = at::empty(saved[1].sizes(), arguments.x.options());
@@ -67,8 +68,7 @@ class FusedL2Distance : public torch::autograd::Function<FusedL2Distance> {
 
 at::Tensor L2Distance(const at::Tensor& target, const at::Tensor& x) {
   RADLADS_CHECK(target.sizes() == x.sizes() && x.dim() >= 1 && x.numel() > 0)
-      << "L2Distance: target is " << target.sizes() << ", x is " << x.sizes()
-      << "; they must be alike and not empty";
+      << "L2Distance: target is " << target.sizes() << ", x is " << x.sizes() << "; they must be alike and not empty";
   if (FusedPathApplies({target, x})) {
     if (RecordsGradient({x})) return FusedL2Distance::apply(target.detach(), x);
     at::Tensor norms;

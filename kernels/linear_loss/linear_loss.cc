@@ -76,7 +76,9 @@ FusedResult FusedLinearLoss(const LinearLossInputs& inputs, bool needs_hidden, b
   FusedResult fused;
   const at::TensorOptions fp32 = inputs.hidden.options().dtype(at::kFloat).requires_grad(false);
   if (needs_hidden) fused.d_hidden = at::empty({rows, width}, student.hidden().options());
-  if (needs_weight) fused.d_weight = rows > 0 ? at::empty({vocabulary, width}, fp32) : at::zeros({vocabulary, width}, fp32);
+  if (needs_weight) {
+    fused.d_weight = rows > 0 ? at::empty({vocabulary, width}, fp32) : at::zeros({vocabulary, width}, fp32);
+  }
   at::Tensor share;  // of a chunk in the gradient of a bf16 weight
   std::vector<double> row_kl(teacher ? rows : 0), row_ce(labels.defined() ? rows : 0);
   for (int64_t first = 0; first < rows; first += inputs.chunk_rows) {
@@ -138,6 +140,7 @@ class PrecomputedGradients : public torch::autograd::Function<PrecomputedGradien
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
+    CheckFirstDerivative("LinearLoss");
     RADLADS_CHECK(context->saved_data["fresh"].toBool())
         << "LinearLoss: backward was called a second time; the gradients were handed over at the first";
     context->saved_data["fresh"] = false;
@@ -211,7 +214,8 @@ at::Tensor TokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& wei
                  .labels = contiguous.const_data_ptr<int64_t>() + first},
                 nullptr, ce.data() + first);
   }
-  std::transform(ce.begin(), ce.end(), result.mutable_data_ptr<float>(), [](double x) { return static_cast<float>(-x); });
+  std::transform(ce.begin(), ce.end(), result.mutable_data_ptr<float>(),
+                 [](double x) { return static_cast<float>(-x); });
   return result;
 }
 

@@ -59,7 +59,8 @@ RowSoftmax Reduce(const T* z, size_t count) {
 template <class S, class T>
 void LossRow(const LogitChunk& chunk, int64_t index, double* kl, double* ce) {
   S* student = static_cast<S*>(chunk.student) + index * chunk.vocabulary;
-  const T* teacher = chunk.teacher == nullptr ? nullptr : static_cast<const T*>(chunk.teacher) + index * chunk.vocabulary;
+  const T* teacher =
+      chunk.teacher == nullptr ? nullptr : static_cast<const T*>(chunk.teacher) + index * chunk.vocabulary;
   const size_t vocabulary = chunk.vocabulary;
   const RowSoftmax s = Reduce(student, vocabulary);
   const int64_t label = chunk.labels == nullptr ? -1 : chunk.labels[index];
@@ -140,9 +141,8 @@ void LossRows(const LogitChunk& chunk, int64_t first, int64_t last, double* kl, 
 }
 
 void AddRange(const hwy::bfloat16_t* part, float* sum, int64_t first, int64_t last) {
-  ForEachVector(last - first, [&](size_t i, auto size) HWY_ATTR {
-    Accumulate(Load(part + first + i, size), sum + first + i, size);
-  });
+  ForEachVector(last - first,
+                [&](size_t i, auto size) HWY_ATTR { Accumulate(Load(part + first + i, size), sum + first + i, size); });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -38,8 +38,7 @@ LinearLossResult LinearLossReference(const LinearLossInputs& inputs) {
 at::Tensor TokenLogProbabilitiesReference(const at::Tensor& hidden, const at::Tensor& weight,
                                           const at::Tensor& labels) {
   at::NoGradGuard no_grad;
-  const at::Tensor picked =
-      LogProbabilities(hidden, weight).gather(1, labels.clamp_min(0).unsqueeze(1)).squeeze(1);
+  const at::Tensor picked = LogProbabilities(hidden, weight).gather(1, labels.clamp_min(0).unsqueeze(1)).squeeze(1);
   return at::where(labels != kIgnoredLabel, picked, at::zeros_like(picked));
 }
 

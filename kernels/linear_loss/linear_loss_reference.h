@@ -8,8 +8,7 @@ namespace radlads {
 // LinearLoss and TokenLogProbabilities composed of ATen operations on full logits: any float dtype and device,
 // differentiable any number of times. chunk_rows is not used.
 LinearLossResult LinearLossReference(const LinearLossInputs& inputs);
-at::Tensor TokenLogProbabilitiesReference(const at::Tensor& hidden, const at::Tensor& weight,
-                                          const at::Tensor& labels);
+at::Tensor TokenLogProbabilitiesReference(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels);
 
 }  // namespace radlads
 

@@ -49,7 +49,7 @@ Operation Bind(const F& f, double kl_weight, double ce_weight, int64_t chunk_row
 }
 
 TEST(LinearLoss, MatchesFullLogitsInDouble) {
-  for (const int64_t vocabulary : {1, 31, 1000, 12289}) {
+  for (const int64_t vocabulary : {1, 31, 1000, 49153}) {
     const int64_t rows = vocabulary > 10000 ? 3 : 7;
     for (const auto& [kl, ce] : {std::pair(1.0, 0.0), std::pair(0.0, 1.0), std::pair(0.7, 0.3)}) {
       const Tensors x = Draw(rows, vocabulary, at::kFloat);
@@ -189,6 +189,17 @@ TEST(LinearLossDeathTest, RefusesLabelsOutsideTheVocabulary) {
   LinearLossInputs inputs = Inputs(Draw(3, 10, at::kFloat), 0, 1, 2);
   inputs.labels = at::full({3}, 10, at::kLong);
   EXPECT_DEATH(LinearLoss(inputs), "label 0 is 10, expected -100 or 0 to 9");
+}
+
+TEST(LinearLossDeathTest, RefusesASecondBackwardAndASecondDerivative) {
+  LinearLossInputs inputs = Inputs(Draw(3, 10, at::kFloat), 1, 0, 2);
+  inputs.hidden.set_requires_grad(true);
+  const at::Tensor loss = LinearLoss(inputs).loss;
+  loss.backward({}, /*retain_graph=*/true);
+  EXPECT_DEATH(loss.backward(), "second time");
+  // Computed out here: OpenMP's threads do not survive the fork of a death test.
+  const at::Tensor again = LinearLoss(inputs).loss;
+  EXPECT_DEATH(again.backward({}, std::nullopt, /*create_graph=*/true), "no second derivative");
 }
 
 TEST(TokenLogProbabilities, MatchReference) {

@@ -45,6 +45,7 @@ class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
+    CheckFirstDerivative("RmsNorm");
     const auto saved = context->get_saved_variables();
     const at::Tensor dy = gradients[0].contiguous();
     const FusedArguments arguments(saved[0], saved[1], context->saved_data["eps"].toDouble(), dy.scalar_type());

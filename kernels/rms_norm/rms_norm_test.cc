@@ -43,19 +43,21 @@ TEST(RmsNorm, Bf16MatchesReferenceOnTheSameValues) {
                              Inputs(sizes, at::kBFloat16, weight_type), 5e-3, 5e-3,
                              Concatenate(at::IntArrayRef(sizes), " weight ", weight_type));
     }
-    ExpectMatchesReference(Bind(RmsNorm, at::kBFloat16), Bind(RmsNormReference, at::kDouble),
-                           Inputs(sizes, at::kFloat), 5e-3, 5e-3, "fp32 to bf16");
-    ExpectMatchesReference(Bind(RmsNorm, at::kFloat), Bind(RmsNormReference, at::kDouble),
-                           Inputs(sizes, at::kBFloat16), 1e-6, 5e-3, "bf16 to fp32");
+    ExpectMatchesReference(Bind(RmsNorm, at::kBFloat16), Bind(RmsNormReference, at::kDouble), Inputs(sizes, at::kFloat),
+                           5e-3, 5e-3, "fp32 to bf16");
+    ExpectMatchesReference(Bind(RmsNorm, at::kFloat), Bind(RmsNormReference, at::kDouble), Inputs(sizes, at::kBFloat16),
+                           1e-6, 5e-3, "bf16 to fp32");
   }
 }
 
 // The cast before the multiplication is observable: bf16 results equal the reference's but for ties of rounding.
 TEST(RmsNorm, CastsBeforeTheWeight) {
   const Tensors x = Inputs({4, 50, 576}, at::kBFloat16, at::kBFloat16);
-  const at::Tensor got = RmsNorm(x[0], x[1], kEps, at::kBFloat16), want = RmsNormReference(x[0], x[1], kEps, at::kBFloat16);
+  const at::Tensor got = RmsNorm(x[0], x[1], kEps, at::kBFloat16),
+                   want = RmsNormReference(x[0], x[1], kEps, at::kBFloat16);
   EXPECT_LT(got.ne(want).sum().item<double>() / got.numel(), 1e-4);
-  const at::Tensor late = (RmsNormReference(x[0], at::ones({576}), kEps, at::kFloat) * x[1].to(at::kFloat)).to(at::kBFloat16);
+  const at::Tensor late =
+      (RmsNormReference(x[0], at::ones({576}), kEps, at::kFloat) * x[1].to(at::kFloat)).to(at::kBFloat16);
   EXPECT_GT(got.ne(late).sum().item<double>() / got.numel(), 0.05);
 }
 

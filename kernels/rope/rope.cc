@@ -38,6 +38,7 @@ class FusedRope : public torch::autograd::Function<FusedRope> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
+    CheckFirstDerivative("Rope");
     const auto saved = context->get_saved_variables();
     return {Fused(/*back=*/true, gradients[0], saved[0], saved[1]), at::Tensor(), at::Tensor()};
   }

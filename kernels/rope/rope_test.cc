@@ -18,7 +18,8 @@ struct Case {
   bool tables_per_batch;
 };
 
-const Case kCases[] = {{2, 5, 3, 64, false}, {2, 5, 3, 64, true}, {1, 1, 2, 32, false}, {3, 40, 1, 128, true}, {2, 3, 4, 10, false}};
+const Case kCases[] = {
+    {2, 5, 3, 64, false}, {2, 5, 3, 64, true}, {1, 1, 2, 32, false}, {3, 40, 1, 128, true}, {2, 3, 4, 10, false}};
 
 at::Tensor Angles(const Case& c) {
   const at::Tensor half = c.tables_per_batch ? RandomTensor({c.B, c.T, c.D / 2}, 9) : RandomTensor({c.T, c.D / 2}, 9);

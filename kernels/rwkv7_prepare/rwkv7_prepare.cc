@@ -35,7 +35,8 @@ void CheckArguments(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters
         << "Rwkv7Prepare: v_first must be shaped as q " << logits.q.sizes() << ", got " << logits.v_first.sizes();
   }
   auto check_parameter = [&](const char* name, const at::Tensor& x) {
-    RADLADS_CHECK(x.defined() && x.numel() == H * D) << "Rwkv7Prepare: " << name << " must have " << H * D << " elements";
+    RADLADS_CHECK(x.defined() && x.numel() == H * D)
+        << "Rwkv7Prepare: " << name << " must have " << H * D << " elements";
   };
   check_parameter("w0", parameters.w0);
   check_parameter("a0", parameters.a0);
@@ -53,8 +54,12 @@ void CheckArguments(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters
   }
 }
 
-const float* FloatData(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
-const void* Data(const at::Tensor& x) { return x.defined() ? x.const_data_ptr() : nullptr; }
+const float* FloatData(const at::Tensor& x) {
+  return x.defined() ? x.const_data_ptr<float>() : nullptr;
+}
+const void* Data(const at::Tensor& x) {
+  return x.defined() ? x.const_data_ptr() : nullptr;
+}
 
 // The arguments as contiguous memory in the fused path's dtypes, alive as long as this object. q may be undefined:
 // the backward pass does not read it.
@@ -108,7 +113,8 @@ TensorVector FusedForward(const Rwkv7Logits& logits, const Rwkv7Parameters& para
   TensorVector y;
   for (int i = 0; i < 6; ++i) y.push_back(at::empty(logits.q.sizes(), logits.q.options().dtype(at::kFloat)));
   auto data = [&](int i) { return y[i].mutable_data_ptr<float>(); };
-  Rwkv7PrepareForwardCpu(arguments.view(), {.r = data(0), .log_w = data(1), .k = data(2), .v = data(3), .a = data(4), .b = data(5)});
+  Rwkv7PrepareForwardCpu(arguments.view(),
+                         {.r = data(0), .log_w = data(1), .k = data(2), .v = data(3), .a = data(4), .b = data(5)});
   return y;
 }
 
@@ -130,6 +136,7 @@ class FusedRwkv7Prepare : public torch::autograd::Function<FusedRwkv7Prepare> {
   }
 
   static TensorVector backward(torch::autograd::AutogradContext* context, TensorVector gradients) {
+    CheckFirstDerivative("Rwkv7Prepare");
     const TensorVector saved = context->get_saved_variables();
     const Rwkv7Logits logits = {saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], saved[6]};
     const Rwkv7Parameters parameters = {saved[7], saved[8], saved[9], saved[10], saved[11]};

@@ -54,8 +54,7 @@ void ForwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareResults& y, in
       const FloatV one = Splat(1.0f);
       ForEachVector(D, [&](size_t i, auto size) HWY_ATTR {
         const size_t c = channel + i;
-        const auto log_w =
-            hn::Mul(Splat(-kDecayScale), Sigmoid(hn::Add(Load(w + i, size), Load(p.w0 + c, size))));
+        const auto log_w = hn::Mul(Splat(-kDecayScale), Sigmoid(hn::Add(Load(w + i, size), Load(p.w0 + c, size))));
         const auto iclr = Sigmoid(hn::Add(Load(a + i, size), Load(p.a0 + c, size)));
         const auto key = Load(k + i, size);
         FloatV kk, factor;

@@ -11,10 +11,10 @@ struct Rwkv7PrepareArguments {
   int64_t batch, time, heads, kv_heads, head_dim;
   bool bf16, balance_state;
   const void *q, *k, *v, *w, *a;
-  const void* v_mix;        // null in layer 0
-  const float* v_first;     // null in layer 0
-  const float *cos, *sin;   // null: no rotation
-  bool tables_per_batch;    // [B,T,D] rather than [T,D]
+  const void* v_mix;                      // null in layer 0
+  const float* v_first;                   // null in layer 0
+  const float *cos, *sin;                 // null: no rotation
+  bool tables_per_batch;                  // [B,T,D] rather than [T,D]
   const float *w0, *a0, *v0, *k_k, *k_a;  // [A]; null where not read
 };
 
@@ -26,9 +26,9 @@ struct Rwkv7PrepareResults {
 struct Rwkv7PrepareGradients {
   const float *r, *log_w, *k, *v, *a, *b;
   void *dq, *dk, *dv, *dw, *da;
-  void* dv_mix;                               // null in layer 0
-  float* dv_first;                            // null in layer 0
-  float *dw0, *da0, *dv0, *dk_k, *dk_a;       // [A] each, always written; zero where not read
+  void* dv_mix;                          // null in layer 0
+  float* dv_first;                       // null in layer 0
+  float *dw0, *da0, *dv0, *dk_k, *dk_a;  // [A] each, always written; zero where not read
 };
 
 void Rwkv7PrepareForwardCpu(const Rwkv7PrepareArguments& arguments, const Rwkv7PrepareResults& results);

@@ -23,8 +23,8 @@ at::Tensor Normalise(const at::Tensor& x) {
 
 }  // namespace
 
-Rwkv7Operands Rwkv7PrepareReference(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters,
-                                    const at::Tensor& cos, const at::Tensor& sin, bool balance_state) {
+Rwkv7Operands Rwkv7PrepareReference(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters, const at::Tensor& cos,
+                                    const at::Tensor& sin, bool balance_state) {
   const at::ScalarType type = ArithmeticType({logits.q, logits.k, logits.v, logits.w, logits.a, parameters.w0});
   const int64_t heads = logits.q.size(2), head_dim = logits.q.size(3), group = heads / logits.k.size(2);
   auto per_head = [&](const at::Tensor& x) { return x.to(type).unflatten(-1, {heads, head_dim}); };

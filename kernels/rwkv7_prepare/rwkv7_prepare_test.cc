@@ -20,13 +20,14 @@ struct Case {
 
 std::string Describe(const Case& c) {
   return Concatenate("B=", c.B, " T=", c.T, " H=", c.H, " KV=", c.KV, " D=", c.D, c.mixes ? " mixes" : "",
-                     c.balance ? " balance" : "", c.rotates ? " rotates" : "", c.tables_per_batch ? " tables per batch" : "");
+                     c.balance ? " balance" : "", c.rotates ? " rotates" : "",
+                     c.tables_per_batch ? " tables per batch" : "");
 }
 
 const Case kCases[] = {
-    {2, 5, 4, 2, 64, true, false, true, false},  {2, 5, 4, 2, 64, true, true, true, true},
-    {1, 1, 3, 1, 32, false, false, true, false}, {3, 7, 2, 2, 128, true, false, false, false},
-    {2, 3, 6, 2, 10, true, false, true, true},   {1, 70, 3, 3, 32, false, true, false, false},
+    {2, 5, 4, 2, 64, true, false, true, false},   {2, 5, 4, 2, 64, true, true, true, true},
+    {1, 1, 3, 1, 32, false, false, true, false},  {3, 7, 2, 2, 128, true, false, false, false},
+    {2, 3, 6, 2, 10, true, false, true, true},    {1, 70, 3, 3, 32, false, true, false, false},
     {1, 130, 2, 1, 64, true, false, true, false}, {2, 2, 1, 1, 7, true, true, false, false},
 };
 
@@ -35,8 +36,12 @@ Tensors Inputs(const Case& c, at::ScalarType type) {
   const int64_t A = c.H * c.D;
   uint64_t seed = 1;
   auto draw = [&](at::IntArrayRef sizes, at::ScalarType t) { return RandomTensor(sizes, seed++, t); };
-  Tensors x = {draw({c.B, c.T, c.H, c.D}, type), draw({c.B, c.T, c.KV, c.D}, type), draw({c.B, c.T, c.KV, c.D}, type),
-               draw({c.B, c.T, A}, type), draw({c.B, c.T, A}, type), draw({c.B, c.T, A}, type),
+  Tensors x = {draw({c.B, c.T, c.H, c.D}, type),
+               draw({c.B, c.T, c.KV, c.D}, type),
+               draw({c.B, c.T, c.KV, c.D}, type),
+               draw({c.B, c.T, A}, type),
+               draw({c.B, c.T, A}, type),
+               draw({c.B, c.T, A}, type),
                draw({c.B, c.T, c.H, c.D}, at::kFloat)};
   for (int i = 0; i < 5; ++i) x.push_back(draw({1, 1, A}, at::kFloat));
   if (!c.mixes) x[5] = x[6] = x[9] = at::Tensor();
@@ -54,7 +59,8 @@ Operation Bind(const F& f, const Case& c) {
   const at::Tensor angles = Angles(c);
   return [f, c, angles](const Tensors& x) -> Tensors {
     const at::Tensor cos = angles.defined() ? angles.cos() : angles, sin = angles.defined() ? angles.sin() : angles;
-    const Rwkv7Operands y = f({x[0], x[1], x[2], x[3], x[4], x[5], x[6]}, {x[7], x[8], x[9], x[10], x[11]}, cos, sin, c.balance);
+    const Rwkv7Operands y =
+        f({x[0], x[1], x[2], x[3], x[4], x[5], x[6]}, {x[7], x[8], x[9], x[10], x[11]}, cos, sin, c.balance);
     return {y.r, y.log_w, y.k, y.v, y.a, y.b};
   };
 }

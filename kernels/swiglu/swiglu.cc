@@ -28,6 +28,7 @@ class FusedSwiGlu : public torch::autograd::Function<FusedSwiGlu> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
+    CheckFirstDerivative("SwiGlu");
     const auto saved = context->get_saved_variables();
     const at::Tensor gate = saved[0].contiguous(), up = saved[1].contiguous(), dy = gradients[0].contiguous();
     const at::Tensor d_gate = at::empty(gate.sizes(), gate.options()), d_up = at::empty(gate.sizes(), gate.options());

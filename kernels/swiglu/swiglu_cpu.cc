@@ -26,8 +26,8 @@ void ForwardRange(bool bf16, const void* gate, const void* up, void* y, int64_t 
   });
 }
 
-void BackwardRange(bool bf16, const void* gate, const void* up, const void* dy, void* d_gate, void* d_up,
-                   int64_t first, int64_t last) {
+void BackwardRange(bool bf16, const void* gate, const void* up, const void* dy, void* d_gate, void* d_up, int64_t first,
+                   int64_t last) {
   WithElementType(bf16, [&](auto type) HWY_ATTR {
     using T = decltype(type);
     const T *g = static_cast<const T*>(gate) + first, *u = static_cast<const T*>(up) + first;
