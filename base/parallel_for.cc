@@ -10,14 +10,18 @@
 namespace radlads {
 namespace {
 
-std::vector<int> CoresOfProcess() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  std::vector<int> cores;
-  if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &mask)) cores.push_back(core);
-  }
+// As they were at the first call: once threads are pinned, the mask of the calling thread is a single core.
+const std::vector<int>& CoresOfProcess() {
+  static const std::vector<int> cores = [] {
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    std::vector<int> found;
+    if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return found;
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+      if (CPU_ISSET(core, &mask)) found.push_back(core);
+    }
+    return found;
+  }();
   return cores;
 }
 
@@ -57,7 +61,7 @@ void SetThreads(int threads) {
 int Threads() { return omp_get_max_threads(); }
 
 int PinThreads() {
-  const std::vector<int> cores = CoresOfProcess();
+  const std::vector<int>& cores = CoresOfProcess();
   const int threads = Threads();
   if (threads > static_cast<int>(cores.size())) return 0;
   std::atomic<int> pinned{0};
