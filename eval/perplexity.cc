@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -74,7 +75,8 @@ absl::StatusOr<at::Tensor> ReadWindows(const PerplexityOptions& options) {
   }
   std::vector<int64_t> ids;
   if (!options.text.empty()) {
-    if (first == nullptr) return NotFound("no tokenizer.json beside ", options.models[0].path, "; give tokenised text with --data");
+    if (first == nullptr)
+      return NotFound("no tokenizer.json beside ", options.models[0].path, "; give tokenised text with --data");
     RADLADS_ASSIGN_OR_RETURN(ids, ReadText(options.text, *first, TokensNeeded(options.ctx, options.tokens)));
   } else {
     if (first != nullptr) RADLADS_RETURN_IF_ERROR(CheckTokenizer(options.data, options.models[0].path, first->Hash()));
@@ -108,7 +110,8 @@ absl::StatusOr<at::Tensor> CutWindows(const std::vector<int64_t>& ids, int64_t c
 
 absl::StatusOr<PerplexityReport> MeasurePerplexity(const PerplexityOptions& options) {
   if (options.models.empty()) return InvalidArgument("no model to score");
-  if (options.data.empty() == options.text.empty()) return InvalidArgument("give either a token dataset (data) or a text file (text)");
+  if (options.data.empty() == options.text.empty())
+    return InvalidArgument("give either a token dataset (data) or a text file (text)");
   RADLADS_ASSIGN_OR_RETURN(const at::Tensor windows, ReadWindows(options));
 
   PerplexityReport report;

@@ -21,8 +21,8 @@ struct NamedModel {
 
 struct PerplexityOptions {
   std::vector<NamedModel> models;  // the first is what the others are compared with
-  // One of the two: PREFIX of a token dataset, or a text file (jsonl or txt, plain, gz, xz or zst) that is tokenised with
-  // the first model's tokenizer, each document ended by its end-of-text token.
+  // One of the two: PREFIX of a token dataset, or a text file (jsonl or txt, plain, gz, xz or zst) that is tokenised
+  // with the first model's tokenizer, each document ended by its end-of-text token.
   std::string data, text;
   int64_t ctx = 512;
   int64_t tokens = 0;  // scored tokens, rounded up to whole windows; 0 means all there are
@@ -49,9 +49,9 @@ struct PerplexityReport {
 // Windows of ctx + 1 tokens, in order and without overlap: [N,ctx+1] int64. INVALID_ARGUMENT when not one fits.
 absl::StatusOr<at::Tensor> CutWindows(const std::vector<int64_t>& ids, int64_t ctx, int64_t tokens);
 
-// Scores the models one after another, each freed before the next is loaded, with progress on stderr. INVALID_ARGUMENT when
-// models have different tokenizers (their perplexities mean different things), FAILED_PRECONDITION when the data was
-// tokenised by another one, and errors of reading them.
+// Scores the models one after another, each freed before the next is loaded, with progress on stderr. INVALID_ARGUMENT
+// when models have different tokenizers (their perplexities mean different things), FAILED_PRECONDITION when the data
+// was tokenised by another one, and errors of reading them.
 absl::StatusOr<PerplexityReport> MeasurePerplexity(const PerplexityOptions& options);
 
 }  // namespace radlads

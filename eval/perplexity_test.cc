@@ -80,7 +80,8 @@ TEST_F(PerplexityTest, ContextLongerThanTheDataIsNamed) {
   options_.ctx = 100;
   auto report = MeasurePerplexity(options_);
   ASSERT_FALSE(report.ok());
-  EXPECT_THAT(std::string(report.status().message()), HasSubstr("there are 100 tokens, a window of context 100 needs 101"));
+  EXPECT_THAT(std::string(report.status().message()),
+              HasSubstr("there are 100 tokens, a window of context 100 needs 101"));
 }
 
 TEST_F(PerplexityTest, MissingThingsAreNamed) {

@@ -57,11 +57,16 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
 
   PerplexityFlags flags;
-  CLI::App* verb = app.add_subcommand("perplexity", "Scores the same tokens with each model and prints the results beside each other.");
-  verb->add_option("--model", flags.models, "Hugging Face directory, GGUF file or run; repeat it to compare several.")->required();
-  verb->add_option("--teacher", flags.teacher, "The model that the others are compared with; without it, the first --model.");
-  CLI::Option* data = verb->add_option("--data", flags.options.data, "PREFIX of a token dataset (PREFIX.bin, PREFIX.idx).");
-  CLI::Option* text = verb->add_option("--text", flags.options.text, "Text file instead: jsonl or txt, plain, gz, xz or zst.");
+  CLI::App* verb = app.add_subcommand(
+      "perplexity", "Scores the same tokens with each model and prints the results beside each other.");
+  verb->add_option("--model", flags.models, "Hugging Face directory, GGUF file or run; repeat it to compare several.")
+      ->required();
+  verb->add_option("--teacher", flags.teacher,
+                   "The model that the others are compared with; without it, the first --model.");
+  CLI::Option* data =
+      verb->add_option("--data", flags.options.data, "PREFIX of a token dataset (PREFIX.bin, PREFIX.idx).");
+  CLI::Option* text =
+      verb->add_option("--text", flags.options.text, "Text file instead: jsonl or txt, plain, gz, xz or zst.");
   data->excludes(text);
   verb->add_option("--ctx", flags.options.ctx, "Tokens of context; every window is scored from its second token on.")
       ->check(CLI::PositiveNumber)
@@ -74,7 +79,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
   verb->add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
-  verb->add_option("--json", flags.json, "Write the results to this file too; - prints them on standard output instead of the table.");
+  verb->add_option("--json", flags.json,
+                   "Write the results to this file too; - prints them on standard output instead of the table.");
   verb->callback([&] { status = Perplexity(flags); });
 
   CLI11_PARSE(app, argc, argv);
@@ -84,4 +90,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace radlads
 
-int main(int argc, char** argv) { return radlads::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return radlads::Main(argc, argv);
+}

@@ -20,7 +20,7 @@ namespace radlads {
 struct SamplingOptions {
   double temperature = 0;  // logits are divided by it; 0 takes the likeliest token (the lowest id among equals)
   int64_t top_k = 0;       // only the k likeliest tokens; 0 means all
-  double top_p = 1;        // only the likeliest tokens that together have this probability (after temperature and top_k)
+  double top_p = 1;  // only the likeliest tokens that together have this probability (after temperature and top_k)
   uint64_t seed = 0;
 
   // INVALID_ARGUMENT names the option that is out of range.
@@ -28,8 +28,9 @@ struct SamplingOptions {
 };
 
 // Draws tokens. The random numbers are std::mt19937_64(seed), one for each token drawn (none at temperature 0), as
-// u = (number >> 11) * 2^-53; the token is the first, by falling probability and rising id, at which the cumulative probability
-// exceeds u. The same logits and seed give the same tokens on every machine.
+// u = (number >> 11) * 2^-53; the token is the first, by falling probability and rising id, at which the cumulative
+// probability exceeds u; tokens less likely than exp(-60) times the likeliest are never drawn. The same logits and seed
+// give the same tokens on every machine.
 class TokenSampler {
  public:
   explicit TokenSampler(const SamplingOptions& options) : options_(options), random_(options.seed) {}
@@ -63,8 +64,10 @@ struct GenerateResult {
 // Reads `prompt` (at least one id) and samples up to max_tokens tokens. `on_token` sees each as it is sampled, stop ids
 // excepted, and ends the text by returning false. With `state`, continues from it and leaves in it the state after
 // prompt and tokens but `unread`. INVALID_ARGUMENT for an empty prompt, an id outside of the vocabulary or bad options.
-absl::StatusOr<GenerateResult> Generate(Transformer& model, const std::vector<int64_t>& prompt, const GenerateOptions& options,
-                                        const std::function<bool(int64_t id)>& on_token = {}, ModelState* state = nullptr);
+absl::StatusOr<GenerateResult> Generate(Transformer& model, const std::vector<int64_t>& prompt,
+                                        const GenerateOptions& options,
+                                        const std::function<bool(int64_t id)>& on_token = {},
+                                        ModelState* state = nullptr);
 
 }  // namespace radlads
 

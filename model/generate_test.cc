@@ -19,7 +19,8 @@ std::vector<int64_t> GreedyByRecomputation(Transformer& model, std::vector<int64
   at::NoGradGuard no_grad;
   std::vector<int64_t> tokens;
   for (int64_t i = 0; i < count; ++i) {
-    const Tensor logits = model.Logits(model.Forward(at::tensor(ids, at::kLong).unsqueeze(0)).select(1, ids.size() - 1));
+    const Tensor logits =
+        model.Logits(model.Forward(at::tensor(ids, at::kLong).unsqueeze(0)).select(1, ids.size() - 1));
     tokens.push_back(logits.argmax(-1).item<int64_t>());
     ids.push_back(tokens.back());
   }
@@ -59,7 +60,8 @@ TEST_P(GenerateTest, ContinuedConversationEqualsOne) {
   EXPECT_EQ(got, want);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GenerateTest, ::testing::ValuesIn(SmallKinds()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Models, GenerateTest, ::testing::ValuesIn(SmallKinds()),
+                         [](const auto& info) { return info.param; });
 
 TEST(GenerateStateTest, StudentsStateDoesNotGrow) {
   auto model = SmallModel("rad_rwkv7");
@@ -134,7 +136,8 @@ TEST(TokenSamplerTest, GreedyTakesTheFirstOfEquals) {
 
 TEST(TokenSamplerTest, FrequenciesFollowTheTemperedSoftmax) {
   const int draws = 20000;
-  const auto counts = Draw({.temperature = 2, .seed = 3}, at::tensor({0.0, 2 * std::log(2.0), 2 * std::log(5.0)}), draws);
+  const auto counts =
+      Draw({.temperature = 2, .seed = 3}, at::tensor({0.0, 2 * std::log(2.0), 2 * std::log(5.0)}), draws);
   const double want[] = {1.0 / 8, 2.0 / 8, 5.0 / 8};
   for (int64_t id = 0; id < 3; ++id) {
     const double deviation = std::sqrt(want[id] * (1 - want[id]) * draws);

@@ -28,7 +28,9 @@ absl::Status CheckIds(const Tensor& ids, int64_t vocabulary) {
 
 }  // namespace
 
-double Score::Perplexity() const { return std::exp(Mean()); }
+double Score::Perplexity() const {
+  return std::exp(Mean());
+}
 
 Score& Score::operator+=(const Score& other) {
   negative_log_likelihood += other.negative_log_likelihood;
@@ -36,9 +38,11 @@ Score& Score::operator+=(const Score& other) {
   return *this;
 }
 
-absl::StatusOr<Score> ScoreWindows(Transformer& model, const Tensor& windows, int64_t batch, const ScoreProgress& progress) {
+absl::StatusOr<Score> ScoreWindows(Transformer& model, const Tensor& windows, int64_t batch,
+                                   const ScoreProgress& progress) {
   if (windows.dim() != 2 || windows.scalar_type() != at::kLong || windows.size(1) < 2) {
-    return InvalidArgument("windows must be [N,T+1] int64 with T >= 1, found ", windows.sizes(), " ", windows.scalar_type());
+    return InvalidArgument("windows must be [N,T+1] int64 with T >= 1, found ", windows.sizes(), " ",
+                           windows.scalar_type());
   }
   if (batch < 1) return InvalidArgument("the batch must be at least 1, found ", batch);
   RADLADS_RETURN_IF_ERROR(CheckIds(windows, model.config().vocab_size()));
@@ -54,8 +58,9 @@ absl::StatusOr<Score> ScoreWindows(Transformer& model, const Tensor& windows, in
   return score;
 }
 
-absl::StatusOr<std::vector<Score>> ScoreDocuments(Transformer& model, const std::vector<std::vector<int64_t>>& documents,
-                                                  int64_t batch, const ScoreProgress& progress) {
+absl::StatusOr<std::vector<Score>> ScoreDocuments(Transformer& model,
+                                                  const std::vector<std::vector<int64_t>>& documents, int64_t batch,
+                                                  const ScoreProgress& progress) {
   if (batch < 1) return InvalidArgument("the batch must be at least 1, found ", batch);
   for (const auto& document : documents) {
     RADLADS_RETURN_IF_ERROR(CheckIds(at::tensor(document, at::kLong), model.config().vocab_size()));
@@ -64,7 +69,8 @@ absl::StatusOr<std::vector<Score>> ScoreDocuments(Transformer& model, const std:
   for (size_t i = 0; i < documents.size(); ++i) {
     if (documents[i].size() >= 2) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return documents[a].size() > documents[b].size(); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return documents[a].size() > documents[b].size(); });
 
   at::NoGradGuard no_grad;
   std::vector<Score> scores(documents.size());

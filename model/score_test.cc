@@ -50,7 +50,8 @@ TEST_P(ScoreTest, WindowsAgreeWithThePlainSum) {
 
 TEST_P(ScoreTest, DocumentsOfAnyLengthScoreAsAlone) {
   auto model = SmallModel(GetParam());
-  std::vector<std::vector<int64_t>> documents = {RandomIds(3, 1), RandomIds(21, 2), {}, {4}, RandomIds(9, 3), RandomIds(2, 4)};
+  std::vector<std::vector<int64_t>> documents = {RandomIds(3, 1), RandomIds(21, 2), {}, {4},
+                                                 RandomIds(9, 3), RandomIds(2, 4)};
   for (int64_t batch : {1, 3, 16}) {
     auto scores = ScoreDocuments(*model, documents, batch);
     ASSERT_TRUE(scores.ok()) << scores.status();
@@ -59,7 +60,8 @@ TEST_P(ScoreTest, DocumentsOfAnyLengthScoreAsAlone) {
       const bool empty = documents[i].size() < 2;
       EXPECT_EQ((*scores)[i].tokens, empty ? 0 : documents[i].size() - 1) << i;
       const double want = empty ? 0 : PlainScore(*model, documents[i]);
-      EXPECT_NEAR((*scores)[i].negative_log_likelihood, want, 1e-4 * (1 + want)) << "document " << i << ", batch " << batch;
+      EXPECT_NEAR((*scores)[i].negative_log_likelihood, want, 1e-4 * (1 + want))
+          << "document " << i << ", batch " << batch;
     }
   }
 }
@@ -69,7 +71,9 @@ INSTANTIATE_TEST_SUITE_P(Models, ScoreTest, ::testing::Values("llama", "rad_rwkv
 
 TEST(ScoreInputTest, BadInputIsNamed) {
   auto model = SmallModel("rad_rwkv7");
-  const auto code = [&](const Tensor& windows, int64_t batch) { return ScoreWindows(*model, windows, batch).status().code(); };
+  const auto code = [&](const Tensor& windows, int64_t batch) {
+    return ScoreWindows(*model, windows, batch).status().code();
+  };
   EXPECT_EQ(code(at::zeros({2, 1}, at::kLong), 1), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(at::zeros({8}, at::kLong), 1), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(at::zeros({2, 4}), 1), absl::StatusCode::kInvalidArgument);

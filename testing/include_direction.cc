@@ -61,7 +61,8 @@ std::vector<Reference> Labels(const std::string& text) {
       const size_t end = line.find('"', at + 1);
       if (end == std::string::npos) break;
       const std::string label = line.substr(at + 3, end - at - 3);
-      if (label.starts_with("visibility:") || label.ends_with(":__subpackages__") || label.ends_with(":__pkg__")) continue;
+      if (label.starts_with("visibility:") || label.ends_with(":__subpackages__") || label.ends_with(":__pkg__"))
+        continue;
       const size_t name = label.find(':');
       found.push_back({number, (name == std::string::npos ? label : label.substr(0, name)) + "/"});
     }
@@ -73,7 +74,9 @@ bool IsTorch(const std::string& header) {
   return header.starts_with("torch/") || header.starts_with("ATen/") || header.starts_with("c10/");
 }
 
-bool IsGrpc(const std::string& header) { return header.starts_with("grpc"); }
+bool IsGrpc(const std::string& header) {
+  return header.starts_with("grpc");
+}
 
 // What a file reaches through includes.
 struct Reach {
@@ -126,7 +129,8 @@ std::vector<std::string> FindIncludeOffences(const SourceTree& tree) {
     if (folder == "third_party" || folder.empty() || (!code && !build)) continue;
     const auto own = Ranks().find(folder);
     if (own == Ranks().end()) {
-      if (code) offence(path, 1, "the folder " + folder + "/ has no place in the order of testing/include_direction.cc");
+      if (code)
+        offence(path, 1, "the folder " + folder + "/ has no place in the order of testing/include_direction.cc");
       continue;
     }
     for (const Reference& reference : code ? Includes(text) : Labels(text)) {
@@ -134,12 +138,14 @@ std::vector<std::string> FindIncludeOffences(const SourceTree& tree) {
       const auto rank = Ranks().find(target);
       if (reference.system || target == folder || rank == Ranks().end()) continue;
       if (rank->second > own->second) {
-        offence(path, reference.line, folder + "/ stands before " + target + "/ and must not use it (" + reference.target + ")");
+        offence(path, reference.line,
+                folder + "/ stands before " + target + "/ and must not use it (" + reference.target + ")");
       } else if (rank->second == own->second && target != "testing") {
         const std::string where = path + ":" + std::to_string(reference.line);
         sideways.emplace(std::pair(folder, target), where);
         const auto back = sideways.find({target, folder});
-        if (back != sideways.end()) offence(path, reference.line, folder + "/ and " + target + "/ use each other, see " + back->second);
+        if (back != sideways.end())
+          offence(path, reference.line, folder + "/ and " + target + "/ use each other, see " + back->second);
       }
     }
     if (!code) continue;

@@ -17,8 +17,8 @@ namespace radlads {
 // Path relative to the root of the repository ("model/state.h", "data/BUILD.bazel") -> contents.
 using SourceTree = std::map<std::string, std::string>;
 
-// One line for each offence: "file:line: what", in order of the paths. C++, CUDA and BUILD.bazel files are read, others and
-// third_party/ are passed over. A folder with C++ code that has no place in the order is an offence too.
+// One line for each offence: "file:line: what", in order of the paths. C++, CUDA and BUILD.bazel files are read, others
+// and third_party/ are passed over. A folder with C++ code that has no place in the order is an offence too.
 std::vector<std::string> FindIncludeOffences(const SourceTree& tree);
 
 }  // namespace radlads

@@ -3,7 +3,7 @@
 # text, distils the teacher into RAD-RWKV7 in three stages, scores both on held-out text, lets both answer the same
 # prompts, and writes a report. What an earlier run has finished is picked up, so an interrupted run goes on.
 #
-#   tools/quickstart.sh [options]
+#   tools/quickstart.sh [options] [-- knobs of //distill:train, such as --train.validation_tokens 8192]
 #     --tokens N     train on N tokens in all instead of the recipe's; the stages keep their shares
 #     --out DIR      where everything goes (default: out/ in the repository)
 #     --threads N    CPU threads (default: all cores)
@@ -31,6 +31,7 @@ while [ $# -gt 0 ]; do
     --out) out="$2"; shift 2 ;;
     --threads) threads="$2"; shift 2 ;;
     -h | --help) usage; exit 0 ;;
+    --) shift; break ;;
     *) usage >&2; die "unknown option $1" ;;
   esac
 done
@@ -111,7 +112,7 @@ if [ -n "$tokens" ]; then
     printf '      %s: %d tokens\n' "$name" "$part"
   done <<<"$stages"
 fi
-"$bin/distill/train" "${options[@]}" || die "training stopped; see above. What is done is kept in $(shown "$run")"
+"$bin/distill/train" "${options[@]}" "$@" || die "training stopped; see above. What is done is kept in $(shown "$run")"
 student="$run/$last_stage/final"
 [ -f "$student/config.json" ] || die "training ended without a model in $(shown "$student")"
 end "$(shown "$student") (Hugging Face layout)"
