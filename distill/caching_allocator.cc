@@ -23,7 +23,9 @@ size_t ClassOf(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+size_t RoundUp(size_t bytes, size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
 
 class CachingAllocator final : public c10::Allocator {
  public:
@@ -40,7 +42,9 @@ class CachingAllocator final : public c10::Allocator {
     return {block, block, &Return, c10::Device(c10::DeviceType::CPU)};
   }
 
-  void copy_data(void* target, const void* source, size_t bytes) const override { default_copy_data(target, source, bytes); }
+  void copy_data(void* target, const void* source, size_t bytes) const override {
+    default_copy_data(target, source, bytes);
+  }
 
   void Release() {
     const std::lock_guard lock(mutex_);
@@ -118,6 +122,8 @@ void ReleaseCachedMemory() {
   if (g_allocator != nullptr) g_allocator->Release();
 }
 
-CachedMemory GetCachedMemory() { return g_allocator == nullptr ? CachedMemory() : g_allocator->Statistics(); }
+CachedMemory GetCachedMemory() {
+  return g_allocator == nullptr ? CachedMemory() : g_allocator->Statistics();
+}
 
 }  // namespace radlads

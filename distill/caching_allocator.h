@@ -1,7 +1,8 @@
 // Memory of large CPU tensors that is kept when they die and handed to the next ones.
 //
 // A training step makes and drops the same few gigabytes of activations and gradients every time. From malloc, most of
-// these come as fresh pages that the kernel must clear at first touch; kept and backed by huge pages they cost that once.
+// these come as fresh pages that the kernel must clear at first touch; kept and backed by huge pages they cost that
+// once.
 #ifndef RADLADS_DISTILL_CACHING_ALLOCATOR_H_
 #define RADLADS_DISTILL_CACHING_ALLOCATOR_H_
 

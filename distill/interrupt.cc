@@ -5,7 +5,9 @@ namespace {
 
 volatile std::sig_atomic_t g_signal = 0;
 
-void Remember(int signal) { g_signal = signal; }
+void Remember(int signal) {
+  g_signal = signal;
+}
 
 }  // namespace
 

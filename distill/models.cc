@@ -23,7 +23,9 @@ std::string TokenizerBeside(const std::string& path) {
   return FileExists(JoinPath(path, "tokenizer.json")) ? path : "";
 }
 
-bool IsSet(const std::string& path) { return !path.empty() && path != "auto"; }
+bool IsSet(const std::string& path) {
+  return !path.empty() && path != "auto";
+}
 
 }  // namespace
 
@@ -33,7 +35,8 @@ absl::StatusOr<Precision> ChoosePrecision(const std::string& precision) {
   if (precision != "auto") return InvalidArgument("train.precision is '", precision, "', expected auto, bf16 or fp32");
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512bf16")) return Precision{at::kBFloat16, "this processor multiplies bf16 (AVX-512 BF16)"};
+  if (__builtin_cpu_supports("avx512bf16"))
+    return Precision{at::kBFloat16, "this processor multiplies bf16 (AVX-512 BF16)"};
 #endif
   return Precision{at::kFloat, "this processor does not multiply bf16"};
 }
@@ -46,7 +49,8 @@ absl::StatusOr<Models> LoadModels(const Config& config, at::ScalarType compute) 
 
   if (!IsSet(train.load_model())) {
     if (train.attention_distillation_stage() != -1) {
-      return InvalidArgument("train.load_model is '", train.load_model(), "', but stage ", train.attention_distillation_stage(),
+      return InvalidArgument("train.load_model is '", train.load_model(), "', but stage ",
+                             train.attention_distillation_stage(),
                              " starts from a model: ", align ? "the teacher" : "the result of the stage before");
     }
     RADLADS_ASSIGN_OR_RETURN(models.student, CreateRandom(config.model(), train.seed_everything()));

@@ -36,9 +36,8 @@ double SumOfSquares(const Tensor& tensor) {
   ParallelFor(blocks, 4, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
       const int64_t begin = block * kBlock, size = std::min(kBlock, count - begin);
-      partial[block] = tensor.scalar_type() == at::kDouble
-                           ? SumOfSquares(tensor.const_data_ptr<double>() + begin, size)
-                           : SumOfSquares(tensor.const_data_ptr<float>() + begin, size);
+      partial[block] = tensor.scalar_type() == at::kDouble ? SumOfSquares(tensor.const_data_ptr<double>() + begin, size)
+                                                           : SumOfSquares(tensor.const_data_ptr<float>() + begin, size);
     }
   });
   double total = 0;
@@ -46,7 +45,9 @@ double SumOfSquares(const Tensor& tensor) {
   return total;
 }
 
-std::string ShapeOf(const Tensor& tensor) { return Concatenate(tensor.scalar_type(), " ", tensor.sizes()); }
+std::string ShapeOf(const Tensor& tensor) {
+  return Concatenate(tensor.scalar_type(), " ", tensor.sizes());
+}
 
 }  // namespace
 

@@ -23,7 +23,8 @@ class AdamW {
   enum class Group { kPlain, kMixers, kDecay };
   static Group GroupOf(const std::string& name, double weight_decay);
 
-  // beta1, beta2, adam_eps and weight_decay > 0 or not are read from `config`. Moments are allocated like the parameters and start at 0.
+  // beta1, beta2, adam_eps and weight_decay > 0 or not are read from `config`. Moments are allocated like the
+  // parameters and start at 0.
   AdamW(const TrainConfig& config, std::vector<NamedParameter> parameters);
 
   // Norms are sums of squares in double over blocks of fixed size: they do not depend on the number of threads.
@@ -34,7 +35,8 @@ class AdamW {
   };
   GradientNorm Norm() const;
 
-  // One step with the gradients times `gradient_scale` (clipping), then drops the gradients. A parameter without a gradient does not move.
+  // One step with the gradients times `gradient_scale` (clipping), then drops the gradients. A parameter without a
+  // gradient does not move.
   void Step(const Rates& rates, double gradient_scale);
   void DropGradients();
 

@@ -15,6 +15,7 @@
 #include "configs/pipeline.h"
 #include "data/binidx.h"
 #include "data/sampler.h"
+#include "distill/caching_allocator.h"
 #include "distill/report.h"
 #include "distill/run_files.h"
 #include "distill/stage.h"
@@ -36,7 +37,8 @@ void ClearIncidental(Config& config) {
   train.clear_grad_cp();
 }
 
-// What differs between the configuration of the run in `directory` and `config`; empty if nothing that matters or if there is no run.
+// What differs between the configuration of the run in `directory` and `config`; empty if nothing that matters or if
+// there is no run.
 absl::StatusOr<std::string> Differences(const std::string& directory, Config config) {
   const std::string path = JoinPath(directory, "config.yaml");
   if (!FileExists(path)) return std::string();
@@ -61,12 +63,15 @@ absl::StatusOr<std::optional<TrainerState>> Finished(const RunFiles& files, cons
 
 absl::StatusOr<std::shared_ptr<const Batches>> OpenData(const Config& config, int64_t vocabulary) {
   const std::string& prefix = config.train().data_file();
-  if (prefix.empty()) return InvalidArgument("train.data_file is not set: expected the prefix of a .bin/.idx pair (see //data:make_binidx)");
+  if (prefix.empty())
+    return InvalidArgument(
+        "train.data_file is not set: expected the prefix of a .bin/.idx pair (see //data:make_binidx)");
   RADLADS_ASSIGN_OR_RETURN(auto dataset, TokenDataset::Open(prefix));
   auto sampler = MagicPrimeSampler::Create(dataset->tokens(), config.model().ctx_len());
   if (!sampler.ok()) return Annotate(sampler.status(), "train.data_file " + prefix);
-  Log().info("data: {}, {} tokens in {} documents, magic prime {} (windows of {})", prefix, HumanCount(dataset->tokens()),
-             HumanCount(dataset->documents()), (*sampler)->prime(), config.model().ctx_len());
+  Log().info("data: {}, {} tokens in {} documents, magic prime {} (windows of {})", prefix,
+             HumanCount(dataset->tokens()), HumanCount(dataset->documents()), (*sampler)->prime(),
+             config.model().ctx_len());
   return std::make_shared<const Batches>(std::move(dataset), std::shared_ptr<const Sampler>(std::move(*sampler)),
                                          config.model().ctx_len(), vocabulary);
 }
@@ -75,7 +80,8 @@ void LogCounts(Transformer& student, const Stage& stage) {
   int64_t all = 0, trainable = 0;
   for (const auto& [name, tensor] : student.NamedParameters()) all += tensor.numel();
   for (const NamedParameter& parameter : stage.Trainable()) trainable += parameter.tensor.numel();
-  Log().info("stage: {}; {} parameters learn, {} are frozen", stage.description(), HumanCount(trainable), HumanCount(all - trainable));
+  Log().info("stage: {}; {} parameters learn, {} are frozen", stage.description(), HumanCount(trainable),
+             HumanCount(all - trainable));
 }
 
 absl::Status TrainOne(const Config& config) {
@@ -85,7 +91,10 @@ absl::Status TrainOne(const Config& config) {
   RADLADS_ASSIGN_OR_RETURN(const std::optional<TrainerState> finished, Finished(files, train));
   if (finished) {
     if (!differences.empty()) {
-      return FailedPrecondition(files.path(), " is a finished run of another configuration; choose another train.proj_suffix or remove it. Differences:\n", differences);
+      return FailedPrecondition(
+          files.path(),
+          " is a finished run of another configuration; choose another train.proj_suffix or remove it. Differences:\n",
+          differences);
     }
     Log().info("already done: {} ({} steps, {} tokens)", files.path(), finished->step, HumanCount(finished->tokens));
     return absl::OkStatus();
@@ -98,9 +107,11 @@ absl::Status TrainOne(const Config& config) {
   at::set_num_threads(Threads());
   const int pinned = PinThreads();
   RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(train.precision()));
-  Log().info("precision: {} ({}), fp32 master weights; {} threads{}", precision.dtype == at::kBFloat16 ? "bf16" : "fp32",
-             precision.reason, Threads(), pinned > 0 ? ", pinned" : "");
+  Log().info("precision: {} ({}), fp32 master weights; {} threads{}",
+             precision.dtype == at::kBFloat16 ? "bf16" : "fp32", precision.reason, Threads(),
+             pinned > 0 ? ", pinned" : "");
   RADLADS_ASSIGN_OR_RETURN(const Models models, LoadModels(config, precision.dtype));
+  ReleaseCachedMemory();
   Transformer& student = *models.student;
   Log().info("student ({}): {}", models.student_from, student.PlanDescription());
   if (models.teacher) Log().info("teacher: {}", models.teacher->PlanDescription());
@@ -113,14 +124,16 @@ absl::Status TrainOne(const Config& config) {
   Trainer::Validate validate;
   if (!train.validation_data_file().empty()) {
     RADLADS_ASSIGN_OR_RETURN(validation, Validation::Open(train.validation_data_file(), config.model().ctx_len(),
-                                                          train.validation_tokens(), vocabulary));
+                                                          train.validation_tokens()));
     validate = [&] { return validation->Score(student, models.teacher.get()); };
   }
   at::manual_seed(train.seed_everything());
-  RADLADS_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(config, student, *stage, data, files, models.tokenizer_from, validate));
+  RADLADS_ASSIGN_OR_RETURN(const auto trainer,
+                           Trainer::Create(config, student, *stage, data, files, models.tokenizer_from, validate));
   RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(files.path(), "config.yaml"), ToYaml(config)));
-  Log().info("{} steps of {} samples ({} x {}, accumulated in one process), {} tokens", trainer->total_steps(), GlobalBatch(train),
-             trainer->micro_batches(), train.micro_bsz(), HumanCount(trainer->total_steps() * GlobalBatch(train) * config.model().ctx_len()));
+  Log().info("{} steps of {} samples ({} x {}, accumulated in one process), {} tokens", trainer->total_steps(),
+             GlobalBatch(train), trainer->micro_batches(), train.micro_bsz(),
+             HumanCount(trainer->total_steps() * GlobalBatch(train) * config.model().ctx_len()));
   RADLADS_RETURN_IF_ERROR(trainer->Run());
   RADLADS_RETURN_IF_ERROR(files.SaveFinal(trainer->state(), student, at::kBFloat16, models.tokenizer_from));
   RADLADS_RETURN_IF_ERROR(WriteReport(files.path()));

@@ -33,9 +33,10 @@ struct Models {
   std::string student_from;              // one line: where the student's weights come from
   std::string tokenizer_from;            // directory with tokenizer files, or ''
 };
-// The models of one run. In stage 1, train.load_model is the teacher and the student is born of it; if it is a student, it goes on
-// and train.teacher.path is the teacher. Otherwise load_model is the student (one is born of it if it is a softmax model and
-// model.tmix is not), and 'auto' or '' is a random one, in stage -1 only. From a run, the newest fp32 checkpoint is taken.
+// The models of one run. In stage 1, train.load_model is the teacher and the student is born of it; if it is a student,
+// it goes on and train.teacher.path is the teacher. Otherwise load_model is the student (one is born of it if it is a
+// softmax model and model.tmix is not), and 'auto' or '' is a random one, in stage -1 only. From a run, the newest fp32
+// checkpoint is taken.
 absl::StatusOr<Models> LoadModels(const Config& config, at::ScalarType compute);
 
 }  // namespace radlads

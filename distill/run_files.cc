@@ -66,7 +66,9 @@ absl::Status WriteTrainerFile(const TrainerState& state, const std::string& dire
   return WriteFileAtomically(JoinPath(directory, kTrainerFile), ToJson(state).dump(2) + "\n");
 }
 
-at::Generator RandomGenerator() { return at::detail::getDefaultCPUGenerator(); }
+at::Generator RandomGenerator() {
+  return at::detail::getDefaultCPUGenerator();
+}
 
 }  // namespace
 
@@ -76,7 +78,9 @@ std::string RunFiles::CheckpointPath(int64_t step) const {
   return JoinPath(path_, name);
 }
 
-std::string RunFiles::FinalPath() const { return JoinPath(path_, "final"); }
+std::string RunFiles::FinalPath() const {
+  return JoinPath(path_, "final");
+}
 
 std::optional<std::string> RunFiles::NewestCheckpoint() const {
   const auto checkpoints = Checkpoints(path_);
@@ -89,7 +93,8 @@ absl::StatusOr<std::optional<std::string>> RunFiles::CheckpointToResume(const st
   if (resume == "auto") return newest;
   if (resume == "never") {
     if (!newest) return std::optional<std::string>();
-    return FailedPrecondition("train.resume is never, but ", *newest, " exists: set train.resume to auto to go on from it, ",
+    return FailedPrecondition("train.resume is never, but ", *newest,
+                              " exists: set train.resume to auto to go on from it, ",
                               "choose another train.proj_name or proj_suffix, or remove ", path_);
   }
   if (FileExists(JoinPath(resume, kTrainerFile)) && FileExists(JoinPath(resume, kOptimizerFile))) {
@@ -97,14 +102,14 @@ absl::StatusOr<std::optional<std::string>> RunFiles::CheckpointToResume(const st
   }
   const auto there = Checkpoints(resume);
   if (there.empty()) {
-    return NotFound("train.resume is '", resume, "', expected auto, never, or a checkpoint (a directory with ", kTrainerFile,
-                    " and ", kOptimizerFile, ") or a run that has one");
+    return NotFound("train.resume is '", resume, "', expected auto, never, or a checkpoint (a directory with ",
+                    kTrainerFile, " and ", kOptimizerFile, ") or a run that has one");
   }
   return std::optional<std::string>(there.back().second);
 }
 
 absl::Status RunFiles::SaveCheckpoint(const TrainerState& state, Transformer& model, const AdamW& optimizer,
-                                          const std::string& tokenizer_from, int64_t keep) const {
+                                      const std::string& tokenizer_from, int64_t keep) const {
   const std::string path = CheckpointPath(state.step);
   const absl::Status status = WriteDirectoryAtomically(path, [&](const std::string& directory) -> absl::Status {
     RADLADS_RETURN_IF_ERROR(SaveTransformer(model, directory, at::kFloat, tokenizer_from));
@@ -115,8 +120,9 @@ absl::Status RunFiles::SaveCheckpoint(const TrainerState& state, Transformer& mo
     return WriteTrainerFile(state, directory);
   });
   if (!status.ok()) {
-    return Annotate(status, Concatenate("no checkpoint at step ", state.step, "; ",
-                                        NewestCheckpoint() ? *NewestCheckpoint() + " is intact" : "the run has none yet"));
+    return Annotate(status,
+                    Concatenate("no checkpoint at step ", state.step, "; ",
+                                NewestCheckpoint() ? *NewestCheckpoint() + " is intact" : "the run has none yet"));
   }
   const auto checkpoints = Checkpoints(path_);
   for (size_t i = 0; keep > 0 && i + keep < checkpoints.size(); ++i) {
@@ -128,7 +134,7 @@ absl::Status RunFiles::SaveCheckpoint(const TrainerState& state, Transformer& mo
 }
 
 absl::Status RunFiles::SaveFinal(const TrainerState& state, Transformer& model, at::ScalarType dtype,
-                                     const std::string& tokenizer_from) const {
+                                 const std::string& tokenizer_from) const {
   return WriteDirectoryAtomically(FinalPath(), [&](const std::string& directory) -> absl::Status {
     RADLADS_RETURN_IF_ERROR(SaveTransformer(model, directory, dtype, tokenizer_from));
     return WriteTrainerFile(state, directory);
@@ -175,7 +181,8 @@ absl::Status LoadCheckpoint(const std::string& checkpoint, Transformer& model, A
   try {
     RandomGenerator().set_state(random_state);
   } catch (const c10::Error& error) {
-    return DataLoss(path, ": '", kRandomState, "' is not the state of this LibTorch's generator: ", error.what_without_backtrace());
+    return DataLoss(path, ": '", kRandomState,
+                    "' is not the state of this LibTorch's generator: ", error.what_without_backtrace());
   }
   return absl::OkStatus();
 }

@@ -1,7 +1,8 @@
 // What a run leaves on disk (docs/formats/run.md):
 //   config.yaml          the resolved configuration; it alone reproduces the run
 //   metrics.jsonl, events.out.tfevents.*   see metrics_log.h
-//   step-000500/         a checkpoint: model.safetensors (fp32) and config.json, tokenizer files, optimizer.safetensors,
+//   step-000500/         a checkpoint: model.safetensors (fp32) and config.json, tokenizer files,
+//   optimizer.safetensors,
 //                        trainer.json
 //   final/               the result as a Hugging Face directory
 // Checkpoints and final/ appear whole or not at all; what a killed process left half-written is never read.
@@ -21,7 +22,8 @@
 
 namespace radlads {
 
-// Everything a trainer needs to go on as if it had not stopped, besides weights and moments. All of it is exact in JSON.
+// Everything a trainer needs to go on as if it had not stopped, besides weights and moments. All of it is exact in
+// JSON.
 struct TrainerState {
   int64_t step = 0;         // finished optimizer steps
   int64_t tokens = 0;       // trained on so far
@@ -49,8 +51,8 @@ class RunFiles {
   // anew. FAILED_PRECONDITION for "never" in a run that has a checkpoint, NOT_FOUND for a path without one.
   absl::StatusOr<std::optional<std::string>> CheckpointToResume(const std::string& resume) const;
 
-  // Writes the checkpoint of state.step, then removes the oldest ones so that `keep` stay (0: all). An error (a full disk)
-  // leaves the checkpoints that were there.
+  // Writes the checkpoint of state.step, then removes the oldest ones so that `keep` stay (0: all). An error (a full
+  // disk) leaves the checkpoints that were there.
   absl::Status SaveCheckpoint(const TrainerState& state, Transformer& model, const AdamW& optimizer,
                               const std::string& tokenizer_from, int64_t keep) const;
   // Writes final/ in `dtype` with the state that it belongs to (trainer.json).

@@ -9,10 +9,16 @@
 namespace radlads {
 namespace {
 
-double Lr2Init(const TrainConfig& config) { return config.lr2_init() < 0 ? config.lr_init() : config.lr2_init(); }
-double Lr2Final(const TrainConfig& config) { return config.lr2_final() < 0 ? config.lr_final() : config.lr2_final(); }
+double Lr2Init(const TrainConfig& config) {
+  return config.lr2_init() < 0 ? config.lr_init() : config.lr2_init();
+}
+double Lr2Final(const TrainConfig& config) {
+  return config.lr2_final() < 0 ? config.lr_final() : config.lr2_final();
+}
 // RADLADS' default of -1 stands for "no warm-up".
-int64_t WarmupSteps(const TrainConfig& config) { return std::max<int64_t>(0, config.warmup_steps()); }
+int64_t WarmupSteps(const TrainConfig& config) {
+  return std::max<int64_t>(0, config.warmup_steps());
+}
 
 }  // namespace
 
@@ -34,8 +40,8 @@ absl::StatusOr<Schedule> Schedule::Create(const TrainConfig& config, int64_t tok
     return InvalidArgument("train.lr_decay_type is '", type, "', expected linear, exp, cos or oneminussqrt");
   }
   if (decay == Decay::kExp && std::min({config.lr_init(), config.lr_final(), Lr2Init(config), Lr2Final(config)}) <= 0) {
-    return InvalidArgument("train.lr_decay_type exp needs rates above 0: lr ", config.lr_init(), " to ", config.lr_final(),
-                           ", lr2 ", Lr2Init(config), " to ", Lr2Final(config));
+    return InvalidArgument("train.lr_decay_type exp needs rates above 0: lr ", config.lr_init(), " to ",
+                           config.lr_final(), ", lr2 ", Lr2Init(config), " to ", Lr2Final(config));
   }
   if (config.lr_wait() > config.lr_endpoint()) {
     return InvalidArgument("train.lr_wait ", config.lr_wait(), " is after train.lr_endpoint ", config.lr_endpoint());

@@ -35,10 +35,10 @@ TEST(ScheduleTest, EveryCurveBeginsAtInitAndEndsAtFinal) {
 }
 
 TEST(ScheduleTest, AQuarterOfTheWay) {
-  EXPECT_NEAR(Hundred(Recipe("linear")).At(25).lr, 7.525e-4, 1e-12);        // 1e-5 + 9.9e-4 * 0.75
-  EXPECT_NEAR(Hundred(Recipe("exp")).At(25).lr, 3.16227766017e-4, 1e-14);   // 1e-3 * 100^-0.25
-  EXPECT_NEAR(Hundred(Recipe("cos")).At(25).lr, 9.24640737147e-4, 1e-13);   // 1e-5 + 9.9e-4 * cos(pi/8)
-  EXPECT_NEAR(Hundred(Recipe("oneminussqrt")).At(25).lr, 5.05e-4, 1e-12);   // 1e-5 + 9.9e-4 * 0.5
+  EXPECT_NEAR(Hundred(Recipe("linear")).At(25).lr, 7.525e-4, 1e-12);       // 1e-5 + 9.9e-4 * 0.75
+  EXPECT_NEAR(Hundred(Recipe("exp")).At(25).lr, 3.16227766017e-4, 1e-14);  // 1e-3 * 100^-0.25
+  EXPECT_NEAR(Hundred(Recipe("cos")).At(25).lr, 9.24640737147e-4, 1e-13);  // 1e-5 + 9.9e-4 * cos(pi/8)
+  EXPECT_NEAR(Hundred(Recipe("oneminussqrt")).At(25).lr, 5.05e-4, 1e-12);  // 1e-5 + 9.9e-4 * 0.5
 }
 
 TEST(ScheduleTest, CosIsAQuarterWave) {

@@ -30,7 +30,8 @@ absl::StatusOr<std::unique_ptr<Stage>> CreateStage(const Config& config, Transfo
   switch (train.attention_distillation_stage()) {
     case 1:
       if (teacher == nullptr) {
-        return InvalidArgument("stage 1 aligns the student with a teacher: set train.load_model (or train.teacher.path)");
+        return InvalidArgument(
+            "stage 1 aligns the student with a teacher: set train.load_model (or train.teacher.path)");
       }
       return AlignStage::Create(student, *teacher);
     case 2:
@@ -38,7 +39,8 @@ absl::StatusOr<std::unique_ptr<Stage>> CreateStage(const Config& config, Transfo
       return OutputStage::Create("logits", student, teacher, train.teacher().kl_weight(), train.teacher().ce_weight());
     case -1:
       if (teacher == nullptr) return OutputStage::Create("language", student, nullptr, 0, 1);
-      return OutputStage::Create("language", student, teacher, train.teacher().kl_weight(), train.teacher().ce_weight());
+      return OutputStage::Create("language", student, teacher, train.teacher().kl_weight(),
+                                 train.teacher().ce_weight());
     default:
       return InvalidArgument("train.attention_distillation_stage is ", train.attention_distillation_stage(),
                              ", expected 1 (align the mixers), 2 (match the logits) or -1 (learn from the data)");

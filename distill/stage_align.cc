@@ -12,7 +12,9 @@
 namespace radlads {
 namespace {
 
-std::string LayerPart(int64_t layer) { return Concatenate("layer.", layer < 10 ? "0" : "", layer); }
+std::string LayerPart(int64_t layer) {
+  return Concatenate("layer.", layer < 10 ? "0" : "", layer);
+}
 
 // v_first as the layers of one batch pass it on, cut so that each layer's graph stands alone.
 class SharedValue {

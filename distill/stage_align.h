@@ -3,8 +3,8 @@
 // The residual stream is the teacher's all the way; layer by layer, attention and mixer read the same normed input and
 // the loss is the mean over layers of L2Distance (kernels/l2_distance). A layer's graph is walked backward
 // and freed before the next layer runs, so activations of one layer are alive at a time. What layers share (the
-// value of the first RAD-RWKV7 layer, MixContext::v_first) is cut into a leaf for each reader; the gradients are summed in
-// fp32 and sent through the first layer's graph last. The result equals one backward pass over the whole.
+// value of the first RAD-RWKV7 layer, MixContext::v_first) is cut into a leaf for each reader; the gradients are summed
+// in fp32 and sent through the first layer's graph last. The result equals one backward pass over the whole.
 #ifndef RADLADS_DISTILL_STAGE_ALIGN_H_
 #define RADLADS_DISTILL_STAGE_ALIGN_H_
 

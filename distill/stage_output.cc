@@ -20,7 +20,8 @@ absl::StatusOr<std::unique_ptr<Stage>> OutputStage::Create(const std::string& na
   if (teacher != nullptr && teacher->HeadWeight().size(0) != vocabulary) {
     return InvalidArgument("KL(teacher || student) needs one vocabulary, but the teacher has ",
                            teacher->HeadWeight().size(0), " entries and the student ", vocabulary,
-                           ": use a teacher of the same family, or import it with its embedding padded to ", vocabulary);
+                           ": use a teacher of the same family, or import it with its embedding padded to ",
+                           vocabulary);
   }
   for (const auto& [parameter_name, tensor] : student.NamedParameters()) tensor.set_requires_grad(true);
   return std::unique_ptr<Stage>(new OutputStage(name, student, teacher, kl_weight, ce_weight));

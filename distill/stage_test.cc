@@ -35,7 +35,8 @@ std::unique_ptr<Stage> MakeStage(const Config& config, Transformer& student, Tra
 std::map<std::string, Tensor> Gradients(const Stage& stage) {
   std::map<std::string, Tensor> gradients;
   for (const NamedParameter& parameter : stage.Trainable()) {
-    gradients[parameter.name] = parameter.tensor.grad().defined() ? parameter.tensor.grad().clone() : at::zeros_like(parameter.tensor);
+    gradients[parameter.name] =
+        parameter.tensor.grad().defined() ? parameter.tensor.grad().clone() : at::zeros_like(parameter.tensor);
     parameter.tensor.mutable_grad() = Tensor();
   }
   return gradients;
@@ -75,9 +76,11 @@ class StageGoldenTest : public testing::TestWithParam<std::string> {
       const Tensor got = gradients.at(name).flatten();
       const double scale = want["l2"].get<double>();
       EXPECT_NEAR(got.norm().item<double>(), scale, 1e-9 + 1e-7 * scale) << name;
-      EXPECT_NEAR(got.sum().item<double>(), want["sum"].get<double>(), 1e-9 + 1e-6 * scale * std::sqrt(got.numel())) << name;
+      EXPECT_NEAR(got.sum().item<double>(), want["sum"].get<double>(), 1e-9 + 1e-6 * scale * std::sqrt(got.numel()))
+          << name;
       const auto first = want["first8"].get<std::vector<double>>();
-      for (size_t i = 0; i < first.size(); ++i) EXPECT_NEAR(got[i].item<double>(), first[i], 1e-9 + 1e-6 * scale) << name << " " << i;
+      for (size_t i = 0; i < first.size(); ++i)
+        EXPECT_NEAR(got[i].item<double>(), first[i], 1e-9 + 1e-6 * scale) << name << " " << i;
     }
   }
 
@@ -93,7 +96,8 @@ TEST_P(StageGoldenTest, Align) {
   EXPECT_NEAR(loss->loss, golden_["stage1_loss"].get<double>(), 1e-7);
   const auto per_layer = golden_["stage1_loss_per_layer"].get<std::vector<double>>();
   ASSERT_EQ(loss->parts.size(), per_layer.size());
-  for (size_t layer = 0; layer < per_layer.size(); ++layer) EXPECT_NEAR(loss->parts[layer].second, per_layer[layer], 1e-7) << layer;
+  for (size_t layer = 0; layer < per_layer.size(); ++layer)
+    EXPECT_NEAR(loss->parts[layer].second, per_layer[layer], 1e-7) << layer;
   ExpectGradients(*stage, golden_["grad_stage1"]);
 }
 
@@ -125,10 +129,9 @@ INSTANTIATE_TEST_SUITE_P(Students, StageGoldenTest,
 // The three stages with a student and a teacher of small sizes, in double.
 class StageTest : public testing::TestWithParam<int> {
  protected:
-  std::unique_ptr<Stage> Make() {
-    return MakeStage(StageConfig(GetParam(), 0.7, 0.3), *student_, teacher_.get());
-  }
-  std::shared_ptr<Transformer> teacher_ = SmallModel("llama", at::kDouble, 1), student_ = SmallModel("rad_rwkv7", at::kDouble, 2);
+  std::unique_ptr<Stage> Make() { return MakeStage(StageConfig(GetParam(), 0.7, 0.3), *student_, teacher_.get()); }
+  std::shared_ptr<Transformer> teacher_ = SmallModel("llama", at::kDouble, 1),
+                               student_ = SmallModel("rad_rwkv7", at::kDouble, 2);
   RandomBatch batch_ = MakeBatch(4, 21, 97, 3);
 };
 
@@ -139,12 +142,14 @@ TEST_P(StageTest, AccumulatedMicroBatchesEqualTheBatch) {
   const auto want = Gradients(*stage);
   double sum = 0;
   for (int row = 0; row < 4; row += 2) {
-    auto half = stage->AccumulateGradients(batch_.ids.slice(0, row, row + 2), batch_.labels.slice(0, row, row + 2), 0.5);
+    auto half =
+        stage->AccumulateGradients(batch_.ids.slice(0, row, row + 2), batch_.labels.slice(0, row, row + 2), 0.5);
     ASSERT_TRUE(half.ok()) << half.status();
     sum += half->loss / 2;
   }
   EXPECT_NEAR(sum, whole->loss, 1e-12);
-  for (const auto& [name, gradient] : Gradients(*stage)) EXPECT_LE(RelativeError(gradient, want.at(name)), 1e-10) << name;
+  for (const auto& [name, gradient] : Gradients(*stage))
+    EXPECT_LE(RelativeError(gradient, want.at(name)), 1e-10) << name;
 }
 
 TEST_P(StageTest, CheckpointingGivesTheSameGradients) {
@@ -156,7 +161,8 @@ TEST_P(StageTest, CheckpointingGivesTheSameGradients) {
   auto recomputed = stage->AccumulateGradients(batch_.ids, batch_.labels, 1);
   ASSERT_TRUE(recomputed.ok()) << recomputed.status();
   EXPECT_EQ(recomputed->loss, kept->loss);
-  for (const auto& [name, gradient] : Gradients(*stage)) EXPECT_LE(RelativeError(gradient, want.at(name)), 1e-12) << name;
+  for (const auto& [name, gradient] : Gradients(*stage))
+    EXPECT_LE(RelativeError(gradient, want.at(name)), 1e-12) << name;
 }
 
 // Two documents in one row give the loss that each gives in a row of its own.
@@ -172,7 +178,8 @@ TEST_P(StageTest, PackedEqualsAlone) {
   auto alone = stage->AccumulateGradients(at::cat({a.ids, b.ids}, 0), at::cat({a.labels, b.labels}, 0), 1);
   ASSERT_TRUE(alone.ok()) << alone.status();
   EXPECT_NEAR(packed->loss, alone->loss, 1e-9);
-  for (const auto& [name, gradient] : Gradients(*stage)) EXPECT_LE(RelativeError(gradient, want.at(name)), 1e-7) << name;
+  for (const auto& [name, gradient] : Gradients(*stage))
+    EXPECT_LE(RelativeError(gradient, want.at(name)), 1e-7) << name;
 }
 
 TEST_P(StageTest, TokensOutsideTheVocabularyAreRefused) {
@@ -187,8 +194,9 @@ TEST_P(StageTest, NothingIsAddedToTheTeacher) {
   for (const auto& [name, tensor] : teacher_->NamedParameters()) EXPECT_FALSE(tensor.grad().defined()) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Stages, StageTest, testing::Values(1, 2, -1),
-                         [](const auto& info) { return info.param == -1 ? "language" : info.param == 1 ? "align" : "logits"; });
+INSTANTIATE_TEST_SUITE_P(Stages, StageTest, testing::Values(1, 2, -1), [](const auto& info) {
+  return info.param == -1 ? "language" : info.param == 1 ? "align" : "logits";
+});
 
 TEST(AlignStageTest, LearnsTheMixersOnlyAndSkipsSoftmaxLayers) {
   auto teacher = SmallModel("llama"), student = SmallModel("hybrid");
@@ -212,23 +220,28 @@ TEST(AlignStageTest, LearnsTheMixersOnlyAndSkipsSoftmaxLayers) {
 
 TEST(AlignStageTest, RefusesAStudentThatKeepsAllAttention) {
   auto teacher = SmallModel("llama"), student = SmallModel("llama");
-  EXPECT_THAT(std::string(CreateStage(StageConfig(1), *student, teacher.get()).status().message()), HasSubstr("nothing to learn"));
+  EXPECT_THAT(std::string(CreateStage(StageConfig(1), *student, teacher.get()).status().message()),
+              HasSubstr("nothing to learn"));
 }
 
 TEST(StageErrorsTest, SayWhatIsMissing) {
   auto teacher = SmallModel("llama"), student = SmallModel("rad_rwkv7");
-  const auto message = [](const absl::StatusOr<std::unique_ptr<Stage>>& stage) { return std::string(stage.status().message()); };
+  const auto message = [](const absl::StatusOr<std::unique_ptr<Stage>>& stage) {
+    return std::string(stage.status().message());
+  };
   EXPECT_THAT(message(CreateStage(StageConfig(1), *student, nullptr)), HasSubstr("train.load_model"));
   EXPECT_THAT(message(CreateStage(StageConfig(2), *student, nullptr)), HasSubstr("train.teacher.path"));
   EXPECT_THAT(message(CreateStage(StageConfig(3), *student, nullptr)), HasSubstr("is 3, expected 1"));
-  EXPECT_THAT(message(CreateStage(StageConfig(2, 0, 0), *student, teacher.get())), HasSubstr("one of them must be positive"));
+  EXPECT_THAT(message(CreateStage(StageConfig(2, 0, 0), *student, teacher.get())),
+              HasSubstr("one of them must be positive"));
   EXPECT_THAT(message(CreateStage(StageConfig(1), *student, student.get())), HasSubstr("rad_rwkv7"));
 
   ModelConfig wider = SmallConfig("llama");
   wider.set_vocab_size(128);
   auto other = Transformer::Create(wider);
   ASSERT_TRUE(other.ok());
-  EXPECT_THAT(message(CreateStage(StageConfig(2), *student, other->get())), testing::AllOf(HasSubstr("128"), HasSubstr("97")));
+  EXPECT_THAT(message(CreateStage(StageConfig(2), *student, other->get())),
+              testing::AllOf(HasSubstr("128"), HasSubstr("97")));
 }
 
 }  // namespace

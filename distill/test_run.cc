@@ -44,7 +44,9 @@ TestRun::TestRun(const std::string& name) : directory_(JoinPath(testing::TempDir
   RADLADS_CHECK(written.ok()) << written;
 }
 
-std::string TestRun::path(const std::string& name) const { return JoinPath(directory_, name); }
+std::string TestRun::path(const std::string& name) const {
+  return JoinPath(directory_, name);
+}
 
 Config TestRun::StageConfig(const std::string& name, int stage) const {
   Config config;
@@ -73,18 +75,21 @@ Config TestRun::StageConfig(const std::string& name, int stage) const {
 absl::StatusOr<std::unique_ptr<TestRun::Session>> TestRun::TryStart(const Config& config, Callback validate) const {
   auto session = std::make_unique<Session>();
   RADLADS_ASSIGN_OR_RETURN(session->models, LoadModels(config, at::kFloat));
-  RADLADS_ASSIGN_OR_RETURN(session->stage, CreateStage(config, *session->models.student, session->models.teacher.get()));
+  RADLADS_ASSIGN_OR_RETURN(session->stage,
+                           CreateStage(config, *session->models.student, session->models.teacher.get()));
   const int64_t ctx = config.model().ctx_len();
   RADLADS_ASSIGN_OR_RETURN(auto dataset, TokenDataset::Open(config.train().data_file()));
   RADLADS_ASSIGN_OR_RETURN(std::shared_ptr<const Sampler> sampler, MagicPrimeSampler::Create(dataset->tokens(), ctx));
-  auto data = std::make_shared<const Batches>(std::move(dataset), std::move(sampler), ctx, session->models.student->config().vocab_size());
+  auto data = std::make_shared<const Batches>(std::move(dataset), std::move(sampler), ctx,
+                                              session->models.student->config().vocab_size());
   Trainer::Validate score;
-  if (validate) score = [validate, raw = session.get()]() -> absl::StatusOr<Metrics> {
-    return raw->trainer == nullptr ? Metrics() : validate(*raw);
-  };
-  RADLADS_ASSIGN_OR_RETURN(session->trainer,
-                           Trainer::Create(config, *session->models.student, *session->stage, std::move(data),
-                                           RunFiles(RunDirectory(config.train(), config.model())), "", std::move(score)));
+  if (validate)
+    score = [validate, raw = session.get()]() -> absl::StatusOr<Metrics> {
+      return raw->trainer == nullptr ? Metrics() : validate(*raw);
+    };
+  RADLADS_ASSIGN_OR_RETURN(
+      session->trainer, Trainer::Create(config, *session->models.student, *session->stage, std::move(data),
+                                        RunFiles(RunDirectory(config.train(), config.model())), "", std::move(score)));
   return session;
 }
 

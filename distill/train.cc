@@ -1,10 +1,12 @@
-// bazel run //distill:train -- -c configs/teachers/smollm2-135m.yaml -c configs/quickstart.yaml [--train.lr_init 1e-3 ...]
+// bazel run //distill:train -- -c configs/teachers/smollm2-135m.yaml -c configs/quickstart.yaml [--train.lr_init 1e-3
+// ...]
 #include <cstdio>
 
 #include "base/logging.h"
 #include "base/working_directory.h"
 #include "configs/config.pb.h"
 #include "configs/loader.h"
+#include "distill/caching_allocator.h"
 #include "distill/run.h"
 
 namespace radlads {
@@ -26,8 +28,10 @@ int Main(int argc, char** argv) {
   if (command.help) std::fputs(kUsage, stdout);
   if (PrintIfAsked(command, config)) return 0;
   if (!command.positional.empty()) {
-    return ExitCode(absl::InvalidArgumentError("unexpected argument '" + command.positional[0] + "'; options are -c FILE and --knob value"));
+    return ExitCode(absl::InvalidArgumentError("unexpected argument '" + command.positional[0] +
+                                               "'; options are -c FILE and --knob value"));
   }
+  InstallCachingAllocator();
   const absl::Status status = Train(config);
   if (absl::IsCancelled(status)) {
     std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
@@ -39,4 +43,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace radlads
 
-int main(int argc, char** argv) { return radlads::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return radlads::Main(argc, argv);
+}

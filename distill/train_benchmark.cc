@@ -13,6 +13,7 @@
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/status.h"
+#include "distill/caching_allocator.h"
 #include "distill/optimizer.h"
 #include "distill/run.h"
 #include "distill/stage.h"
@@ -27,6 +28,7 @@ struct Options {
   std::vector<std::string> dtypes = {"fp32", "bf16"};
   int64_t batch = 2, ctx = 512, steps = 4, layers = 30;
   int threads = 0;
+  bool malloc = false;
 };
 
 ModelConfig SmolLm2(int64_t layers) {
@@ -65,11 +67,13 @@ double Matrices(Transformer& model, const std::string& part) {
   return count;
 }
 
-// Teacher forward 2 FLOPs a parameter, learning ones 6, causal attention, recurrence 3 * 9 D^2 a head; stage 2 adds the MLP's
-// backward and both heads.
+// Teacher forward 2 FLOPs a parameter, learning ones 6, causal attention, recurrence 3 * 9 D^2 a head; stage 2 adds the
+// MLP's backward and both heads.
 double FlopsPerToken(int stage, Transformer& teacher, Transformer& student, int64_t ctx) {
-  const double attention = Matrices(teacher, "self_attn."), mlp = Matrices(teacher, "mlp."), mixer = Matrices(student, "self_attn.");
-  const double layer = 2 * (attention + mlp) + 2.0 * ctx * 576 + 6 * (mixer + (stage == 1 ? 0 : mlp)) + 27.0 * 64 * 64 * 9;
+  const double attention = Matrices(teacher, "self_attn."), mlp = Matrices(teacher, "mlp."),
+               mixer = Matrices(student, "self_attn.");
+  const double layer =
+      2 * (attention + mlp) + 2.0 * ctx * 576 + 6 * (mixer + (stage == 1 ? 0 : mlp)) + 27.0 * 64 * 64 * 9;
   return layer * student.layers() + (stage == 1 ? 0 : 8.0 * 49152 * 576);
 }
 
@@ -78,13 +82,15 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-absl::Status Measure(const Options& options, int stage_number, const std::string& precision, const ModelConfig& student_config) {
+absl::Status Measure(const Options& options, int stage_number, const std::string& precision,
+                     const ModelConfig& student_config) {
   RADLADS_ASSIGN_OR_RETURN(const Precision chosen, ChoosePrecision(precision));
   RADLADS_ASSIGN_OR_RETURN(auto teacher, CreateRandom(SmolLm2(options.layers), 1));
   RADLADS_ASSIGN_OR_RETURN(const ModelConfig full, StudentConfig(student_config, SmolLm2(options.layers)));
   RADLADS_ASSIGN_OR_RETURN(auto student, CreateStudent(full, *teacher, 2));
   teacher->to(chosen.dtype);
   teacher->SetComputeDtype(chosen.dtype);
+  ReleaseCachedMemory();
   student->SetComputeDtype(chosen.dtype);
   for (const auto& [name, tensor] : teacher->NamedParameters()) tensor.set_requires_grad(false);
   Config config;
@@ -114,14 +120,16 @@ absl::Status Measure(const Options& options, int stage_number, const std::string
   const double best = *std::min_element(step.begin(), step.end());
   const double gflops = FlopsPerToken(stage_number, *teacher, *student, options.ctx) * tokens / best * 1e-9;
   const double gemm = GemmRate(chosen.dtype, tokens);
-  std::printf("%5d %5s %9.0f %9.0f %8.0f %8.0f %6.0f%% | %8.0f %8.0f %8.0f %8.0f %8.0f\n", stage_number, precision.c_str(), tokens / best,
-              tokens / Median(step), gflops, gemm, 100 * gflops / gemm, 1e3 * Median(teacher_time), 1e3 * Median(student_time),
-              1e3 * Median(loss), 1e3 * Median(backward), 1e3 * Median(optimizer_time));
+  std::printf("%5d %5s %9.0f %9.0f %8.0f %8.0f %6.0f%% | %8.0f %8.0f %8.0f %8.0f %8.0f\n", stage_number,
+              precision.c_str(), tokens / best, tokens / Median(step), gflops, gemm, 100 * gflops / gemm,
+              1e3 * Median(teacher_time), 1e3 * Median(student_time), 1e3 * Median(loss), 1e3 * Median(backward),
+              1e3 * Median(optimizer_time));
   std::fflush(stdout);
   return absl::OkStatus();
 }
 
 absl::Status Benchmark(const Options& options) {
+  if (!options.malloc) InstallCachingAllocator();
   SetThreads(options.threads);
   at::set_num_threads(Threads());
   PinThreads();
@@ -133,9 +141,12 @@ absl::Status Benchmark(const Options& options) {
   student.set_lora_rank_iclr(32);
   student.set_lora_rank_value_residual_mix(32);
   student.set_lora_rank_gate(96);
-  std::printf("SmolLM2-135M into RAD-RWKV7, %lld x %lld tokens a step, %lld layers, %d threads\n", static_cast<long long>(options.batch),
-              static_cast<long long>(options.ctx), static_cast<long long>(options.layers), Threads());
-  std::printf("stage dtype     tok/s  (median)  GFLOP/s GEMM rate  share | teacher  student     loss backward    adamw  (ms)\n");
+  std::printf("SmolLM2-135M into RAD-RWKV7, %lld x %lld tokens a step, %lld layers, %d threads\n",
+              static_cast<long long>(options.batch), static_cast<long long>(options.ctx),
+              static_cast<long long>(options.layers), Threads());
+  std::printf(
+      "stage dtype     tok/s  (median)  GFLOP/s GEMM rate  share | teacher  student     loss backward    adamw  "
+      "(ms)\n");
   for (const std::string& dtype : options.dtypes) {
     for (int stage : options.stages) RADLADS_RETURN_IF_ERROR(Measure(options, stage, dtype, student));
   }
@@ -153,8 +164,11 @@ int main(int argc, char** argv) {
   app.add_option("--batch", options.batch, "rows of a batch")->capture_default_str();
   app.add_option("--ctx", options.ctx, "tokens of a row")->capture_default_str();
   app.add_option("--steps", options.steps, "timed steps, after one that is not")->capture_default_str();
-  app.add_option("--layers", options.layers, "layers of both models, at least 2")->capture_default_str()->check(CLI::Range(2, 1000));
+  app.add_option("--layers", options.layers, "layers of both models, at least 2")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 1000));
   app.add_option("--threads", options.threads, "0: all cores")->capture_default_str();
+  app.add_flag("--malloc", options.malloc, "large tensors from malloc instead of the caching allocator");
   CLI11_PARSE(app, argc, argv);
   return radlads::ExitCode(radlads::Benchmark(options));
 }

@@ -19,7 +19,9 @@ Tensor AsTensor(std::vector<int64_t>& values, int64_t rows, int64_t ctx) {
   return at::from_blob(values.data(), {rows, ctx}, at::kLong);
 }
 
-bool IsFinite(const Tensor& tensor) { return std::isfinite(tensor.sum(at::kDouble).item<double>()); }
+bool IsFinite(const Tensor& tensor) {
+  return std::isfinite(tensor.sum(at::kDouble).item<double>());
+}
 
 // Where numbers stop being numbers: a weight, or the first layer whose output is not finite; empty if all is well.
 std::string FirstNotFinite(Transformer& model, const Tensor& ids) {
@@ -32,9 +34,12 @@ std::string FirstNotFinite(Transformer& model, const Tensor& ids) {
   for (int64_t layer = 0; layer < model.layers(); ++layer) {
     Block& block = model.block(layer);
     const Tensor mixed = block.mixer().Forward(block.MixerInput(residual, model.compute_dtype()), context, nullptr);
-    if (!IsFinite(mixed)) return Concatenate("the time mixer of layer ", layer, " (", block.mixer_name(), ") gives the first value that is not finite");
+    if (!IsFinite(mixed))
+      return Concatenate("the time mixer of layer ", layer, " (", block.mixer_name(),
+                         ") gives the first value that is not finite");
     residual = block.Continue(residual, mixed, model.compute_dtype());
-    if (!IsFinite(residual)) return Concatenate("the channel mixer of layer ", layer, " gives the first value that is not finite");
+    if (!IsFinite(residual))
+      return Concatenate("the channel mixer of layer ", layer, " gives the first value that is not finite");
   }
   return "";
 }
@@ -51,7 +56,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const Config& config, T
   const TrainConfig& train = config.train();
   const int64_t samples = GlobalBatch(train);
   if (samples <= 0) {
-    return InvalidArgument("train.devices, num_nodes, micro_bsz and accumulate_grad_batches must be positive, their product is ", samples);
+    return InvalidArgument(
+        "train.devices, num_nodes, micro_bsz and accumulate_grad_batches must be positive, their product is ", samples);
   }
   const int64_t ctx = data->ctx();
   const int64_t total = train.my_exit_tokens() > 0 ? train.my_exit_tokens() : data->sampler().samples_per_pass() * ctx;
@@ -66,7 +72,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const Config& config, T
 }
 
 Trainer::Trainer(const Config& config, Transformer& student, Stage& stage, std::shared_ptr<const Batches> data,
-                 RunFiles files, std::string tokenizer_from, Validate validate, Schedule schedule, int64_t micro_batches)
+                 RunFiles files, std::string tokenizer_from, Validate validate, Schedule schedule,
+                 int64_t micro_batches)
     : config_(config),
       student_(student),
       stage_(stage),
@@ -92,7 +99,8 @@ absl::Status Trainer::Resume() {
   if (state.ctx_len != state_.ctx_len || state.samples_per_pass != state_.samples_per_pass) {
     return FailedPrecondition(*checkpoint, " was trained with model.ctx_len ", state.ctx_len, " on data of ",
                               state.samples_per_pass, " samples, this run has ", state_.ctx_len, " and ",
-                              state_.samples_per_pass, ": give it the same data, or start a new run from it with train.load_model");
+                              state_.samples_per_pass,
+                              ": give it the same data, or start a new run from it with train.load_model");
   }
   const std::optional<std::string> newest = files_.NewestCheckpoint();
   if (newest) {
@@ -105,7 +113,7 @@ absl::Status Trainer::Resume() {
   RADLADS_RETURN_IF_ERROR(LoadCheckpoint(*checkpoint, student_, optimizer_));
   state_ = state;
   Log().info("resume: continuing from {} (step {} of {}, {} tokens)", *checkpoint, state_.step, total_steps(),
-                      HumanCount(state_.tokens));
+             HumanCount(state_.tokens));
   return absl::OkStatus();
 }
 
@@ -123,8 +131,10 @@ absl::Status Trainer::Run() {
     std::snprintf(note, sizeof(note), "step %lld loss %.4f", static_cast<long long>(state_.step), state_.last_loss);
     progress.Advance(state_.tokens - tokens_before, note);
     const bool last = state_.step == total_steps();
-    if (last || (train.log_every_n_steps() > 0 && state_.step % train.log_every_n_steps() == 0)) RADLADS_RETURN_IF_ERROR(WriteMetrics());
-    if (last || (train.val_check_interval() > 0 && state_.step % train.val_check_interval() == 0)) RADLADS_RETURN_IF_ERROR(Score());
+    if (last || (train.log_every_n_steps() > 0 && state_.step % train.log_every_n_steps() == 0))
+      RADLADS_RETURN_IF_ERROR(WriteMetrics());
+    if (last || (train.val_check_interval() > 0 && state_.step % train.val_check_interval() == 0))
+      RADLADS_RETURN_IF_ERROR(Score());
     if (last || SaveIsDue(samples_before)) {
       RADLADS_RETURN_IF_ERROR(Save());
       saved_step = state_.step;
@@ -132,10 +142,12 @@ absl::Status Trainer::Run() {
   }
   progress.Finish();
   if (state_.step == total_steps()) return absl::OkStatus();
-  const std::string stopped = Concatenate("stopped by ", interrupt.signal(), " after step ", state_.step, " of ", total_steps());
+  const std::string stopped =
+      Concatenate("stopped by ", interrupt.signal(), " after step ", state_.step, " of ", total_steps());
   if (state_.step == 0) return absl::CancelledError(stopped + "; nothing was trained yet");
   if (saved_step != state_.step) RADLADS_RETURN_IF_ERROR(Save());
-  return absl::CancelledError(stopped + "; run the same command again to go on from " + files_.CheckpointPath(state_.step));
+  return absl::CancelledError(stopped + "; run the same command again to go on from " +
+                              files_.CheckpointPath(state_.step));
 }
 
 absl::Status Trainer::Step() {
@@ -147,25 +159,30 @@ absl::Status Trainer::Step() {
   Batch batch;
   for (int64_t micro = 0; micro < micro_batches_; ++micro) {
     RADLADS_RETURN_IF_ERROR(data_->Read(state_.next_sample + micro * train.micro_bsz(), 1, train.micro_bsz(), &batch));
-    RADLADS_ASSIGN_OR_RETURN(loss, stage_.AccumulateGradients(AsTensor(batch.inputs, batch.rows, batch.ctx),
-                                                              AsTensor(batch.labels, batch.rows, batch.ctx),
-                                                              1.0 / micro_batches_));
+    RADLADS_ASSIGN_OR_RETURN(
+        loss, stage_.AccumulateGradients(AsTensor(batch.inputs, batch.rows, batch.ctx),
+                                         AsTensor(batch.labels, batch.rows, batch.ctx), 1.0 / micro_batches_));
     if (!std::isfinite(loss.loss)) return BadStep(Concatenate("the loss is ", loss.loss), loss, batch);
     step_loss += loss.loss / micro_batches_;
     for (const auto& [name, value] : loss.parts) parts[name] += value / micro_batches_;
   }
   const AdamW::GradientNorm gradient = optimizer_.Norm();
   if (!std::isfinite(gradient.norm)) {
-    return BadStep("the gradient of " + (gradient.first_not_finite.empty() ? "several parameters together" : gradient.first_not_finite) +
-                       " is not finite (loss " + std::to_string(step_loss) + ")", loss, batch);
+    return BadStep("the gradient of " +
+                       (gradient.first_not_finite.empty() ? "several parameters together" : gradient.first_not_finite) +
+                       " is not finite (loss " + std::to_string(step_loss) + ")",
+                   loss, batch);
   }
   if (state_.loss.IsSpike(step_loss, train.spike_threshold())) {
-    return BadStep(Concatenate("the loss jumped to ", step_loss, " from a mean of ", state_.loss.mean, " with deviation ",
-                               state_.loss.Deviation(), " (train.spike_threshold ", train.spike_threshold(), ")"), loss, batch);
+    return BadStep(
+        Concatenate("the loss jumped to ", step_loss, " from a mean of ", state_.loss.mean, " with deviation ",
+                    state_.loss.Deviation(), " (train.spike_threshold ", train.spike_threshold(), ")"),
+        loss, batch);
   }
   rates_ = schedule_.At(state_.step);
   // As torch.nn.utils.clip_grad_norm_.
-  const double clip = train.gradient_clip_val() > 0 ? std::min(1.0, train.gradient_clip_val() / (gradient.norm + 1e-6)) : 1;
+  const double clip =
+      train.gradient_clip_val() > 0 ? std::min(1.0, train.gradient_clip_val() / (gradient.norm + 1e-6)) : 1;
   optimizer_.Step(rates_, clip);
 
   const int64_t samples = micro_batches_ * train.micro_bsz(), tokens = samples * state_.ctx_len;
@@ -217,7 +234,8 @@ bool Trainer::SaveIsDue(int64_t samples_before) const {
 }
 
 absl::Status Trainer::Save() {
-  RADLADS_RETURN_IF_ERROR(files_.SaveCheckpoint(state_, student_, optimizer_, tokenizer_from_, config_.train().keep_checkpoints()));
+  RADLADS_RETURN_IF_ERROR(
+      files_.SaveCheckpoint(state_, student_, optimizer_, tokenizer_from_, config_.train().keep_checkpoints()));
   Log().info("checkpoint: {}", files_.CheckpointPath(state_.step));
   return absl::OkStatus();
 }
@@ -234,8 +252,8 @@ absl::Status Trainer::BadStep(const std::string& what, const BatchLoss& loss, co
   std::vector<int64_t> inputs = batch.inputs;
   const std::string where = FirstNotFinite(student_, AsTensor(inputs, batch.rows, batch.ctx));
   if (!where.empty()) message += " In the student, " + where + ".";
-  message += Concatenate(" The step takes samples ", state_.next_sample, " to ", state_.next_sample + samples - 1, " of ",
-                         data_->dataset().prefix(), "; those in hand begin at tokens");
+  message += Concatenate(" The step takes samples ", state_.next_sample, " to ", state_.next_sample + samples - 1,
+                         " of ", data_->dataset().prefix(), "; those in hand begin at tokens");
   for (int64_t position : batch.positions) message += Concatenate(" ", position);
   const std::optional<std::string> newest = files_.NewestCheckpoint();
   message += ". Nothing of this step was applied; ";

@@ -1,9 +1,9 @@
-// The loop of training, the only one: batches in, gradients from a Stage, clipped AdamW steps, checkpoints and logs out.
-// It knows no stage by name.
+// The loop of training, the only one: batches in, gradients from a Stage, clipped AdamW steps, checkpoints and logs
+// out. It knows no stage by name.
 //
 // A step takes the global batch of the recipe, devices * num_nodes * micro_bsz * accumulate_grad_batches samples,
-// numbered from the data cursor on. One process holds micro_bsz of them at a time and accumulates the rest, so the number of
-// processes changes the speed and not the result. A run that was stopped anywhere and resumed from its
+// numbered from the data cursor on. One process holds micro_bsz of them at a time and accumulates the rest, so the
+// number of processes changes the speed and not the result. A run that was stopped anywhere and resumed from its
 // checkpoint goes on bit for bit as if it had not been, on a CPU with as many threads.
 #ifndef RADLADS_DISTILL_TRAINER_H_
 #define RADLADS_DISTILL_TRAINER_H_
@@ -37,7 +37,8 @@ class Trainer {
 
   // `config` is one run (no pipeline). student, stage and data must outlive the trainer. `validate` may be empty.
   // Resumes as train.resume says (see run_files.h) and reports what it does on the log.
-  // INVALID_ARGUMENT for a schedule that makes no sense, FAILED_PRECONDITION for a checkpoint of other data or of a run that went further.
+  // INVALID_ARGUMENT for a schedule that makes no sense, FAILED_PRECONDITION for a checkpoint of other data or of a run
+  // that went further.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(const Config& config, Transformer& student, Stage& stage,
                                                          std::shared_ptr<const Batches> data, RunFiles files,
                                                          std::string tokenizer_from, Validate validate);
@@ -45,7 +46,8 @@ class Trainer {
   // Trains to the end and leaves a checkpoint of the last step. Stops before with
   //   CANCELLED        after SIGINT or SIGTERM: the step in hand is finished and a checkpoint written;
   //   OUT_OF_RANGE     the loss or a gradient is not a number, or the loss jumped (train.spike_threshold): the
-  //                    message names step, layer or parameter, and the batch; nothing of the bad step is applied or saved;
+  //                    message names step, layer or parameter, and the batch; nothing of the bad step is applied or
+  //                    saved;
   //   another error    a file could not be written; older checkpoints are intact.
   absl::Status Run();
 
@@ -78,7 +80,7 @@ class Trainer {
   AdamW optimizer_;
   TrainerState state_;
   std::unique_ptr<MetricsLog> log_;
-  Rates rates_;  // of the last step
+  Rates rates_;                // of the last step
   double window_seconds_ = 0;  // of the steps since the last line of metrics in this process
   int64_t window_tokens_ = 0;  // and their tokens
 };

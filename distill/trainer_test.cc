@@ -28,7 +28,9 @@ Config TwelveSteps(const TestRun& run, int stage = 1) {
   return config;
 }
 
-std::string Name(int64_t step) { return RunFiles("").CheckpointPath(step); }
+std::string Name(int64_t step) {
+  return RunFiles("").CheckpointPath(step);
+}
 
 void ExpectSameParameters(Transformer& a, Transformer& b) {
   const auto first = a.NamedParameters(), second = b.NamedParameters();
@@ -91,7 +93,8 @@ TEST(TrainerTest, GlobalBatchIsKeptByAccumulation) {
   EXPECT_EQ(whole->trainer->micro_batches(), 1);
   ASSERT_TRUE(whole->trainer->Run().ok());
   EXPECT_EQ(spread->trainer->state().next_sample, whole->trainer->state().next_sample);
-  EXPECT_NEAR(spread->trainer->state().last_loss, whole->trainer->state().last_loss, 1e-3 * whole->trainer->state().last_loss);
+  EXPECT_NEAR(spread->trainer->state().last_loss, whole->trainer->state().last_loss,
+              1e-3 * whole->trainer->state().last_loss);
 }
 
 TEST(TrainerTest, NotANumberStopsWithTheLayerNamedAndTheCheckpointKept) {
@@ -112,8 +115,9 @@ TEST(TrainerTest, NotANumberStopsWithTheLayerNamedAndTheCheckpointKept) {
     const absl::Status status = session->trainer->Run();
     EXPECT_TRUE(absl::IsOutOfRange(status)) << status;
     const std::string message(status.message());
-    EXPECT_THAT(message, AllOf(HasSubstr("step 4: the loss is nan"), HasSubstr("model.layers.1.self_attn.q_proj.weight"),
-                               HasSubstr("samples 6 to 7"), HasSubstr(Name(2))));
+    EXPECT_THAT(message,
+                AllOf(HasSubstr("step 4: the loss is nan"), HasSubstr("model.layers.1.self_attn.q_proj.weight"),
+                      HasSubstr("samples 6 to 7"), HasSubstr(Name(2))));
     if (stage == 1) {
       EXPECT_THAT(message, HasSubstr("layer.01"));
     }
@@ -135,7 +139,8 @@ TEST(TrainerTest, FullDiskLeavesTheOlderCheckpoint) {
   const absl::Status status = session->trainer->Run();
   SetDiskSpaceForTesting(-1);
   ASSERT_FALSE(status.ok());
-  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("no checkpoint at step 4"), HasSubstr(Name(2)), HasSubstr("is intact")));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("no checkpoint at step 4"), HasSubstr(Name(2)), HasSubstr("is intact")));
   EXPECT_FALSE(FileExists(JoinPath(run.path("trained"), Name(4))));
   auto resumed = run.Start(TwelveSteps(run));
   EXPECT_EQ(resumed->trainer->state().step, 2);
@@ -149,7 +154,8 @@ TEST(TrainerTest, HalfACheckpointIsNotSeen) {
   ASSERT_TRUE(run.Start(config)->trainer->Run().ok());
   const RunFiles files(run.path("trained"));
   // What a kill within a write leaves: a directory under a temporary name, or (by hand) one without its last file.
-  std::filesystem::copy(files.CheckpointPath(12), files.CheckpointPath(20) + ".partial", std::filesystem::copy_options::recursive);
+  std::filesystem::copy(files.CheckpointPath(12), files.CheckpointPath(20) + ".partial",
+                        std::filesystem::copy_options::recursive);
   std::filesystem::copy(files.CheckpointPath(12), files.CheckpointPath(21), std::filesystem::copy_options::recursive);
   std::filesystem::remove(files.CheckpointPath(21) + "/trainer.json");
   EXPECT_EQ(files.NewestCheckpoint(), files.CheckpointPath(12));

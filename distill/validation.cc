@@ -4,42 +4,37 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "base/status.h"
 #include "data/binidx.h"
-#include "kernels/linear_loss/linear_loss.h"
+#include "data/sampler.h"
+#include "model/score.h"
 
 namespace radlads {
 
-absl::StatusOr<Validation> Validation::Open(const std::string& prefix, int64_t ctx, int64_t tokens, int64_t vocabulary_size) {
-  RADLADS_ASSIGN_OR_RETURN(auto dataset, TokenDataset::Open(prefix));
-  auto sampler = SequentialSampler::Create(dataset->tokens(), ctx);
+absl::StatusOr<Validation> Validation::Open(const std::string& prefix, int64_t ctx, int64_t tokens) {
+  RADLADS_ASSIGN_OR_RETURN(const auto dataset, TokenDataset::Open(prefix));
+  const auto sampler = SequentialSampler::Create(dataset->tokens(), ctx);
   if (!sampler.ok()) return Annotate(sampler.status(), "train.validation_data_file " + prefix);
-  int64_t windows = (*sampler)->samples_per_pass();
-  if (tokens > 0) windows = std::min(windows, (tokens + ctx - 1) / ctx);
-  return Validation(std::make_shared<const Batches>(dataset, std::shared_ptr<const Sampler>(std::move(*sampler)), ctx, vocabulary_size), windows);
-}
-
-absl::StatusOr<double> Validation::NegativeLogLikelihood(Transformer& model) const {
-  at::NoGradGuard no_grad;
-  double sum = 0;
-  Batch batch;
-  for (int64_t window = 0; window < windows_; ++window) {
-    RADLADS_RETURN_IF_ERROR(batches_->Read(window, 1, 1, &batch));
-    const Tensor ids = at::from_blob(batch.inputs.data(), {1, batch.ctx}, at::kLong);
-    const Tensor labels = at::from_blob(batch.labels.data(), {batch.ctx}, at::kLong);
-    const Tensor hidden = model.Forward(ids).flatten(0, 1);
-    sum -= TokenLogProbabilities(hidden, model.HeadWeight(), labels).sum(at::kDouble).item<double>();
+  int64_t count = (*sampler)->samples_per_pass();
+  if (tokens > 0) count = std::min(count, (tokens + ctx - 1) / ctx);
+  Tensor windows = at::empty({count, ctx + 1}, at::kLong);
+  for (int64_t i = 0; i < count; ++i) {
+    const std::span<int64_t> row(windows.data_ptr<int64_t>() + i * (ctx + 1), ctx + 1);
+    RADLADS_RETURN_IF_ERROR(dataset->Read((*sampler)->Position(i), row));
   }
-  return sum / static_cast<double>(tokens());
+  return Validation(std::move(windows));
 }
 
 absl::StatusOr<Metrics> Validation::Score(Transformer& student, Transformer* teacher) {
-  RADLADS_ASSIGN_OR_RETURN(const double loss, NegativeLogLikelihood(student));
+  RADLADS_ASSIGN_OR_RETURN(const radlads::Score score, ScoreWindows(student, windows_, 1));
+  const double loss = score.Mean();
   Metrics metrics = {{"validation_loss", loss}, {"validation_perplexity", std::exp(loss)}};
   if (teacher == nullptr) return metrics;
   if (!teacher_loss_) {
-    RADLADS_ASSIGN_OR_RETURN(teacher_loss_, NegativeLogLikelihood(*teacher));
+    RADLADS_ASSIGN_OR_RETURN(const radlads::Score of_teacher, ScoreWindows(*teacher, windows_, 1));
+    teacher_loss_ = of_teacher.Mean();
   }
   metrics.emplace_back("teacher_validation_loss", *teacher_loss_);
   metrics.emplace_back("teacher_validation_perplexity", std::exp(*teacher_loss_));

@@ -3,13 +3,11 @@
 #define RADLADS_DISTILL_VALIDATION_H_
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "data/sampler.h"
 #include "distill/trainer.h"
 #include "model/transformer.h"
 
@@ -17,23 +15,18 @@ namespace radlads {
 
 class Validation {
  public:
-  // Windows of ctx + 1 tokens of the dataset `prefix`, in order and without overlap, as many as hold `tokens` scored tokens (0: all).
-  // INVALID_ARGUMENT when not even one fits or an id is outside of `vocabulary_size`.
-  static absl::StatusOr<Validation> Open(const std::string& prefix, int64_t ctx, int64_t tokens, int64_t vocabulary_size);
+  // Windows of ctx + 1 tokens of the dataset `prefix`, in order and without overlap, as many as hold `tokens` scored
+  // tokens (0: all). INVALID_ARGUMENT when not even one fits.
+  static absl::StatusOr<Validation> Open(const std::string& prefix, int64_t ctx, int64_t tokens);
 
-  // Mean negative log likelihood in nats of every token of the windows but their first.
-  absl::StatusOr<double> NegativeLogLikelihood(Transformer& model) const;
-
-  // validation_loss and validation_perplexity of the student; with a teacher, which is scored once, its two as well and
-  // perplexity_ratio, the student's over the teacher's.
+  // validation_loss (nats per token) and validation_perplexity of the student; with a teacher, which is scored once,
+  // its two as well and perplexity_ratio, the student's over the teacher's. INVALID_ARGUMENT for ids that a model does
+  // not know.
   absl::StatusOr<Metrics> Score(Transformer& student, Transformer* teacher);
 
-  int64_t tokens() const { return windows_ * batches_->ctx(); }
-
  private:
-  Validation(std::shared_ptr<const Batches> batches, int64_t windows) : batches_(std::move(batches)), windows_(windows) {}
-  std::shared_ptr<const Batches> batches_;
-  int64_t windows_;
+  explicit Validation(Tensor windows) : windows_(std::move(windows)) {}
+  Tensor windows_;  // [N,T+1] int64
   std::optional<double> teacher_loss_;
 };
 
