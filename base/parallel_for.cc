@@ -63,7 +63,8 @@ int Threads() { return omp_get_max_threads(); }
 int PinThreads() {
   const std::vector<int>& cores = CoresOfProcess();
   const int threads = Threads();
-  if (threads > static_cast<int>(cores.size())) return 0;
+  // One thread alone is better left to the kernel, which can move it away from a core that others use.
+  if (threads <= 1 || threads > static_cast<int>(cores.size())) return 0;
   std::atomic<int> pinned{0};
 #pragma omp parallel num_threads(threads)
   {

@@ -20,8 +20,8 @@ void SetThreads(int threads);
 int Threads();
 
 // Pins each thread of the pool to a core of its own (the process's affinity mask, in order), which keeps the
-// kernel from putting two of them on one core. Returns how many were pinned; 0 when there are fewer cores than
-// threads, and then nothing is changed.
+// kernel from putting two of them on one core. Returns how many were pinned; 0 when there is one
+// thread only or fewer cores than threads, and then nothing is changed.
 int PinThreads();
 
 }  // namespace radlads

@@ -9,8 +9,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/status.h"
-
 namespace radlads {
 namespace {
 
@@ -41,6 +39,9 @@ class CachingAllocator final : public c10::Allocator {
     used_ += size;
     return {block, block, &Return, c10::Device(c10::DeviceType::CPU)};
   }
+
+  // oneDNN's scratch memory comes and goes as bare pointers.
+  c10::DeleterFnPtr raw_deleter() const override { return &Return; }
 
   void copy_data(void* target, const void* source, size_t bytes) const override {
     default_copy_data(target, source, bytes);
@@ -98,14 +99,19 @@ class CachingAllocator final : public c10::Allocator {
 CachingAllocator* g_allocator = nullptr;
 
 void CachingAllocator::Return(void* block) {
-  const std::lock_guard lock(g_allocator->mutex_);
-  const auto found = g_allocator->sizes_.find(block);
-  RADLADS_CHECK(found != g_allocator->sizes_.end()) << "a tensor freed memory that is not in use";
-  const size_t size = found->second;
-  g_allocator->sizes_.erase(found);
-  g_allocator->free_[size].push_back(block);
-  g_allocator->used_ -= size;
-  g_allocator->kept_ += size;
+  {
+    const std::lock_guard lock(g_allocator->mutex_);
+    const auto found = g_allocator->sizes_.find(block);
+    if (found != g_allocator->sizes_.end()) {
+      const size_t size = found->second;
+      g_allocator->sizes_.erase(found);
+      g_allocator->free_[size].push_back(block);
+      g_allocator->used_ -= size;
+      g_allocator->kept_ += size;
+      return;
+    }
+  }
+  g_allocator->small_->raw_deallocate(block);
 }
 
 }  // namespace

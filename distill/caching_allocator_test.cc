@@ -1,8 +1,10 @@
 #include "distill/caching_allocator.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -45,6 +47,18 @@ TEST_F(CachingAllocatorTest, LivingTensorsDoNotOverlap) {
 TEST_F(CachingAllocatorTest, SmallTensorsAreNotItsBusiness) {
   const at::Tensor tensor = at::zeros({100});
   EXPECT_EQ(GetCachedMemory().used, 0);
+}
+
+TEST_F(CachingAllocatorTest, GivesBarePointersToo) {
+  c10::Allocator& allocator = *c10::GetCPUAllocator();
+  for (size_t bytes : {size_t{1000}, size_t{1'000'000}}) {
+    void* block = allocator.raw_allocate(bytes);
+    std::memset(block, 1, bytes);
+    allocator.raw_deallocate(block);
+  }
+  EXPECT_EQ(GetCachedMemory().used, 0);
+  const at::Tensor x = at::ones({512, 576}, at::kBFloat16), weight = at::ones({1536, 576}, at::kBFloat16);
+  EXPECT_EQ(at::linear(x, weight)[511][1535].item<float>(), 576);  // oneDNN where the processor has bf16
 }
 
 TEST_F(CachingAllocatorTest, ThreadsMayShareIt) {

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -102,9 +103,10 @@ absl::Status Measure(const Options& options, int stage_number, const std::string
 
   const int64_t tokens = options.batch * options.ctx;
   const at::Tensor ids = at::randint(0, 49152, {options.batch, options.ctx}, at::kLong);
-  std::vector<double> step, teacher_time, student_time, loss, backward, optimizer_time;
+  std::vector<double> step, teacher_time, student_time, loss, backward, optimizer_time, processor;
   for (int64_t i = 0; i <= options.steps; ++i) {
     Stopwatch whole, part;
+    const std::clock_t clock = std::clock();
     RADLADS_ASSIGN_OR_RETURN(const BatchLoss ignored, stage->AccumulateGradients(ids, ids, 1));
     part.Lap();
     optimizer.Norm();
@@ -112,6 +114,7 @@ absl::Status Measure(const Options& options, int stage_number, const std::string
     if (i == 0) continue;  // allocations and caches
     optimizer_time.push_back(part.Lap());
     step.push_back(whole.Lap());
+    processor.push_back(static_cast<double>(std::clock() - clock) / CLOCKS_PER_SEC);
     teacher_time.push_back(stage->times().teacher);
     student_time.push_back(stage->times().student);
     loss.push_back(stage->times().loss);
@@ -120,10 +123,10 @@ absl::Status Measure(const Options& options, int stage_number, const std::string
   const double best = *std::min_element(step.begin(), step.end());
   const double gflops = FlopsPerToken(stage_number, *teacher, *student, options.ctx) * tokens / best * 1e-9;
   const double gemm = GemmRate(chosen.dtype, tokens);
-  std::printf("%5d %5s %9.0f %9.0f %8.0f %8.0f %6.0f%% | %8.0f %8.0f %8.0f %8.0f %8.0f\n", stage_number,
+  std::printf("%5d %5s %9.0f %9.0f %8.0f %8.0f %6.0f%% | %8.0f %8.0f %8.0f %8.0f %8.0f | %8.0f\n", stage_number,
               precision.c_str(), tokens / best, tokens / Median(step), gflops, gemm, 100 * gflops / gemm,
               1e3 * Median(teacher_time), 1e3 * Median(student_time), 1e3 * Median(loss), 1e3 * Median(backward),
-              1e3 * Median(optimizer_time));
+              1e3 * Median(optimizer_time), 1e3 * Median(processor));
   std::fflush(stdout);
   return absl::OkStatus();
 }
@@ -145,7 +148,7 @@ absl::Status Benchmark(const Options& options) {
               static_cast<long long>(options.batch), static_cast<long long>(options.ctx),
               static_cast<long long>(options.layers), Threads());
   std::printf(
-      "stage dtype     tok/s  (median)  GFLOP/s GEMM rate  share | teacher  student     loss backward    adamw  "
+      "stage dtype     tok/s  (median)  GFLOP/s GEMM rate  share | teacher  student     loss backward    adamw | cpu "
       "(ms)\n");
   for (const std::string& dtype : options.dtypes) {
     for (int stage : options.stages) RADLADS_RETURN_IF_ERROR(Measure(options, stage, dtype, student));
