@@ -4,7 +4,7 @@
 # prompts, and writes a report. What an earlier run has finished is picked up, so an interrupted run goes on.
 #
 #   tools/quickstart.sh [options] [-- knobs of //distill:train, such as --train.validation_tokens 8192]
-#     --tokens N     train on N tokens in all instead of the recipe's; the stages keep their shares
+#     --tokens N     train on N tokens in all (40000 or more) instead of the recipe's; the stages keep their shares
 #     --out DIR      where everything goes (default: out/ in the repository)
 #     --threads N    CPU threads (default: all cores)
 #     -h, --help     this text
