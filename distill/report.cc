@@ -21,6 +21,7 @@ namespace {
 
 std::string Significant(double value, int digits) {
   if (!std::isfinite(value)) return "–";
+  if (std::abs(value) >= 1e5) return HumanCount(value, "");
   char text[48];
   const int decimals = value == 0 ? 0 : digits - 1 - static_cast<int>(std::floor(std::log10(std::abs(value))));
   std::snprintf(text, sizeof(text), "%.*f", std::min(9, std::max(0, decimals)), value);
@@ -157,6 +158,7 @@ std::string ValidationSection(const ReportData& data) {
       table.rows.push_back({"before training", Significant(value, 4), Significant(teacher_now, 4),
                             Ratio(value / teacher_now), "0", "–", "–"});
     }
+    if (stage.Tokens() == 0) continue;  // scored before its first step only
     const double value = points.back().second;
     table.rows.push_back({"after " + StageTitle(data, i), Significant(value, 4), Significant(teacher_now, 4),
                           Ratio(value / teacher_now), Count(stage.Tokens(), ""), Duration(stage.Seconds()),
