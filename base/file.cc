@@ -173,7 +173,9 @@ absl::Status AtomicFile::Commit() {
 }
 
 absl::Status WriteDirectoryAtomically(
-    const std::string& path, const std::function<absl::Status(const std::string& directory)>& fill) {
+    const std::string& name, const std::function<absl::Status(const std::string& directory)>& fill) {
+  std::string path = name;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
   RADLADS_RETURN_IF_ERROR(MakeDirectories(ParentOf(path)));
   const std::string temporary = TemporaryNameFor(path);
   RADLADS_RETURN_IF_ERROR(MakeDirectories(temporary));

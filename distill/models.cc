@@ -29,18 +29,6 @@ bool IsSet(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<Precision> ChoosePrecision(const std::string& precision) {
-  if (precision == "fp32") return Precision{at::kFloat, "asked for"};
-  if (precision == "bf16") return Precision{at::kBFloat16, "asked for"};
-  if (precision != "auto") return InvalidArgument("train.precision is '", precision, "', expected auto, bf16 or fp32");
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512bf16"))
-    return Precision{at::kBFloat16, "this processor multiplies bf16 (AVX-512 BF16)"};
-#endif
-  return Precision{at::kFloat, "this processor does not multiply bf16"};
-}
-
 absl::StatusOr<Models> LoadModels(const Config& config, at::ScalarType compute) {
   const TrainConfig& train = config.train();
   const bool align = train.attention_distillation_stage() == 1;

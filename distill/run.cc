@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include <filesystem>
 #include <vector>
 
 #include "base/file.h"
@@ -21,6 +22,7 @@
 #include "distill/stage.h"
 #include "distill/trainer.h"
 #include "distill/validation.h"
+#include "model/precision.h"
 
 namespace radlads {
 namespace {
@@ -82,6 +84,17 @@ void LogCounts(Transformer& student, const Stage& stage) {
   for (const NamedParameter& parameter : stage.Trainable()) trainable += parameter.tensor.numel();
   Log().info("stage: {}; {} parameters learn, {} are frozen", stage.description(), HumanCount(trainable),
              HumanCount(all - trainable));
+}
+
+// Makes `directory`/final stand for the last stage's, so that the run as a whole is a model too.
+absl::Status LinkFinal(const std::string& directory, const std::string& last_stage) {
+  const std::string link = JoinPath(directory, "final"), aside = link + ".partial";
+  std::error_code error;
+  std::filesystem::remove(aside, error);
+  std::filesystem::create_directory_symlink(JoinPath(last_stage, "final"), aside, error);
+  if (!error) std::filesystem::rename(aside, link, error);
+  if (error) return absl::UnavailableError(Concatenate("cannot link ", link, ": ", error.message()));
+  return absl::OkStatus();
 }
 
 absl::Status TrainOne(const Config& config) {
@@ -155,8 +168,9 @@ absl::Status Train(const Config& config) {
     Log().info("---- {} ({} of {}) ----", name, i + 1, runs.size());
     if (absl::Status status = TrainOne(runs[i]); !status.ok()) return Annotate(status, name);
   }
+  RADLADS_RETURN_IF_ERROR(LinkFinal(directory, config.pipeline(config.pipeline_size() - 1).name()));
   RADLADS_RETURN_IF_ERROR(WriteReport(directory));
-  Log().info("report: {}", JoinPath(directory, "report.html"));
+  Log().info("model: {}, report: {}", JoinPath(directory, "final"), JoinPath(directory, "report.html"));
   return absl::OkStatus();
 }
 

@@ -19,14 +19,6 @@ namespace radlads {
 // reading configurations, models and data; the message begins with the stage.
 absl::Status Train(const Config& config);
 
-// The dtype that train.precision asks for, and why.
-struct Precision {
-  at::ScalarType dtype = at::kFloat;
-  std::string reason;
-};
-// fp32, bf16, or auto: bf16 where the processor multiplies bf16 (AVX-512 BF16 or AMX), else fp32.
-absl::StatusOr<Precision> ChoosePrecision(const std::string& precision);
-
 struct Models {
   std::shared_ptr<Transformer> student;  // fp32 master weights, computes in the run's dtype
   std::shared_ptr<Transformer> teacher;  // frozen, held in the compute dtype; null if there is none

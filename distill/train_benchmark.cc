@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "distill/caching_allocator.h"
 #include "distill/optimizer.h"
-#include "distill/run.h"
+#include "model/precision.h"
 #include "distill/stage.h"
 #include "distill/stopwatch.h"
 #include "model/pretrained.h"

@@ -12,7 +12,7 @@
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "base/working_directory.h"
-#include "distill/run.h"
+#include "model/precision.h"
 #include "eval/perplexity.h"
 
 namespace radlads {

@@ -17,7 +17,7 @@
 #include "base/progress.h"
 #include "base/status.h"
 #include "base/working_directory.h"
-#include "distill/run.h"
+#include "model/precision.h"
 #include "model/pretrained.h"
 #include "tools/conversation.h"
 

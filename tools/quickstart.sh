@@ -89,8 +89,9 @@ end "$(shown "$teacher")"
 
 begin "Tokenise the sample text"
 mkdir -p "$data"
+# Documents end with <|endoftext|> (0), as in the teacher's pretraining; its own end token, <|im_end|>, ends turns of a chat.
 tokenise() {  # tokenise NAME FILE
-  [ -f "$data/$1.idx" ] || "$bin/data/make_binidx" build --tokenizer "$teacher" --output "$data/$1" "$2"
+  [ -f "$data/$1.idx" ] || "$bin/data/make_binidx" build --tokenizer "$teacher" --eos 0 --output "$data/$1" "$2"
 }
 tokenise train samples/corpus.jsonl.xz
 tokenise valid samples/held_out.jsonl.xz

@@ -14,6 +14,8 @@ esac
 
 cd "$(dirname "$0")/.."
 tools/setup.sh
+# Tests of the real model skip, and say so, when it cannot be had.
+tools/fetch_teacher.sh >/dev/null || echo "test: going on without the SmolLM2 teacher" >&2
 
 targets=()
 options=()
