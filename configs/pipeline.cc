@@ -107,12 +107,12 @@ void CheckModel(const ModelConfig& model, const std::string& path, Problems& pro
 void CheckStage(const TrainConfig& train, Problems& problems) {
   const int64_t stage = train.attention_distillation_stage();
   const bool has_teacher = !train.teacher().path().empty();
-  problems.Unless(stage == 1 || stage == 2 || stage == -1, "train.attention_distillation_stage: found ", stage,
-                  ", expected 1 (align the mixers), 2 (match the logits) or -1 (cross entropy)");
+  problems.Unless(stage == 1 || stage == 2 || stage == 21 || stage == -1, "train.attention_distillation_stage: found ", stage,
+                  ", expected 1 (align the mixers), 2 (match the logits), 21 (match them, only the mixers learn) or -1 (cross entropy)");
   if (stage == 1) {
     problems.Unless(has_teacher || !OneOf(train.load_model(), {"", "auto"}),
                     "train.load_model: is not set, but stage 1 starts from the teacher; set it or train.teacher.path");
-  } else if (stage == 2) {
+  } else if (stage == 2 || stage == 21) {
     problems.Unless(has_teacher, "train.teacher.path: is not set, but stage 2 matches the logits of a teacher");
     problems.Unless(!OneOf(train.load_model(), {"", "auto"}),
                     "train.load_model: is not set, but stage 2 starts from the result of stage 1");

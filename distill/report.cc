@@ -46,6 +46,8 @@ std::string StageTask(int kind) {
       return "align every mixer with the attention it replaces";
     case 2:
       return "match the teacher's logits";
+    case 21:
+      return "match the teacher's logits, only the mixers learn";
     case -1:
       return "learn from the text itself";
     default:

@@ -35,15 +35,18 @@ absl::StatusOr<std::unique_ptr<Stage>> CreateStage(const Config& config, Transfo
       }
       return AlignStage::Create(student, *teacher);
     case 2:
+    case 21:
       if (teacher == nullptr) return InvalidArgument("stage 2 matches a teacher's logits: set train.teacher.path");
-      return OutputStage::Create("logits", student, teacher, train.teacher().kl_weight(), train.teacher().ce_weight());
+      return OutputStage::Create("logits", student, teacher, train.teacher().kl_weight(), train.teacher().ce_weight(),
+                                 train.attention_distillation_stage() == 21 ? OutputStage::Learns::kMixers
+                                                                            : OutputStage::Learns::kEverything);
     case -1:
       if (teacher == nullptr) return OutputStage::Create("language", student, nullptr, 0, 1);
       return OutputStage::Create("language", student, teacher, train.teacher().kl_weight(),
                                  train.teacher().ce_weight());
     default:
       return InvalidArgument("train.attention_distillation_stage is ", train.attention_distillation_stage(),
-                             ", expected 1 (align the mixers), 2 (match the logits) or -1 (learn from the data)");
+                             ", expected 1 (align the mixers), 2 (match the logits), 21 (match them, only the mixers learn) or -1 (learn from the data)");
   }
 }
 

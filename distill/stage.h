@@ -54,7 +54,7 @@ class Stage {
   StageTimes times_;
 };
 
-// The stage that train.attention_distillation_stage names: 1 aligns mixers (stage_align.h), 2 matches logits, -1 learns
+// The stage that train.attention_distillation_stage names: 1 aligns mixers (stage_align.h), 2 and 21 match logits, -1 learns
 // from the data, with the teacher's logits beside if there is a teacher (both stage_output.h). Marks the parameters of
 // `student` that learn and freezes the rest. `teacher` may be null for -1 only. Both models must outlive the stage.
 // INVALID_ARGUMENT when the teacher's vocabulary, layers or width do not fit the student's.

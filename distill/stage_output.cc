@@ -9,7 +9,8 @@
 namespace radlads {
 
 absl::StatusOr<std::unique_ptr<Stage>> OutputStage::Create(const std::string& name, Transformer& student,
-                                                           Transformer* teacher, double kl_weight, double ce_weight) {
+                                                           Transformer* teacher, double kl_weight, double ce_weight,
+                                                           Learns learns) {
   if (kl_weight < 0 || ce_weight < 0 || kl_weight + ce_weight <= 0) {
     return InvalidArgument("train.teacher.kl_weight ", kl_weight, " and ce_weight ", ce_weight,
                            " must not be negative, and one of them must be positive");
@@ -23,7 +24,9 @@ absl::StatusOr<std::unique_ptr<Stage>> OutputStage::Create(const std::string& na
                            ": use a teacher of the same family, or import it with its embedding padded to ",
                            vocabulary);
   }
-  for (const auto& [parameter_name, tensor] : student.NamedParameters()) tensor.set_requires_grad(true);
+  for (const auto& [parameter_name, tensor] : student.NamedParameters()) {
+    tensor.set_requires_grad(learns == Learns::kEverything || parameter_name.find(".self_attn.") != std::string::npos);
+  }
   return std::unique_ptr<Stage>(new OutputStage(name, student, teacher, kl_weight, ce_weight));
 }
 
@@ -31,12 +34,14 @@ std::string OutputStage::description() const {
   std::string line;
   if (kl_weight_ > 0) line = Concatenate(kl_weight_, " KL(teacher || student)");
   if (ce_weight_ > 0) line += Concatenate(line.empty() ? "" : " + ", ce_weight_, " cross entropy with the data");
-  return line + ", all parameters";
+  return line + (student_.HeadWeight().requires_grad() ? ", all parameters" : ", the mixers' parameters");
 }
 
 std::vector<NamedParameter> OutputStage::Trainable() const {
   std::vector<NamedParameter> trainable;
-  for (const auto& [name, tensor] : student_.NamedParameters()) trainable.push_back({name, tensor});
+  for (const auto& [name, tensor] : student_.NamedParameters()) {
+    if (tensor.requires_grad()) trainable.push_back({name, tensor});
+  }
   return trainable;
 }
 

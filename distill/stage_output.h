@@ -10,13 +10,14 @@ namespace radlads {
 
 class OutputStage : public Stage {
  public:
+  enum class Learns { kEverything, kMixers };
   // `teacher` may be null when kl_weight is 0; a teacher whose weight is 0 is not run.
   static absl::StatusOr<std::unique_ptr<Stage>> Create(const std::string& name, Transformer& student,
-                                                       Transformer* teacher, double kl_weight, double ce_weight);
+                                                       Transformer* teacher, double kl_weight, double ce_weight,
+                                                       Learns learns = Learns::kEverything);
 
   std::string name() const override { return name_; }
   std::string description() const override;
-  // Everything.
   std::vector<NamedParameter> Trainable() const override;
   // Parts: "kl" when the teacher runs, "ce" always.
   absl::StatusOr<BatchLoss> AccumulateGradients(const Tensor& ids, const Tensor& labels, double scale) override;

@@ -111,6 +111,19 @@ TEST_P(StageGoldenTest, Logits) {
   ExpectGradients(*stage, golden_["grad_kl"]);
 }
 
+TEST_P(StageGoldenTest, LogitsWithOnlyTheMixersLearning) {
+  auto stage = MakeStage(StageConfig(21), *student_, teacher_.get());
+  auto loss = stage->AccumulateGradients(ids_, labels_, 1);
+  ASSERT_TRUE(loss.ok()) << loss.status();
+  EXPECT_NEAR(loss->loss, golden_["kl_loss"].get<double>(), 1e-7);
+  auto want = golden_["grad_kl"];
+  for (const auto& item : golden_["grad_kl"].items()) {
+    if (item.key().find(".self_attn.") == std::string::npos) want.erase(item.key());
+  }
+  EXPECT_EQ(stage->Trainable().size(), want.size());
+  ExpectGradients(*stage, want);
+}
+
 TEST_P(StageGoldenTest, Language) {
   auto stage = MakeStage(StageConfig(-1), *student_, nullptr);
   auto loss = stage->AccumulateGradients(ids_, labels_, 1);
@@ -194,8 +207,8 @@ TEST_P(StageTest, NothingIsAddedToTheTeacher) {
   for (const auto& [name, tensor] : teacher_->NamedParameters()) EXPECT_FALSE(tensor.grad().defined()) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Stages, StageTest, testing::Values(1, 2, -1), [](const auto& info) {
-  return info.param == -1 ? "language" : info.param == 1 ? "align" : "logits";
+INSTANTIATE_TEST_SUITE_P(Stages, StageTest, testing::Values(1, 2, 21, -1), [](const auto& info) {
+  return info.param == -1 ? "language" : info.param == 1 ? "align" : info.param == 2 ? "logits" : "mixers";
 });
 
 TEST(AlignStageTest, LearnsTheMixersOnlyAndSkipsSoftmaxLayers) {
