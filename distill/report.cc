@@ -190,15 +190,18 @@ std::string ScoresSection(const ReportData& data) {
   return "<section><h2>Final perplexity</h2>\n" + table.Html() + "</section>\n";
 }
 
+std::string Answer(const std::string& text) {
+  const bool empty = text.find_first_not_of(" \t\n") == std::string::npos;
+  return empty ? "<p><em>(nothing: it ended at once)</em></p>" : "<p>" + EscapeHtml(text) + "</p>";
+}
+
 std::string SamplesSection(const ReportData& data) {
   if (data.samples.empty()) return "";
   std::string html = "<section><h2>Answers to the same prompts</h2>\n";
   for (const ReportSample& sample : data.samples) {
     html += "<article class=\"card\"><blockquote>" + EscapeHtml(sample.prompt) + "</blockquote><div class=\"answers\">";
-    if (!sample.teacher.empty())
-      html += "<div class=\"who-teacher\"><h4>Teacher</h4><p>" + EscapeHtml(sample.teacher) + "</p></div>";
-    if (!sample.student.empty())
-      html += "<div class=\"who-student\"><h4>Student</h4><p>" + EscapeHtml(sample.student) + "</p></div>";
+    if (sample.teacher) html += "<div class=\"who-teacher\"><h4>Teacher</h4>" + Answer(*sample.teacher) + "</div>";
+    if (sample.student) html += "<div class=\"who-student\"><h4>Student</h4>" + Answer(*sample.student) + "</div>";
     html += "</div></article>\n";
   }
   return html + "</section>\n";

@@ -154,7 +154,10 @@ absl::Status ReadSamples(const std::string& path, ReportData& data) {
     if (!sample.is_object() || Text(sample, "prompt").empty()) {
       return DataLoss(path, ": expected {\"prompt\", \"teacher\", \"student\"}, found: ", sample.dump().substr(0, 80));
     }
-    data.samples.push_back({Text(sample, "prompt"), Text(sample, "teacher"), Text(sample, "student")});
+    auto answer = [&](const char* who) {
+      return sample.contains(who) ? std::optional<std::string>(Text(sample, who)) : std::nullopt;
+    };
+    data.samples.push_back({Text(sample, "prompt"), answer("teacher"), answer("student")});
   }
   return absl::OkStatus();
 }

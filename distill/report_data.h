@@ -5,6 +5,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,8 @@ struct ReportStage {
 };
 
 struct ReportSample {
-  std::string prompt, teacher, student;
+  std::string prompt;
+  std::optional<std::string> teacher, student;  // absent: not asked; empty: ended at once
 };
 
 struct ReportScore {

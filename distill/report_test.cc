@@ -86,13 +86,16 @@ TEST_F(ReportTest, NeedsNoNetwork) {
 
 TEST_F(ReportTest, SamplesAndScoresAreShownEscaped) {
   WriteStage("", -1, 20, 15, true);
-  Write("samples.json", R"([{"prompt":"Is 1 < 2?","teacher":"Yes & yes.","student":"<script>alert(1)</script>"}])");
+  Write("samples.json",
+        R"([{"prompt":"Is 1 < 2?","teacher":"Yes & yes.","student":"<script>alert(1)</script>"},
+            {"prompt":"Say nothing.","student":""}])");
   Write("perplexity.json", R"({"data":"held_out","ctx":512,"models":[{"name":"teacher","tokens":1000,"nll":2.5,
     "perplexity":12.18,"ratio":1,"tokens_per_second":900},{"name":"student","tokens":1000,"nll":2.8,"perplexity":16.44,"ratio":1.35}]})");
   const std::string html = Report();
   EXPECT_CONTAINS(html, "Is 1 &lt; 2?");
   EXPECT_CONTAINS(html, "Yes &amp; yes.");
   EXPECT_EQ(html.find("<script>alert"), std::string::npos);
+  EXPECT_CONTAINS(html, "it ended at once");  // an empty answer is an answer
   EXPECT_CONTAINS(html, "<td>16.44</td><td>1.35 ×</td>");
 }
 
