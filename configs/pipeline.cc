@@ -169,6 +169,7 @@ void CheckAmounts(const Config& config, Problems& problems) {
   positive("num_nodes", train.num_nodes());
   positive("log_every_n_steps", train.log_every_n_steps());
   not_negative("gradient_clip_val", train.gradient_clip_val());
+  not_negative("token_gradient_limit", train.token_gradient_limit());
   not_negative("my_exit_tokens", train.my_exit_tokens());
   not_negative("save_every_n_steps", train.save_every_n_steps());
   not_negative("epoch_save", train.epoch_save());

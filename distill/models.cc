@@ -61,6 +61,7 @@ absl::StatusOr<Models> LoadModels(const Config& config, at::ScalarType compute) 
   }
   models.student->SetComputeDtype(compute);
   models.student->SetCheckpointing(train.grad_cp());
+  models.student->SetTokenGradientLimit(train.token_gradient_limit());
 
   if (!teacher_path.empty()) {
     RADLADS_ASSIGN_OR_RETURN(const std::string path, ResolveModelDirectory(teacher_path));

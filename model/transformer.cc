@@ -11,6 +11,7 @@
 #include "model/layer_plan.h"
 #include "model/registry.h"
 #include "model/rope_tables.h"
+#include "model/token_gradient_limit.h"
 
 namespace radlads {
 namespace {
@@ -132,7 +133,9 @@ Tensor Transformer::Forward(const Tensor& ids, ModelState* state) {
   if (state != nullptr && state->layers.empty()) state->layers.resize(layers_.size());
   Tensor residual = Embed(ids);
   const bool checkpoint = checkpointing_ && state == nullptr && at::GradMode::is_enabled();
+  const bool limit = token_gradient_limit_ > 0 && at::GradMode::is_enabled();
   for (size_t i = 0; i < layers_.size(); ++i) {
+    if (limit) residual = LimitTokenGradient(residual, token_gradient_limit_);
     residual = checkpoint ? RunBlockCheckpointed(*layers_[i], residual, context)
                           : RunBlock(*layers_[i], residual, context, state ? &state->layers[i] : nullptr);
   }

@@ -80,6 +80,9 @@ class Transformer : public torch::nn::Module {
   at::ScalarType compute_dtype() const { return compute_; }
   // Cut state and attention before every eos_token_id (config.eos_token_id must be set).
   void SetResetAtDocument(bool reset) { reset_at_document_ = reset; }
+  // In training, no token contributes more than `limit` times the median token to the gradient of the residual stream
+  // below a block (token_gradient_limit.h). 0: no limit.
+  void SetTokenGradientLimit(double limit) { token_gradient_limit_ = limit; }
   // Recompute each block in the backward pass instead of keeping its activations. Only without `state`.
   void SetCheckpointing(bool on) { checkpointing_ = on; }
 
@@ -99,6 +102,7 @@ class Transformer : public torch::nn::Module {
   at::ScalarType compute_ = at::kFloat;
   bool reset_at_document_ = false;
   bool checkpointing_ = false;
+  double token_gradient_limit_ = 0;
   Tensor embed_tokens_, lm_head_;
   std::vector<std::shared_ptr<Block>> layers_;
   std::shared_ptr<RmsNormLayer> norm_;
