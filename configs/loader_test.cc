@@ -226,7 +226,7 @@ TEST(MergeYaml, SaysWhichKnobsOfTheReferenceHaveNoEffect) {
                         "train: {ds_bucket_mb: 200, strategy: fsdp, wandb: x, data_type: binidx}\n",
                         "a.yaml", config, &notes)
                   .ok());
-  EXPECT_THAT(notes, Contains(HasSubstr("train.ds_bucket_mb has no effect here: the trainer sizes its own buckets")));
+  EXPECT_THAT(notes, Contains(HasSubstr("train.ds_bucket_mb has no effect here: one process has no gradients to exchange")));
   EXPECT_THAT(notes, Contains(HasSubstr("model.hf_cfg has no effect here")));
   EXPECT_THAT(notes, Contains(HasSubstr("model.attention_type has no effect here")));
   EXPECT_THAT(notes, Not(Contains(HasSubstr("data_type"))));

@@ -78,7 +78,8 @@ class Transformer : public torch::nn::Module {
   // Compute dtype of activations. Parameters keep their own. Default: the parameters' dtype.
   void SetComputeDtype(at::ScalarType dtype) { compute_ = dtype; }
   at::ScalarType compute_dtype() const { return compute_; }
-  // Cut state and attention before every eos_token_id (config.eos_token_id must be set).
+  // Cut state and attention before every eos_token_id (config.eos_token_id must be set): the token that ends a document
+  // is the first that the next one sees, as in RADLADS' mask.
   void SetResetAtDocument(bool reset) { reset_at_document_ = reset; }
   // In training, no token contributes more than `limit` times the median token to the gradient of the residual stream
   // below a block (token_gradient_limit.h). 0: no limit.
