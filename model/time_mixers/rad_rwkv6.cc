@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/rope/rope.h"
+#include "kernels/token_shift/token_shift.h"
 #include "kernels/wkv6/wkv6_op.h"
 
 namespace radlads {
@@ -33,21 +34,17 @@ RadRwkv6::RadRwkv6(const ModelConfig& config, const ModelSizes& sizes, const Lay
 
 std::array<Tensor, 5> RadRwkv6::ShiftTokens(const Tensor& x, const MixContext& context, LayerState* state) const {
   if (!config_.use_tokenshift()) return {x, x, x, x, x};
-  const auto dtype = x.scalar_type();
   const int64_t batch = x.size(0), time = x.size(1), width = x.size(2);
-  const std::optional<Tensor> carried = Carried(state, "shift");
-  Tensor first = carried ? carried->to(dtype).unsqueeze(1) : at::zeros({batch, 1, width}, x.options());
-  Tensor before = at::cat({first, x.narrow(1, 0, time - 1)}, 1);
-  if (context.reset.defined()) before = before.masked_fill(context.reset.unsqueeze(2), 0);
+  const Tensor before = Carried(state, "shift").value_or(Tensor());
   if (state != nullptr) state->tensors["shift"] = x.select(1, time - 1).detach().clone();
 
-  Tensor delta = before - x;
-  Tensor low = at::tanh(Project(x + delta * maa_x_.to(dtype), maa_w1_));                   // [B,T,5R]
-  low = low.view({batch * time, 5, -1}).transpose(0, 1);                                   // [5,BT,R]
-  Tensor amounts = at::bmm(low, maa_w2_.to(dtype)).view({5, batch, time, width});
-  std::array<Tensor, 5> shifted;
-  for (size_t i = 0; i < shifted.size(); ++i) shifted[i] = x + delta * (maa_[i].to(dtype) + amounts[i]);
-  return shifted;
+  const Tensor mixed = TokenShift(x, before, context.reset, maa_x_.view({1, width}), /*amounts=*/Tensor())[0];
+  Tensor low = at::tanh(Project(mixed, maa_w1_));         // [B,T,5R]
+  low = low.view({batch * time, 5, -1}).transpose(0, 1);  // [5,BT,R]
+  const Tensor amounts = at::bmm(low, maa_w2_.to(x.scalar_type())).view({5, batch, time, width});
+  const Tensor maa = at::cat(at::TensorList(maa_), 0).view({5, width});
+  const std::vector<Tensor> shifted = TokenShift(x, before, context.reset, maa, amounts);
+  return {shifted[0], shifted[1], shifted[2], shifted[3], shifted[4]};
 }
 
 Tensor RadRwkv6::Forward(const Tensor& x, MixContext& context, LayerState* state) {
