@@ -3,61 +3,69 @@
 #include <ATen/ATen.h>
 
 namespace radlads {
+namespace {
 
-WkvShape CheckWkvShape(const char* op, const NamedTensors& keys, const at::Tensor& v,
-                       const std::optional<at::Tensor>& initial_state,
-                       const std::optional<at::Tensor>& reset) {
-  const auto& [first_name, first] = keys.front();
+bool Given(const OptionalTensor& tensor) {
+  return tensor.has_value() && tensor->defined();
+}
+
+}  // namespace
+
+void CheckWkvArguments(const char* op, std::span<const char* const> names, at::TensorList operands,
+                       const OptionalTensor& initial_state, const OptionalTensor& reset) {
+  const char* const first_name = names[0];
+  const at::Tensor &first = operands[0], &v = operands[kWkvValue];
   TORCH_CHECK_VALUE(first.defined() && first.dim() == 4, op, ": ", first_name, " has ",
-                    first.defined() ? first.dim() : 0,
-                    " dimensions, expected 4: [batch, time, heads, key_dim]");
-  for (const auto& [name, tensor] : keys) {
-    TORCH_CHECK_VALUE(tensor.defined() && tensor.sizes().equals(first.sizes()), op, ": ", name,
-                      " has shape ", tensor.sizes(), ", but ", first_name, " has ", first.sizes(),
-                      "; the two must be equal");
-    TORCH_CHECK_VALUE(tensor.device().is_cpu(), op, ": ", name, " is on ", tensor.device(),
-                      ", expected the CPU");
+                    first.defined() ? first.dim() : 0, " dimensions, expected 4: [batch, time, heads, key_dim]");
+  for (size_t i = 0; i < operands.size(); ++i) {
+    TORCH_CHECK_VALUE(operands[i].defined(), op, ": ", names[i], " is undefined");
+    if (i == kWkvValue) continue;
+    TORCH_CHECK_VALUE(operands[i].sizes().equals(first.sizes()), op, ": ", names[i], " has shape ", operands[i].sizes(),
+                      ", but ", first_name, " has ", first.sizes(), "; the two must be equal");
   }
-  const WkvShape shape{first.size(0), first.size(1), first.size(2), first.size(3),
-                       v.dim() == 4 ? v.size(3) : -1};
-  const auto check = [&](const char* name, const at::Tensor& tensor, at::IntArrayRef expected) {
-    TORCH_CHECK_VALUE(tensor.sizes().equals(expected), op, ": ", name, " has shape ",
-                      tensor.sizes(), ", expected ", expected, " as ", first_name, " has ",
-                      first.sizes());
-    TORCH_CHECK_VALUE(tensor.device().is_cpu(), op, ": ", name, " is on ", tensor.device(),
-                      ", expected the CPU");
+  const int64_t B = first.size(0), T = first.size(1), H = first.size(2), K = first.size(3),
+                V = v.dim() == 4 ? v.size(3) : -1;
+  const auto check_shape = [&](const char* name, const at::Tensor& tensor, at::IntArrayRef expected) {
+    TORCH_CHECK_VALUE(tensor.sizes().equals(expected), op, ": ", name, " has shape ", tensor.sizes(), ", expected ",
+                      expected, " as ", first_name, " has ", first.sizes());
   };
-  check("v", v, {shape.batch, shape.time, shape.heads, shape.value_dim});
-  if (initial_state.has_value() && initial_state->defined()) {
-    check("initial_state", *initial_state,
-          {shape.batch, shape.heads, shape.key_dim, shape.value_dim});
+  check_shape("v", v, {B, T, H, V});
+  if (Given(initial_state)) check_shape("initial_state", *initial_state, {B, H, K, V});
+  if (Given(reset)) {
+    check_shape("reset", *reset, {B, T});
+    TORCH_CHECK_VALUE(reset->scalar_type() == at::kBool || reset->scalar_type() == at::kByte, op, ": reset is ",
+                      reset->scalar_type(), ", expected bool or uint8");
+    TORCH_CHECK_VALUE(reset->device() == first.device(), op, ": reset is on ", reset->device(), ", but ", first_name,
+                      " is on ", first.device());
   }
-  if (reset.has_value() && reset->defined()) {
-    check("reset", *reset, {shape.batch, shape.time});
-    TORCH_CHECK_VALUE(reset->scalar_type() == at::kBool || reset->scalar_type() == at::kByte, op,
-                      ": reset is ", reset->scalar_type(), ", expected bool or uint8");
-  }
-  return shape;
-}
 
-at::ScalarType WkvComputeType(const char* op, const NamedTensors& tensors) {
-  size_t doubles = 0, defined = 0;
-  for (const auto& [name, tensor] : tensors) {
-    if (!tensor.defined()) continue;
-    ++defined;
+  size_t doubles = 0, tensors = 0;
+  const auto check_type = [&](const char* name, const at::Tensor& tensor) {
     const at::ScalarType type = tensor.scalar_type();
-    TORCH_CHECK_TYPE(
-        type == at::kDouble || type == at::kFloat || type == at::kBFloat16 || type == at::kHalf, op,
-        ": ", name, " is ", type, ", expected float32, bfloat16, float16, or float64 throughout");
+    TORCH_CHECK_TYPE(type == at::kDouble || type == at::kFloat || type == at::kBFloat16 || type == at::kHalf, op, ": ",
+                     name, " is ", type, ", expected float32, bfloat16, float16, or float64 throughout");
+    TORCH_CHECK_VALUE(tensor.device() == first.device(), op, ": ", name, " is on ", tensor.device(), ", but ",
+                      first_name, " is on ", first.device());
+    ++tensors;
     doubles += type == at::kDouble;
-  }
-  TORCH_CHECK_TYPE(doubles == 0 || doubles == defined, op, ": ", doubles, " of ", defined,
+  };
+  for (size_t i = 0; i < operands.size(); ++i) check_type(names[i], operands[i]);
+  if (Given(initial_state)) check_type("initial_state", *initial_state);
+  TORCH_CHECK_TYPE(doubles == 0 || doubles == tensors, op, ": ", doubles, " of ", tensors,
                    " tensors are float64; convert all of them to float64, or none");
-  return doubles > 0 ? at::kDouble : at::kFloat;
 }
 
-at::Tensor WkvOperand(const std::optional<at::Tensor>& tensor, at::ScalarType type) {
-  if (!tensor.has_value() || !tensor->defined()) return {};
+WkvShape WkvShapeOf(at::TensorList operands) {
+  const at::IntArrayRef keys = operands[0].sizes();
+  return {keys[0], keys[1], keys[2], keys[3], operands[kWkvValue].size(3)};
+}
+
+at::ScalarType WkvComputeType(at::TensorList operands) {
+  return operands[0].scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+at::Tensor WkvOperand(const OptionalTensor& tensor, at::ScalarType type) {
+  if (!Given(tensor)) return {};
   return tensor->detach().to(type).contiguous();
 }
 

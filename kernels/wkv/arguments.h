@@ -1,6 +1,5 @@
-// Checks and conversions that the torch operators wkv6 and wkv7 share. A wrong argument throws
-// c10::Error with the name of the operator and of the argument, what was found and what was
-// expected.
+// Checks and conversions of the arguments of a recurrence as torch operator (operator.h), on any device. A wrong
+// argument throws c10::Error with the name of the operator and of the argument, what was found and what was expected.
 #ifndef RADLADS_KERNELS_WKV_ARGUMENTS_H_
 #define RADLADS_KERNELS_WKV_ARGUMENTS_H_
 
@@ -9,26 +8,29 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <utility>
-#include <vector>
 
 #include "kernels/wkv/shape.h"
 
 namespace radlads {
 
-using NamedTensors = std::vector<std::pair<const char*, at::Tensor>>;
+using OptionalTensor = std::optional<at::Tensor>;
 
-// `keys` are the arguments of shape [B,T,H,K], at least one.
-WkvShape CheckWkvShape(const char* op, const NamedTensors& keys, const at::Tensor& v,
-                       const std::optional<at::Tensor>& initial_state,
-                       const std::optional<at::Tensor>& reset);
+// Operands stand in the order r (or q), log_w, k, v and, with the delta term, a, b. All are [B,T,H,K], but v is
+// [B,T,H,V].
+inline constexpr size_t kWkvValue = 3;
 
-// float64 if all tensors are, else float32; mixtures with float64 and dtypes that are not floating
-// point are refused.
-at::ScalarType WkvComputeType(const char* op, const NamedTensors& tensors);
+// Shapes, dtypes (float32, bfloat16, float16 in any mixture, or float64 throughout) and devices (one for all).
+void CheckWkvArguments(const char* op, std::span<const char* const> names, at::TensorList operands,
+                       const OptionalTensor& initial_state, const OptionalTensor& reset);
+
+// The rest takes arguments that have been checked.
+WkvShape WkvShapeOf(at::TensorList operands);
+
+// float64 if the operands are, else float32.
+at::ScalarType WkvComputeType(at::TensorList operands);
 
 // `tensor` in `type`, contiguous; an absent or undefined tensor gives an undefined one.
-at::Tensor WkvOperand(const std::optional<at::Tensor>& tensor, at::ScalarType type);
+at::Tensor WkvOperand(const OptionalTensor& tensor, at::ScalarType type);
 
 // The elements of a tensor that WkvOperand made; an undefined tensor gives an empty span.
 template <typename T>

@@ -51,8 +51,7 @@ class Scratch {
   explicit Scratch(int64_t floats) {
     if (floats > capacity_) {
       memory_ = hwy::AllocateAligned<float>(floats);
-      RADLADS_CHECK(memory_ != nullptr)
-          << "out of memory: " << floats * sizeof(float) << " bytes of scratch for wkv";
+      RADLADS_CHECK(memory_ != nullptr) << "out of memory: " << floats * sizeof(float) << " bytes of scratch for wkv";
       capacity_ = floats;
     }
     left_ = floats;
@@ -84,9 +83,7 @@ class Chunk {
 
   int64_t first() const { return first_; }
   int64_t tokens() const { return tokens_; }
-  bool ResetBefore(int64_t i) const {
-    return problem_.reset != nullptr && problem_.reset[Token(i)];
-  }
+  bool ResetBefore(int64_t i) const { return problem_.reset != nullptr && problem_.reset[Token(i)]; }
   // The chunk cut before each reset: [begin, end) of each run.
   std::vector<std::pair<int64_t, int64_t>> Runs() const {
     std::vector<std::pair<int64_t, int64_t>> runs;
@@ -97,9 +94,7 @@ class Chunk {
     return runs;
   }
   // Index of the first element of token i in a [B,T,H,K] or [B,T,H,V] tensor, for this head.
-  int64_t KeyIndex(int64_t i) const {
-    return (Token(i) * problem_.shape.heads + item_.head) * problem_.shape.key_dim;
-  }
+  int64_t KeyIndex(int64_t i) const { return (Token(i) * problem_.shape.heads + item_.head) * problem_.shape.key_dim; }
   int64_t ValueIndex(int64_t i) const {
     return (Token(i) * problem_.shape.heads + item_.head) * problem_.shape.value_dim;
   }
@@ -115,10 +110,8 @@ class Chunk {
   }
   // [T,V] rows into [slices][kWkvChunk][kWkvSlice]. Null stands for zeros.
   void PackValues(const float* from, float* to) const {
-    for (int64_t slice = item_.first_slice; slice < item_.last_slice;
-         ++slice, to += layout_.slice_rows) {
-      const int64_t begin = slice * kWkvSlice,
-                    width = std::min(kWkvSlice, problem_.shape.value_dim - begin);
+    for (int64_t slice = item_.first_slice; slice < item_.last_slice; ++slice, to += layout_.slice_rows) {
+      const int64_t begin = slice * kWkvSlice, width = std::min(kWkvSlice, problem_.shape.value_dim - begin);
       for (int64_t i = 0; i < tokens_; ++i) {
         float* row = to + i * kWkvSlice;
         if (from == nullptr) {
@@ -131,12 +124,9 @@ class Chunk {
     }
   }
   void UnpackValues(const float* from, float* to) const {
-    for (int64_t slice = item_.first_slice; slice < item_.last_slice;
-         ++slice, from += layout_.slice_rows) {
-      const int64_t begin = slice * kWkvSlice,
-                    width = std::min(kWkvSlice, problem_.shape.value_dim - begin);
-      for (int64_t i = 0; i < tokens_; ++i)
-        std::copy_n(from + i * kWkvSlice, width, to + ValueIndex(i) + begin);
+    for (int64_t slice = item_.first_slice; slice < item_.last_slice; ++slice, from += layout_.slice_rows) {
+      const int64_t begin = slice * kWkvSlice, width = std::min(kWkvSlice, problem_.shape.value_dim - begin);
+      for (int64_t i = 0; i < tokens_; ++i) std::copy_n(from + i * kWkvSlice, width, to + ValueIndex(i) + begin);
     }
   }
 
@@ -153,8 +143,7 @@ class Chunk {
   }
 
   // Tokens [begin, end) of the chunk; `v` are the packed rows of one slice.
-  WkvRun Run(const std::array<float*, kKeyInputs>& keys, const float* v, int64_t begin,
-             int64_t end) const {
+  WkvRun Run(const std::array<float*, kKeyInputs>& keys, const float* v, int64_t begin, int64_t end) const {
     const int64_t at = begin * layout_.keys;
     const bool delta = problem_.a != nullptr;
     return {end - begin,
@@ -177,13 +166,11 @@ class Chunk {
 };
 
 // [K,V] of the item's head into [slices][keys][kWkvSlice]; null stands for zeros.
-void PackState(const WkvShape& shape, const Layout& layout, const Item& item, const float* from,
-               float* to) {
+void PackState(const WkvShape& shape, const Layout& layout, const Item& item, const float* from, float* to) {
   std::fill_n(to, item.slices() * layout.slice_state, 0.0f);
   if (from == nullptr) return;
   from += (item.row * shape.heads + item.head) * shape.key_dim * shape.value_dim;
-  for (int64_t slice = item.first_slice; slice < item.last_slice;
-       ++slice, to += layout.slice_state) {
+  for (int64_t slice = item.first_slice; slice < item.last_slice; ++slice, to += layout.slice_state) {
     const int64_t begin = slice * kWkvSlice, width = std::min(kWkvSlice, shape.value_dim - begin);
     for (int64_t i = 0; i < shape.key_dim; ++i) {
       std::copy_n(from + i * shape.value_dim + begin, width, to + i * kWkvSlice);
@@ -191,11 +178,9 @@ void PackState(const WkvShape& shape, const Layout& layout, const Item& item, co
   }
 }
 
-void UnpackState(const WkvShape& shape, const Layout& layout, const Item& item, const float* from,
-                 float* to) {
+void UnpackState(const WkvShape& shape, const Layout& layout, const Item& item, const float* from, float* to) {
   to += (item.row * shape.heads + item.head) * shape.key_dim * shape.value_dim;
-  for (int64_t slice = item.first_slice; slice < item.last_slice;
-       ++slice, from += layout.slice_state) {
+  for (int64_t slice = item.first_slice; slice < item.last_slice; ++slice, from += layout.slice_state) {
     const int64_t begin = slice * kWkvSlice, width = std::min(kWkvSlice, shape.value_dim - begin);
     for (int64_t i = 0; i < shape.key_dim; ++i) {
       std::copy_n(from + i * kWkvSlice, width, to + i * shape.value_dim + begin);
@@ -203,10 +188,8 @@ void UnpackState(const WkvShape& shape, const Layout& layout, const Item& item, 
   }
 }
 
-int64_t CheckpointIndex(const WkvShape& shape, const Layout& layout, const Item& item,
-                        int64_t chunk, int64_t slice) {
-  return (((item.row * shape.heads + item.head) * layout.chunks + chunk) * layout.slices + slice) *
-         layout.slice_state;
+int64_t CheckpointIndex(const WkvShape& shape, const Layout& layout, const Item& item, int64_t chunk, int64_t slice) {
+  return (((item.row * shape.heads + item.head) * layout.chunks + chunk) * layout.slices + slice) * layout.slice_state;
 }
 
 // How the work is cut: heads are handed to the threads whole, as long as every thread gets as many;
@@ -233,8 +216,7 @@ void ForEachItem(const Plan& plan, const WkvShape& shape, const Layout& layout,
                  const std::function<void(const Item&, int64_t divided)>& body) {
   const auto run = [&](int64_t index) {
     if (index < plan.whole()) return body(WholeHead(shape, layout, index), -1);
-    const int64_t number = (index - plan.whole()) / layout.slices,
-                  slice = (index - plan.whole()) % layout.slices;
+    const int64_t number = (index - plan.whole()) / layout.slices, slice = (index - plan.whole()) % layout.slices;
     Item item = WholeHead(shape, layout, plan.whole() + number);
     item.first_slice = slice;
     item.last_slice = slice + 1;
@@ -247,15 +229,13 @@ void ForEachItem(const Plan& plan, const WkvShape& shape, const Layout& layout,
 
 std::array<float*, kKeyInputs> AllocateKeys(Scratch& scratch, const Layout& layout, bool delta) {
   std::array<float*, kKeyInputs> keys = {};
-  for (int key = 0; key < (delta ? kKeyInputs : kA); ++key)
-    keys[key] = scratch.Allocate(layout.rows);
+  for (int key = 0; key < (delta ? kKeyInputs : kA); ++key) keys[key] = scratch.Allocate(layout.rows);
   return keys;
 }
 
-void ForwardItem(const WkvProblem& problem, const Layout& layout, const Item& item, float* output,
-                 float* final_state, float* checkpoints) {
-  Scratch scratch(kKeyInputs * layout.rows +
-                  item.slices() * (2 * layout.slice_rows + layout.slice_state));
+void ForwardItem(const WkvProblem& problem, const Layout& layout, const Item& item, float* output, float* final_state,
+                 float* checkpoints) {
+  Scratch scratch(kKeyInputs * layout.rows + item.slices() * (2 * layout.slice_rows + layout.slice_state));
   float* state = scratch.Allocate(item.slices() * layout.slice_state);
   const auto keys = AllocateKeys(scratch, layout, problem.a != nullptr);
   float* v = scratch.Allocate(item.slices() * layout.slice_rows);
@@ -270,9 +250,8 @@ void ForwardItem(const WkvProblem& problem, const Layout& layout, const Item& it
     for (int64_t s = 0; s < item.slices(); ++s) {
       float* slice = state + s * layout.slice_state;
       if (checkpoints != nullptr) {
-        std::copy_n(
-            slice, layout.slice_state,
-            checkpoints + CheckpointIndex(problem.shape, layout, item, c, item.first_slice + s));
+        std::copy_n(slice, layout.slice_state,
+                    checkpoints + CheckpointIndex(problem.shape, layout, item, c, item.first_slice + s));
       }
       for (const auto& [i, end] : runs) {
         if (chunk.ResetBefore(i)) std::fill_n(slice, layout.slice_state, 0.0f);
@@ -287,8 +266,8 @@ void ForwardItem(const WkvProblem& problem, const Layout& layout, const Item& it
 
 // Turns the row sums of one token, [keys] each, into gradients of the inputs: r was scaled, and w
 // is exp(log_w).
-void WriteKeyGradients(const WkvProblem& problem, const WkvKeyGradients& sums, const float* w,
-                       int64_t index, const WkvInputGradients& d_in) {
+void WriteKeyGradients(const WkvProblem& problem, const WkvKeyGradients& sums, const float* w, int64_t index,
+                       const WkvInputGradients& d_in) {
   for (int64_t i = 0; i < problem.shape.key_dim; ++i) {
     d_in.r[index + i] = problem.scale * sums.r[i];
     d_in.log_w[index + i] = w[i] * sums.w[i];
@@ -301,15 +280,14 @@ void WriteKeyGradients(const WkvProblem& problem, const WkvKeyGradients& sums, c
 
 WkvKeyGradients KeyGradientsAt(float* base, int64_t stride, int64_t offset, bool delta) {
   base += offset;
-  return {base + kR * stride, base + kW * stride, base + kK * stride,
-          delta ? base + kA * stride : nullptr, delta ? base + kB * stride : nullptr};
+  return {base + kR * stride, base + kW * stride, base + kK * stride, delta ? base + kA * stride : nullptr,
+          delta ? base + kB * stride : nullptr};
 }
 
 // `partial`, for a slice of a divided head, receives the row sums [kKeyInputs][chunks *
 // kWkvChunk][keys] of the slice.
-void BackwardItem(const WkvProblem& problem, const Layout& layout, const Item& item,
-                  const float* checkpoints, const WkvOutputGradients& d_out,
-                  const WkvInputGradients& d_in, float* partial) {
+void BackwardItem(const WkvProblem& problem, const Layout& layout, const Item& item, const float* checkpoints,
+                  const WkvResultGradients& d_out, const WkvInputGradients& d_in, float* partial) {
   const bool delta = problem.a != nullptr;
   const int64_t sums_size = kKeyInputs * layout.rows;
   Scratch scratch(2 * sums_size + kKeyInputs * layout.rows +
@@ -336,17 +314,14 @@ void BackwardItem(const WkvProblem& problem, const Layout& layout, const Item& i
     chunk.PackValues(d_out.output, d_output);
     const auto runs = chunk.Runs();
     for (int64_t s = 0; s < item.slices(); ++s) {
-      const float* checkpoint =
-          checkpoints + CheckpointIndex(problem.shape, layout, item, c, item.first_slice + s);
+      const float* checkpoint = checkpoints + CheckpointIndex(problem.shape, layout, item, c, item.first_slice + s);
       const auto before = [&](int64_t i) {
-        return chunk.ResetBefore(i) ? zero
-               : i == 0             ? checkpoint
-                                    : states + (i - 1) * layout.slice_state;
+        return chunk.ResetBefore(i) ? zero : i == 0 ? checkpoint : states + (i - 1) * layout.slice_state;
       };
       const float* slice_v = v + s * layout.slice_rows;
       for (const auto& [i, end] : runs) {
-        WkvForwardRun(chunk.Run(keys, slice_v, i, end), before(i), states + i * layout.slice_state,
-                      layout.slice_state, delta ? sa + i * kWkvSlice : nullptr, nullptr);
+        WkvForwardRun(chunk.Run(keys, slice_v, i, end), before(i), states + i * layout.slice_state, layout.slice_state,
+                      delta ? sa + i * kWkvSlice : nullptr, nullptr);
       }
       // The first slice's sums are the start of the total: adding them to zeros would give the same
       // bits but for -0.
@@ -356,9 +331,9 @@ void BackwardItem(const WkvProblem& problem, const Layout& layout, const Item& i
       for (auto run = runs.rbegin(); run != runs.rend(); ++run) {
         const auto [i, end] = *run;
         const int64_t row = s * layout.slice_rows + i * kWkvSlice;
-        WkvBackwardRun(chunk.Run(keys, slice_v, i, end), before(i), states + i * layout.slice_state,
-                       sa + i * kWkvSlice, d_output + row, slice_d_state,
-                       KeyGradientsAt(target, layout.rows, i * layout.keys, delta), d_v + row);
+        WkvBackwardRun(chunk.Run(keys, slice_v, i, end), before(i), states + i * layout.slice_state, sa + i * kWkvSlice,
+                       d_output + row, slice_d_state, KeyGradientsAt(target, layout.rows, i * layout.keys, delta),
+                       d_v + row);
         if (chunk.ResetBefore(i)) std::fill_n(slice_d_state, layout.slice_state, 0.0f);
       }
       if (s > 0) {
@@ -369,31 +344,28 @@ void BackwardItem(const WkvProblem& problem, const Layout& layout, const Item& i
     if (partial != nullptr) {
       const int64_t stride = layout.chunks * layout.rows;
       for (int key = 0; key < (delta ? kKeyInputs : kA); ++key) {
-        std::copy_n(sums + key * layout.rows, chunk.tokens() * layout.keys,
-                    partial + key * stride + c * layout.rows);
+        std::copy_n(sums + key * layout.rows, chunk.tokens() * layout.keys, partial + key * stride + c * layout.rows);
       }
       continue;
     }
     for (int64_t i = 0; i < chunk.tokens(); ++i) {
-      WriteKeyGradients(problem, KeyGradientsAt(sums, layout.rows, i * layout.keys, delta),
-                        keys[kW] + i * layout.keys, chunk.KeyIndex(i), d_in);
+      WriteKeyGradients(problem, KeyGradientsAt(sums, layout.rows, i * layout.keys, delta), keys[kW] + i * layout.keys,
+                        chunk.KeyIndex(i), d_in);
     }
   }
-  if (d_in.initial_state != nullptr)
-    UnpackState(problem.shape, layout, item, d_state, d_in.initial_state);
+  if (d_in.initial_state != nullptr) UnpackState(problem.shape, layout, item, d_state, d_in.initial_state);
 }
 
 // Sums the slices of a divided head in ascending order, as BackwardItem does for a whole one.
-void SumSlices(const WkvProblem& problem, const Layout& layout, const Item& head,
-               int64_t chunk_index, float* partials, const WkvInputGradients& d_in) {
+void SumSlices(const WkvProblem& problem, const Layout& layout, const Item& head, int64_t chunk_index, float* partials,
+               const WkvInputGradients& d_in) {
   const bool delta = problem.a != nullptr;
   const int64_t stride = layout.chunks * layout.rows, slice_stride = kKeyInputs * stride;
   const Chunk chunk(problem, layout, head, chunk_index);
   for (int key = 0; key < (delta ? kKeyInputs : kA); ++key) {
     float* sums = partials + key * stride + chunk_index * layout.rows;
     for (int64_t s = 1; s < layout.slices; ++s) {
-      for (int64_t i = 0; i < chunk.tokens() * layout.keys; ++i)
-        sums[i] += sums[s * slice_stride + i];
+      for (int64_t i = 0; i < chunk.tokens() * layout.keys; ++i) sums[i] += sums[s * slice_stride + i];
     }
   }
   Scratch scratch(layout.rows);
@@ -401,10 +373,8 @@ void SumSlices(const WkvProblem& problem, const Layout& layout, const Item& head
   chunk.PackKeys(problem.log_w, w);
   WkvExp(w, chunk.tokens() * layout.keys);
   for (int64_t i = 0; i < chunk.tokens(); ++i) {
-    WriteKeyGradients(
-        problem,
-        KeyGradientsAt(partials, stride, chunk_index * layout.rows + i * layout.keys, delta),
-        w + i * layout.keys, chunk.KeyIndex(i), d_in);
+    WriteKeyGradients(problem, KeyGradientsAt(partials, stride, chunk_index * layout.rows + i * layout.keys, delta),
+                      w + i * layout.keys, chunk.KeyIndex(i), d_in);
   }
 }
 
@@ -417,13 +387,12 @@ size_t WkvCheckpointSize(const WkvShape& shape) {
 
 void WkvForward(const WkvProblem& problem, float* output, float* final_state, float* checkpoints) {
   const Layout layout(problem.shape);
-  ForEachItem(Plan(problem.shape, layout), problem.shape, layout, [&](const Item& item, int64_t) {
-    ForwardItem(problem, layout, item, output, final_state, checkpoints);
-  });
+  ForEachItem(Plan(problem.shape, layout), problem.shape, layout,
+              [&](const Item& item, int64_t) { ForwardItem(problem, layout, item, output, final_state, checkpoints); });
 }
 
-void WkvBackward(const WkvProblem& problem, const float* checkpoints,
-                 const WkvOutputGradients& d_out, const WkvInputGradients& d_in) {
+void WkvBackward(const WkvProblem& problem, const float* checkpoints, const WkvResultGradients& d_out,
+                 const WkvInputGradients& d_in) {
   const Layout layout(problem.shape);
   const Plan plan(problem.shape, layout);
   const int64_t slice_partial = kKeyInputs * layout.chunks * layout.rows;
@@ -431,19 +400,16 @@ void WkvBackward(const WkvProblem& problem, const float* checkpoints,
   hwy::AlignedFreeUniquePtr<float[]> partials;
   if (plan.divided > 0) partials = hwy::AllocateAligned<float>(plan.divided * head_partial);
   RADLADS_CHECK(plan.divided == 0 || partials != nullptr)
-      << "out of memory: " << plan.divided * head_partial * sizeof(float)
-      << " bytes for the sums of wkv slices";
+      << "out of memory: " << plan.divided * head_partial * sizeof(float) << " bytes for the sums of wkv slices";
   ForEachItem(plan, problem.shape, layout, [&](const Item& item, int64_t number) {
-    float* partial =
-        number < 0 ? nullptr
-                   : partials.get() + number * head_partial + item.first_slice * slice_partial;
+    float* partial = number < 0 ? nullptr : partials.get() + number * head_partial + item.first_slice * slice_partial;
     BackwardItem(problem, layout, item, checkpoints, d_out, d_in, partial);
   });
   ParallelFor(plan.divided * layout.chunks, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t number = i / layout.chunks;
-      SumSlices(problem, layout, WholeHead(problem.shape, layout, plan.whole() + number),
-                i % layout.chunks, partials.get() + number * head_partial, d_in);
+      SumSlices(problem, layout, WholeHead(problem.shape, layout, plan.whole() + number), i % layout.chunks,
+                partials.get() + number * head_partial, d_in);
     }
   });
 }

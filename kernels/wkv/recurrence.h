@@ -34,7 +34,7 @@ struct WkvProblem {
 };
 
 // Null: zero.
-struct WkvOutputGradients {
+struct WkvResultGradients {
   const float *output, *final_state;
 };
 
@@ -50,8 +50,8 @@ size_t WkvCheckpointSize(const WkvShape& shape);
 // `checkpoints` may be null.
 void WkvForward(const WkvProblem& problem, float* output, float* final_state, float* checkpoints);
 
-void WkvBackward(const WkvProblem& problem, const float* checkpoints,
-                 const WkvOutputGradients& d_out, const WkvInputGradients& d_in);
+void WkvBackward(const WkvProblem& problem, const float* checkpoints, const WkvResultGradients& d_out,
+                 const WkvInputGradients& d_in);
 
 }  // namespace radlads
 

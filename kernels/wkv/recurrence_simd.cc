@@ -3,8 +3,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/wkv/recurrence_simd.cc"
 // AVX-512, AVX2, NEON and the scalar fallback; vectors must be of a size known at compile time.
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
 #include <hwy/contrib/math/math-inl.h>
@@ -25,8 +24,8 @@ constexpr int64_t kColumns = 2 * kLanes;
 static_assert(kWkvSlice % kColumns == 0);
 
 template <bool kDelta>
-HWY_INLINE void ForwardColumns(const WkvRun& run, const float* from, float* after, int64_t step,
-                               float* sa, float* output) {
+HWY_INLINE void ForwardColumns(const WkvRun& run, const float* from, float* after, int64_t step, float* sa,
+                               float* output) {
   const D d;
   const int64_t keys = run.keys;
   Vector sa0 = hn::Zero(d), sa1 = hn::Zero(d);
@@ -44,10 +43,8 @@ HWY_INLINE void ForwardColumns(const WkvRun& run, const float* from, float* afte
     const float* HWY_RESTRICT b = kDelta ? run.b + t * keys : nullptr;
     // a of the next token: its sum with the new state is taken in the same pass. The last token's
     // is thrown away.
-    const float* HWY_RESTRICT next_a =
-        kDelta ? run.a + (t + 1 < run.tokens ? t + 1 : t) * keys : nullptr;
-    const Vector v0 = hn::Load(d, run.v + t * kWkvSlice),
-                 v1 = hn::Load(d, run.v + t * kWkvSlice + kLanes);
+    const float* HWY_RESTRICT next_a = kDelta ? run.a + (t + 1 < run.tokens ? t + 1 : t) * keys : nullptr;
+    const Vector v0 = hn::Load(d, run.v + t * kWkvSlice), v1 = hn::Load(d, run.v + t * kWkvSlice + kLanes);
     if (kDelta && sa != nullptr) {
       hn::Store(sa0, d, sa + t * kWkvSlice);
       hn::Store(sa1, d, sa + t * kWkvSlice + kLanes);
@@ -58,8 +55,7 @@ HWY_INLINE void ForwardColumns(const WkvRun& run, const float* from, float* afte
     from = new_state;
     for (int64_t i = 0; i < keys; ++i, old_state += kWkvSlice, new_state += kWkvSlice) {
       const Vector w_i = hn::Set(d, w[i]), k_i = hn::Set(d, k[i]), r_i = hn::Set(d, r[i]);
-      Vector h0 = hn::Mul(w_i, hn::LoadU(d, old_state)),
-             h1 = hn::Mul(w_i, hn::LoadU(d, old_state + kLanes));
+      Vector h0 = hn::Mul(w_i, hn::LoadU(d, old_state)), h1 = hn::Mul(w_i, hn::LoadU(d, old_state + kLanes));
       if constexpr (kDelta) {
         const Vector b_i = hn::Set(d, b[i]);
         h0 = hn::MulAdd(b_i, sa0, h0);
@@ -86,8 +82,7 @@ HWY_INLINE void ForwardColumns(const WkvRun& run, const float* from, float* afte
   }
 }
 
-void ForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa,
-                float* output) {
+void ForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa, float* output) {
   for (int64_t c = 0; c < kWkvSlice; c += kColumns) {
     WkvRun columns = run;
     columns.v += c;
@@ -131,8 +126,7 @@ HWY_INLINE void AddRowSums(Vector rows01, Vector rows23, float* target) {
   const hn::Repartition<double, D> pairs;
   const auto x = hn::BitCast(pairs, rows01), y = hn::BitCast(pairs, rows23);
   AddBlocks(d,
-            hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, x, y)),
-                    hn::BitCast(d, hn::InterleaveUpper(pairs, x, y))),
+            hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, x, y)), hn::BitCast(d, hn::InterleaveUpper(pairs, x, y))),
             target);
 }
 #endif
@@ -156,10 +150,8 @@ HWY_INLINE RowSums BackwardRow(const StepRows& rows, int64_t i, const float* HWY
                                float* HWY_RESTRICT d_state, Columns& c) {
   const D d;
   RowSums sums;
-  Vector g0 = hn::Load(d, d_state + i * kWkvSlice),
-         g1 = hn::Load(d, d_state + i * kWkvSlice + kLanes);
-  const Vector h0 = hn::LoadU(d, state + i * kWkvSlice),
-               h1 = hn::LoadU(d, state + i * kWkvSlice + kLanes);
+  Vector g0 = hn::Load(d, d_state + i * kWkvSlice), g1 = hn::Load(d, d_state + i * kWkvSlice + kLanes);
+  const Vector h0 = hn::LoadU(d, state + i * kWkvSlice), h1 = hn::LoadU(d, state + i * kWkvSlice + kLanes);
   if constexpr (kLater) {
     const Vector w = hn::Set(d, rows.w[i]);
     sums.w = hn::MulAdd(g1, h1, hn::Mul(g0, h0));
@@ -197,9 +189,8 @@ HWY_INLINE RowSums BackwardRow(const StepRows& rows, int64_t i, const float* HWY
 // head of the earlier one's (through the output, d_r, d_k, d_b, d_v, d_sa) touch the same rows.
 // `state` is the one between the two. At the ends of a run one half is missing.
 template <bool kDelta, bool kLater, bool kEarlier>
-HWY_INLINE void BackwardStep(const StepRows& rows, int64_t keys, const float* state, float* d_state,
-                             Columns& columns, const WkvKeyGradients& later,
-                             const WkvKeyGradients& earlier) {
+HWY_INLINE void BackwardStep(const StepRows& rows, int64_t keys, const float* state, float* d_state, Columns& columns,
+                             const WkvKeyGradients& later, const WkvKeyGradients& earlier) {
 #if HWY_TARGET == HWY_SCALAR
   for (int64_t i = 0; i < keys; ++i) {
     const RowSums sums = BackwardRow<kDelta, kLater, kEarlier>(rows, i, state, d_state, columns);
@@ -213,10 +204,8 @@ HWY_INLINE void BackwardStep(const StepRows& rows, int64_t keys, const float* st
   for (int64_t i = 0; i < keys; i += 4) {
     RowSums pairs[2];
     for (int64_t p = 0; p < 2; ++p) {
-      const RowSums x =
-          BackwardRow<kDelta, kLater, kEarlier>(rows, i + 2 * p, state, d_state, columns);
-      const RowSums y =
-          BackwardRow<kDelta, kLater, kEarlier>(rows, i + 2 * p + 1, state, d_state, columns);
+      const RowSums x = BackwardRow<kDelta, kLater, kEarlier>(rows, i + 2 * p, state, d_state, columns);
+      const RowSums y = BackwardRow<kDelta, kLater, kEarlier>(rows, i + 2 * p + 1, state, d_state, columns);
       if constexpr (kLater) pairs[p].w = SumHalves(x.w, y.w);
       if constexpr (kLater && kDelta) pairs[p].a = SumHalves(x.a, y.a);
       if constexpr (kEarlier) pairs[p].r = SumHalves(x.r, y.r);
@@ -233,16 +222,13 @@ HWY_INLINE void BackwardStep(const StepRows& rows, int64_t keys, const float* st
 }
 
 HWY_INLINE WkvKeyGradients AtToken(const WkvKeyGradients& d_keys, int64_t offset) {
-  if (d_keys.a == nullptr)
-    return {d_keys.r + offset, d_keys.w + offset, d_keys.k + offset, nullptr, nullptr};
-  return {d_keys.r + offset, d_keys.w + offset, d_keys.k + offset, d_keys.a + offset,
-          d_keys.b + offset};
+  if (d_keys.a == nullptr) return {d_keys.r + offset, d_keys.w + offset, d_keys.k + offset, nullptr, nullptr};
+  return {d_keys.r + offset, d_keys.w + offset, d_keys.k + offset, d_keys.a + offset, d_keys.b + offset};
 }
 
 template <bool kDelta>
-HWY_INLINE void BackwardColumns(const WkvRun& run, const float* before, const float* states,
-                                const float* sa, const float* d_output, float* d_state,
-                                const WkvKeyGradients& d_keys, float* d_v) {
+HWY_INLINE void BackwardColumns(const WkvRun& run, const float* before, const float* states, const float* sa,
+                                const float* d_output, float* d_state, const WkvKeyGradients& d_keys, float* d_v) {
   const D d;
   const int64_t keys = run.keys;
   const Vector zero = hn::Zero(d);
@@ -250,8 +236,7 @@ HWY_INLINE void BackwardColumns(const WkvRun& run, const float* before, const fl
   // The step at t stands between token t-1 and token t.
   for (int64_t t = run.tokens; t >= 0; --t) {
     const int64_t earlier = t - 1;
-    const int64_t later_row = (t < run.tokens ? t : earlier) * keys,
-                  earlier_row = (earlier >= 0 ? earlier : t) * keys;
+    const int64_t later_row = (t < run.tokens ? t : earlier) * keys, earlier_row = (earlier >= 0 ? earlier : t) * keys;
     StepRows rows = {run.w + later_row, nullptr, run.r + earlier_row, run.k + earlier_row, nullptr};
     if constexpr (kDelta) {
       rows.a = run.a + later_row;
@@ -270,8 +255,7 @@ HWY_INLINE void BackwardColumns(const WkvRun& run, const float* before, const fl
         columns.sa1 = hn::Load(d, sa + row + kLanes);
       }
     }
-    const WkvKeyGradients d_later = AtToken(d_keys, later_row),
-                          d_earlier = AtToken(d_keys, earlier_row);
+    const WkvKeyGradients d_later = AtToken(d_keys, later_row), d_earlier = AtToken(d_keys, earlier_row);
     if (t == run.tokens) {
       BackwardStep<kDelta, false, true>(rows, keys, state, d_state, columns, d_later, d_earlier);
     } else if (t == 0) {
@@ -288,17 +272,15 @@ HWY_INLINE void BackwardColumns(const WkvRun& run, const float* before, const fl
   }
 }
 
-void BackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa,
-                 const float* d_output, float* d_state, const WkvKeyGradients& d_keys, float* d_v) {
+void BackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa, const float* d_output,
+                 float* d_state, const WkvKeyGradients& d_keys, float* d_v) {
   for (int64_t c = 0; c < kWkvSlice; c += kColumns) {
     WkvRun columns = run;
     columns.v += c;
     if (run.a != nullptr) {
-      BackwardColumns<true>(columns, before + c, states + c, sa + c, d_output + c, d_state + c,
-                            d_keys, d_v + c);
+      BackwardColumns<true>(columns, before + c, states + c, sa + c, d_output + c, d_state + c, d_keys, d_v + c);
     } else {
-      BackwardColumns<false>(columns, before + c, states + c, nullptr, d_output + c, d_state + c,
-                             d_keys, d_v + c);
+      BackwardColumns<false>(columns, before + c, states + c, nullptr, d_output + c, d_state + c, d_keys, d_v + c);
     }
   }
 }
@@ -325,14 +307,12 @@ HWY_EXPORT(ForwardRun);
 HWY_EXPORT(BackwardRun);
 HWY_EXPORT(ExpInPlace);
 
-void WkvForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa,
-                   float* output) {
+void WkvForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa, float* output) {
   HWY_DYNAMIC_DISPATCH(ForwardRun)(run, before, after, step, sa, output);
 }
 
-void WkvBackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa,
-                    const float* d_output, float* d_state, const WkvKeyGradients& d_keys,
-                    float* d_v) {
+void WkvBackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa, const float* d_output,
+                    float* d_state, const WkvKeyGradients& d_keys, float* d_v) {
   HWY_DYNAMIC_DISPATCH(BackwardRun)(run, before, states, sa, d_output, d_state, d_keys, d_v);
 }
 

@@ -29,8 +29,7 @@ struct WkvRun {
 // The state after token i goes to after + i * step (step 0: each overwrites the one before).
 // `before` may be `after` when step is 0. If not null, `sa` [tokens][kWkvSlice] receives a^T h and
 // `output` [tokens][kWkvSlice] receives r^T h.
-void WkvForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa,
-                   float* output);
+void WkvForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa, float* output);
 
 // Row sums over the columns of the slice, [tokens][keys] each: added to what is there. `a` and `b`
 // are null for wkv6.
@@ -41,9 +40,8 @@ struct WkvKeyGradients {
 // `states` [tokens][keys][kWkvSlice] holds the state after each token, `before` the one before the
 // first, `sa` as above. `d_state` goes in as the gradient of the state after the last token and
 // comes out as that of the state before the first.
-void WkvBackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa,
-                    const float* d_output, float* d_state, const WkvKeyGradients& d_keys,
-                    float* d_v);
+void WkvBackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa, const float* d_output,
+                    float* d_state, const WkvKeyGradients& d_keys, float* d_v);
 
 // values[i] = exp(values[i]) for i < count rounded up to a multiple of 16. Relative error below
 // 2e-7; NaN stays NaN, and -infinity gives 0.

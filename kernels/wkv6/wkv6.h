@@ -9,10 +9,10 @@
 // `reset[b,t]` != 0 puts the state to zero before token t (a document begins): what follows is bit
 // for bit what a call that starts there without an initial state gives, and no gradient crosses.
 //
-// Exactness. The float functions add in a fixed order, with fused multiply-add where the machine has it. Their results do not
-// depend on the number of threads or on the other rows and heads of the batch, bit for bit; the
-// forward pass gives the same bits however a sequence is cut into calls that carry the state.
-// Different instruction sets may differ in the last bits.
+// Exactness. The float functions add in a fixed order, with fused multiply-add where the machine has it. Their results
+// do not depend on the number of threads or on the other rows and heads of the batch, bit for bit; the forward pass
+// gives the same bits however a sequence is cut into calls that carry the state. Different instruction sets may differ
+// in the last bits.
 //
 // NaN and infinity at a token reach the outputs of that token and of later tokens of that row and
 // head up to the next reset, and gradients of that row and head only. log_w of -infinity is a decay
@@ -27,7 +27,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/wkv/shape.h"
+#include "kernels/wkv/arrays.h"
 
 namespace radlads {
 
@@ -38,20 +38,18 @@ struct Wkv6Inputs {
   double scale;
   std::span<const T> initial_state;  // [B,H,K,V]; empty: zero
   std::span<const uint8_t> reset;    // [B,T]; empty: nowhere
+
+  // As the recurrence of kernels/wkv: wkv7 without the delta term.
+  operator WkvInputs<T>() const { return {q, log_w, k, v, {}, {}, scale, initial_state, reset}; }
 };
 
+// output [B,T,H,V], final_state [B,H,K,V].
 template <typename T>
-struct Wkv6Outputs {
-  std::span<T> output;       // [B,T,H,V]
-  std::span<T> final_state;  // [B,H,K,V]
-};
+using Wkv6Outputs = WkvOutputs<T>;
 
 // dL/d(output), dL/d(final_state); empty: zero.
 template <typename T>
-struct Wkv6OutputGradients {
-  std::span<const T> output;       // [B,T,H,V]
-  std::span<const T> final_state;  // [B,H,K,V]
-};
+using Wkv6OutputGradients = WkvOutputGradients<T>;
 
 // Overwritten, not added to.
 template <typename T>
@@ -59,6 +57,8 @@ struct Wkv6Gradients {
   std::span<T> q, log_w, k;    // [B,T,H,K]
   std::span<T> v;              // [B,T,H,V]
   std::span<T> initial_state;  // [B,H,K,V]; empty: not wanted
+
+  operator WkvGradients<T>() const { return {q, log_w, k, v, {}, {}, initial_state}; }
 };
 
 // Number of floats that Wkv6Forward leaves for Wkv6Backward: the state before every 32nd token, in
@@ -71,9 +71,8 @@ void Wkv6Forward(const WkvShape& shape, const Wkv6Inputs<float>& in, const Wkv6O
 
 // `in` and `checkpoints` are those of the forward pass. States are replayed from the checkpoints
 // and the recurrence is then reversed exactly (no division by w).
-void Wkv6Backward(const WkvShape& shape, const Wkv6Inputs<float>& in,
-                  std::span<const float> checkpoints, const Wkv6OutputGradients<float>& d_out,
-                  const Wkv6Gradients<float>& d_in);
+void Wkv6Backward(const WkvShape& shape, const Wkv6Inputs<float>& in, std::span<const float> checkpoints,
+                  const Wkv6OutputGradients<float>& d_out, const Wkv6Gradients<float>& d_in);
 
 }  // namespace radlads
 

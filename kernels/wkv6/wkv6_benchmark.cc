@@ -22,8 +22,7 @@ class Wkv6Benchmark {
     std::uniform_real_distribution<float> uniform(-1, 1);
     for (int i = 0; i < 4; ++i) {
       inputs_[i].resize(i == 3 ? shape.values() : shape.keys());
-      for (float& x : inputs_[i])
-        x = i == 1 ? -0.3f + 0.3f * uniform(random) : 0.2f * uniform(random);
+      for (float& x : inputs_[i]) x = i == 1 ? -0.3f + 0.3f * uniform(random) : 0.2f * uniform(random);
       gradients_[i].resize(inputs_[i].size());
     }
     output_.resize(shape.values());
@@ -41,9 +40,7 @@ class Wkv6Benchmark {
   }
 
  private:
-  Wkv6Inputs<float> Inputs() const {
-    return {inputs_[0], inputs_[1], inputs_[2], inputs_[3], 1.0, {}, {}};
-  }
+  Wkv6Inputs<float> Inputs() const { return {inputs_[0], inputs_[1], inputs_[2], inputs_[3], 1.0, {}, {}}; }
   WkvShape shape_;
   std::vector<float> inputs_[4], gradients_[4], output_, d_output_, state_, checkpoints_;
 };

@@ -16,8 +16,8 @@ namespace radlads {
 // in any mixture: computed in float32, results float32. Gradients have the dtype of their input,
 // and reach all inputs but reset; the gradient of final_state is taken too. Not twice
 // differentiable. Wrong shapes or dtypes throw c10::Error.
-std::pair<at::Tensor, at::Tensor> Wkv6(const at::Tensor& q, const at::Tensor& log_w,
-                                       const at::Tensor& k, const at::Tensor& v, double scale,
+std::pair<at::Tensor, at::Tensor> Wkv6(const at::Tensor& q, const at::Tensor& log_w, const at::Tensor& k,
+                                       const at::Tensor& v, double scale,
                                        const std::optional<at::Tensor>& initial_state,
                                        const std::optional<at::Tensor>& reset);
 

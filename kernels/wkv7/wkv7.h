@@ -8,10 +8,10 @@
 // `reset[b,t]` != 0 puts the state to zero before token t (a document begins): what follows is bit
 // for bit what a call that starts there without an initial state gives, and no gradient crosses.
 //
-// Exactness. The float functions add in a fixed order, with fused multiply-add where the machine has it. Their results do not
-// depend on the number of threads or on the other rows and heads of the batch, bit for bit; the
-// forward pass gives the same bits however a sequence is cut into calls that carry the state.
-// Different instruction sets may differ in the last bits.
+// Exactness. The float functions add in a fixed order, with fused multiply-add where the machine has it. Their results
+// do not depend on the number of threads or on the other rows and heads of the batch, bit for bit; the forward pass
+// gives the same bits however a sequence is cut into calls that carry the state. Different instruction sets may differ
+// in the last bits.
 //
 // NaN and infinity at a token reach the outputs of that token and of later tokens of that row and
 // head up to the next reset, and gradients of that row and head only. log_w of -infinity is a decay
@@ -26,41 +26,25 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/wkv/shape.h"
+#include "kernels/wkv/arrays.h"
 
 namespace radlads {
 
+// r, log_w, k, a, b [B,T,H,K]; v [B,T,H,V]; scale; initial_state [B,H,K,V], empty: zero; reset [B,T], empty: nowhere.
 template <typename T>
-struct Wkv7Inputs {
-  std::span<const T> r, log_w, k;  // [B,T,H,K]
-  std::span<const T> v;            // [B,T,H,V]
-  std::span<const T> a, b;         // [B,T,H,K]
-  double scale;
-  std::span<const T> initial_state;  // [B,H,K,V]; empty: zero
-  std::span<const uint8_t> reset;    // [B,T]; empty: nowhere
-};
+using Wkv7Inputs = WkvInputs<T>;
 
+// output [B,T,H,V], final_state [B,H,K,V].
 template <typename T>
-struct Wkv7Outputs {
-  std::span<T> output;       // [B,T,H,V]
-  std::span<T> final_state;  // [B,H,K,V]
-};
+using Wkv7Outputs = WkvOutputs<T>;
 
 // dL/d(output), dL/d(final_state); empty: zero.
 template <typename T>
-struct Wkv7OutputGradients {
-  std::span<const T> output;       // [B,T,H,V]
-  std::span<const T> final_state;  // [B,H,K,V]
-};
+using Wkv7OutputGradients = WkvOutputGradients<T>;
 
-// Overwritten, not added to.
+// Shaped as the inputs. Overwritten, not added to. initial_state may be empty: not wanted.
 template <typename T>
-struct Wkv7Gradients {
-  std::span<T> r, log_w, k;    // [B,T,H,K]
-  std::span<T> v;              // [B,T,H,V]
-  std::span<T> a, b;           // [B,T,H,K]
-  std::span<T> initial_state;  // [B,H,K,V]; empty: not wanted
-};
+using Wkv7Gradients = WkvGradients<T>;
 
 // Number of floats that Wkv7Forward leaves for Wkv7Backward: the state before every 32nd token, in
 // a layout of its own.
@@ -72,9 +56,8 @@ void Wkv7Forward(const WkvShape& shape, const Wkv7Inputs<float>& in, const Wkv7O
 
 // `in` and `checkpoints` are those of the forward pass. States are replayed from the checkpoints
 // and the recurrence is then reversed exactly (no division by w).
-void Wkv7Backward(const WkvShape& shape, const Wkv7Inputs<float>& in,
-                  std::span<const float> checkpoints, const Wkv7OutputGradients<float>& d_out,
-                  const Wkv7Gradients<float>& d_in);
+void Wkv7Backward(const WkvShape& shape, const Wkv7Inputs<float>& in, std::span<const float> checkpoints,
+                  const Wkv7OutputGradients<float>& d_out, const Wkv7Gradients<float>& d_in);
 
 }  // namespace radlads
 

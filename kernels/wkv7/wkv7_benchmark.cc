@@ -22,8 +22,7 @@ class Wkv7Benchmark {
     std::uniform_real_distribution<float> uniform(-1, 1);
     for (int i = 0; i < 6; ++i) {
       inputs_[i].resize(i == 3 ? shape.values() : shape.keys());
-      for (float& x : inputs_[i])
-        x = i == 1 ? -0.3f + 0.3f * uniform(random) : 0.2f * uniform(random);
+      for (float& x : inputs_[i]) x = i == 1 ? -0.3f + 0.3f * uniform(random) : 0.2f * uniform(random);
       gradients_[i].resize(inputs_[i].size());
     }
     output_.resize(shape.values());
@@ -37,13 +36,7 @@ class Wkv7Benchmark {
   }
   void Backward() {
     Wkv7Backward(shape_, Inputs(), checkpoints_, {d_output_, {}},
-                 {gradients_[0],
-                  gradients_[1],
-                  gradients_[2],
-                  gradients_[3],
-                  gradients_[4],
-                  gradients_[5],
-                  {}});
+                 {gradients_[0], gradients_[1], gradients_[2], gradients_[3], gradients_[4], gradients_[5], {}});
   }
 
  private:
