@@ -1,7 +1,8 @@
-"""cuda_library: compile .cu with nvcc, hand the objects to the C++ rules."""
+"""cuda_library: compile .cu with nvcc, hand the objects to the C++ rules. cuda_library_test: what nvcc says of it."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
-load("@cuda//:config.bzl", "CUDA_HOME")
+load("@cuda//:config.bzl", "CUDA_HOME", "HAS_NVCC")
+load("@rules_cc//cc:defs.bzl", "cc_test")
 
 DEFAULT_ARCHS = ["80", "90a", "120"]
 
@@ -23,13 +24,20 @@ def _impl(ctx):
     cctx = dep_cc.compilation_context
     opt = ctx.var["COMPILATION_MODE"]
 
+    if not HAS_NVCC:
+        fail("%s is CUDA code, and there is no nvcc in %s/bin: install the CUDA toolkit, or name it with --repo_env=CUDA_HOME=..." %
+             (ctx.label, CUDA_HOME))
+
     objs = []
+    logs = []
     for src in ctx.files.srcs:
         obj = ctx.actions.declare_file("_nvcc/%s/%s.o" % (ctx.label.name, src.basename))
+        log = ctx.actions.declare_file("_nvcc/%s/%s.ptxas.txt" % (ctx.label.name, src.basename))
         args = ctx.actions.args()
+        args.add(CUDA_HOME + "/bin/nvcc")
         args.add("-c", src)
         args.add("-o", obj)
-        args.add_all(["-std=c++20", "-Xcompiler=-fPIC", "--expt-relaxed-constexpr", "--extended-lambda", "-lineinfo"])
+        args.add_all(["-std=c++20", "-Xcompiler=-fPIC", "--expt-relaxed-constexpr", "--extended-lambda", "-lineinfo", "-Xptxas=-v"])
         args.add("-ccbin", "/usr/bin/g++")
         args.add("--threads", "2")
         args.add_all(["-O0", "-g"] if opt == "dbg" else ["-O3", "-DNDEBUG"])
@@ -41,16 +49,19 @@ def _impl(ctx):
         args.add_all(cctx.includes, before_each = "-I")
         args.add_all(cctx.quote_includes, before_each = "-I")
         args.add_all(cctx.system_includes, before_each = "-isystem")
-        ctx.actions.run(
+        # What ptxas says of registers and spills goes to a file; errors and warnings to the terminal.
+        ctx.actions.run_shell(
             mnemonic = "NvccCompile",
             progress_message = "nvcc %s" % src.short_path,
-            executable = CUDA_HOME + "/bin/nvcc",
-            arguments = [args],
+            command = 'log="$1"; shift; "$@" >"$log" 2>&1; status=$?; ' +
+                      'grep -v -E "^ptxas info|bytes stack frame|^ *$" "$log" >&2; exit $status',
+            arguments = [log.path, args],
             inputs = depset(ctx.files.srcs + ctx.files.hdrs, transitive = [cctx.headers]),
-            outputs = [obj],
+            outputs = [obj, log],
             env = {"PATH": "/usr/bin:/bin"},
         )
         objs.append(obj)
+        logs.append(log)
 
     outs = cc_common.create_compilation_outputs(
         objects = depset(objs),
@@ -74,10 +85,11 @@ def _impl(ctx):
     )
     return [
         DefaultInfo(files = depset(objs)),
+        OutputGroupInfo(ptxas = depset(logs)),
         cc_common.merge_cc_infos(cc_infos = [own] + [d[CcInfo] for d in ctx.attr.deps]),
     ]
 
-cuda_library = rule(
+_cuda_library = rule(
     implementation = _impl,
     attrs = {
         "srcs": attr.label_list(allow_files = [".cu"]),
@@ -92,3 +104,23 @@ cuda_library = rule(
     fragments = ["cpp"],
     toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
 )
+
+def cuda_library(name, tags = [], **kwargs):
+    """CUDA code that needs nvcc to build; left out of wildcards, so that a machine without it builds the rest."""
+    _cuda_library(name = name, tags = tags + ["manual"], **kwargs)
+
+def cuda_library_test(name, library):
+    """Compiles `library` for all architectures and reads ptxas's report: no spills. Skips where there is no nvcc."""
+    native.filegroup(
+        name = name + "_ptxas",
+        srcs = [library],
+        output_group = "ptxas",
+        tags = ["manual"],
+    )
+    cc_test(
+        name = name,
+        size = "small",
+        args = ["$(rootpaths :%s_ptxas)" % name] if HAS_NVCC else [],
+        data = [":%s_ptxas" % name] if HAS_NVCC else [],
+        deps = ["//kernels/cuda:ptxas_report_test"],
+    )
