@@ -109,8 +109,14 @@ def cuda_library(name, tags = [], **kwargs):
     """CUDA code that needs nvcc to build; left out of wildcards, so that a machine without it builds the rest."""
     _cuda_library(name = name, tags = tags + ["manual"], **kwargs)
 
-def cuda_library_test(name, library):
-    """Compiles `library` for all architectures and reads ptxas's report: no spills. Skips where there is no nvcc."""
+def cuda_library_test(name, library, may_spill = []):
+    """Compiles `library` for all architectures and reads ptxas's report: no spills. Skips where there is no nvcc.
+
+    Args:
+      name: of the test.
+      library: a cuda_library.
+      may_spill: parts of the names of kernels that may spill a few registers.
+    """
     native.filegroup(
         name = name + "_ptxas",
         srcs = [library],
@@ -120,7 +126,8 @@ def cuda_library_test(name, library):
     cc_test(
         name = name,
         size = "small",
-        args = ["$(rootpaths :%s_ptxas)" % name] if HAS_NVCC else [],
+        args = ["--may_spill=" + kernel for kernel in may_spill] +
+               (["$(rootpaths :%s_ptxas)" % name] if HAS_NVCC else []),
         data = [":%s_ptxas" % name] if HAS_NVCC else [],
         deps = ["//kernels/cuda:ptxas_report_test"],
     )

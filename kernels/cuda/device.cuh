@@ -48,6 +48,11 @@ __device__ __forceinline__ int Lane() {
 __device__ __forceinline__ int Warp() {
   return threadIdx.x >> 5;
 }
+// The same in a way that tells the compiler that all lanes agree, so that loops over it do not
+// count as divergent. By all lanes of a warp.
+__device__ __forceinline__ int UniformWarp() {
+  return __shfl_sync(0xffffffffu, threadIdx.x >> 5, 0);
+}
 
 __device__ __forceinline__ void SyncThreads() {
   __syncthreads();
@@ -71,6 +76,10 @@ __device__ __forceinline__ float Exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
+}
+// e^x in full precision.
+__device__ __forceinline__ float Exp(float x) {
+  return expf(x);
 }
 __device__ __forceinline__ float ToFloat(Bf16 x) {
   return __uint_as_float(static_cast<uint32_t>(x.bits) << 16);
@@ -165,7 +174,8 @@ Error Launch(void (*kernel)(Parameters), int64_t grid_x, int grid_y, int threads
     if (error != cudaSuccess) return error;
   }
   const void* arguments[] = {&parameters};
-  return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(grid_x), grid_y), threads,
+  return cudaLaunchKernel(reinterpret_cast<const void*>(kernel),
+                          dim3(static_cast<unsigned>(grid_x), grid_y), threads,
                           const_cast<void**>(arguments), shared_bytes, stream);
 }
 

@@ -1,7 +1,9 @@
-// Reads what ptxas reported of a cuda_library: each argument is such a report. A kernel that spills registers, or keeps
-// arrays in local memory, is many times slower than it looks.
+// Reads what ptxas reported of a cuda_library: each argument is such a report, or --may_spill=PART
+// for kernels with PART in their names. A kernel that spills registers, or keeps arrays in local
+// memory, is many times slower than it looks.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <regex>
 #include <string>
@@ -9,12 +11,15 @@
 
 namespace {
 
-std::vector<std::string> reports;
+std::vector<std::string> reports, may_spill;
+
+constexpr int kAFewBytes = 64;
 
 TEST(PtxasReport, NoSpillsAndNoStackFrames) {
   if (reports.empty()) GTEST_SKIP() << "no CUDA toolkit here: CUDA code was not compiled";
   const std::regex entry("Compiling entry function '([^']*)' for '([^']*)'");
-  const std::regex stack("([0-9]+) bytes stack frame, ([0-9]+) bytes spill stores, ([0-9]+) bytes spill loads");
+  const std::regex stack(
+      "([0-9]+) bytes stack frame, ([0-9]+) bytes spill stores, ([0-9]+) bytes spill loads");
   int kernels = 0;
   for (const std::string& path : reports) {
     std::ifstream report(path);
@@ -26,7 +31,11 @@ TEST(PtxasReport, NoSpillsAndNoStackFrames) {
         kernel = match[1].str() + " for " + match[2].str();
         ++kernels;
       } else if (std::regex_search(line, match, stack)) {
-        EXPECT_EQ(match[1].str() + " " + match[2].str() + " " + match[3].str(), "0 0 0") << kernel << ": " << line;
+        const bool may = std::any_of(
+            may_spill.begin(), may_spill.end(),
+            [&](const std::string& part) { return kernel.find(part) != std::string::npos; });
+        for (int i = 1; i <= 3; ++i)
+          EXPECT_LE(std::stoi(match[i]), may ? kAFewBytes : 0) << kernel << ": " << line;
       }
     }
   }
@@ -37,6 +46,10 @@ TEST(PtxasReport, NoSpillsAndNoStackFrames) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  reports.assign(argv + 1, argv + argc);
+  const std::string flag = "--may_spill=";
+  for (const std::string& argument : std::vector<std::string>(argv + 1, argv + argc)) {
+    argument.starts_with(flag) ? may_spill.push_back(argument.substr(flag.size()))
+                               : reports.push_back(argument);
+  }
   return RUN_ALL_TESTS();
 }

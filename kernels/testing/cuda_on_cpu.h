@@ -114,6 +114,9 @@ inline int Lane() {
 inline int Warp() {
   return ThreadIndex() >> 5;
 }
+inline int UniformWarp() {
+  return Warp();
+}
 
 inline void SyncThreads(const Where& where = Where::current()) {
   on_cpu::MeetBlock(where);
@@ -163,6 +166,9 @@ inline uint32_t Ballot(bool x, const Where& where = Where::current()) {
 inline float Exp2(float x) {
   const float y = std::exp2(x);
   return std::fpclassify(y) == FP_SUBNORMAL ? 0.0f : y;
+}
+inline float Exp(float x) {
+  return std::exp(x);
 }
 inline float ToFloat(Bf16 x) {
   return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16);

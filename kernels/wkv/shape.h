@@ -18,10 +18,10 @@ struct WkvShape {
   int64_t key_dim = 0;
   int64_t value_dim = 0;
 
-  size_t keys() const { return static_cast<size_t>(batch * time * heads * key_dim); }
-  size_t values() const { return static_cast<size_t>(batch * time * heads * value_dim); }
-  size_t states() const { return static_cast<size_t>(batch * heads * key_dim * value_dim); }
-  size_t resets() const { return static_cast<size_t>(batch * time); }
+  constexpr size_t keys() const { return static_cast<size_t>(batch * time * heads * key_dim); }
+  constexpr size_t values() const { return static_cast<size_t>(batch * time * heads * value_dim); }
+  constexpr size_t states() const { return static_cast<size_t>(batch * heads * key_dim * value_dim); }
+  constexpr size_t resets() const { return static_cast<size_t>(batch * time); }
 };
 
 }  // namespace radlads

@@ -32,6 +32,36 @@ inline constexpr int kWkvChunkTokens = 32;
 inline constexpr float kMinChunkedLogDecay = -5.05f;
 
 // All contiguous. a and b are both null for wkv6.
+struct WkvRecurrentInputs {
+  WkvShape shape;
+  const float *r, *log_w, *k, *v, *a, *b;
+  float scale;
+  const float* initial_state;  // null: zero
+  const uint8_t* reset;        // null: nowhere
+};
+
+struct WkvRecurrentGradients {
+  // In. Null: zero.
+  const float *output, *final_state;
+  // Out.
+  float *r, *log_w, *k, *v, *a, *b;
+  float* initial_state;  // null: not wanted
+};
+
+// Floats that the forward pass leaves for the backward pass (the state before every
+// kWkvReplayTokens-th token), and floats of scratch memory that the backward pass needs.
+inline constexpr int kWkvReplayTokens = 16;
+size_t WkvRecurrentCheckpointSize(const WkvShape& shape);
+size_t WkvRecurrentScratchSize(const WkvShape& shape);
+
+// `checkpoints` null: no backward pass will follow. `final_state` [B,H,K,V] may be the memory of
+// `in.initial_state`.
+Error WkvRecurrentForward(const WkvRecurrentInputs& in, float* output, float* final_state,
+                          float* checkpoints, Stream stream);
+Error WkvRecurrentBackward(const WkvRecurrentInputs& in, const float* checkpoints,
+                           const WkvRecurrentGradients& gradients, float* scratch, Stream stream);
+
+// All contiguous. a and b are both null for wkv6.
 struct WkvChunkedInputs {
   WkvShape shape;
   const Bf16 *r, *k, *v, *a, *b;
