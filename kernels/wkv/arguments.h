@@ -17,7 +17,7 @@ using OptionalTensor = std::optional<at::Tensor>;
 
 // Operands stand in the order r (or q), log_w, k, v and, with the delta term, a, b. All are [B,T,H,K], but v is
 // [B,T,H,V].
-inline constexpr size_t kWkvValue = 3;
+inline constexpr size_t kWkvLogDecay = 1, kWkvValue = 3;
 
 // Shapes, dtypes (float32, bfloat16, float16 in any mixture, or float64 throughout) and devices (one for all).
 void CheckWkvArguments(const char* op, std::span<const char* const> names, at::TensorList operands,
