@@ -277,7 +277,7 @@ void Run(const char* kernel, int64_t grid_x, int grid_y, int threads, size_t sha
                  kernel, threads);
     std::abort();
   }
-  const auto stacks = std::make_unique<uint8_t[]>(kStackBytes * threads);
+  const auto stacks = std::make_unique_for_overwrite<uint8_t[]>(kStackBytes * threads);
   const std::unique_ptr<uint8_t, void (*)(void*)> shared(
       static_cast<uint8_t*>(std::aligned_alloc(128, (shared_bytes + 127) / 128 * 128 + 128)),
       std::free);

@@ -2,6 +2,7 @@
 // the recurrence in double. Tolerances are those of bf16 operands with fp32 sums.
 #include "kernels/wkv/cuda/chunked.cu"
 
+#include "kernels/wkv/chunked_reference.h"
 #include "kernels/wkv/cuda/test_problem.h"
 
 namespace radlads::cuda {
@@ -64,6 +65,41 @@ double Tolerance(const std::string& name) {
 void ExpectMatchesReference(const Problem& p, double slack = 1) {
   SCOPED_TRACE(Describe(p));
   ExpectClose(RunKernels(p), p, [&](const std::string& name) { return slack * Tolerance(name); });
+}
+
+Result RunChunkedReference(const Problem& p, int64_t chunk, const Rounding& round) {
+  Result x = EmptyResult(p);
+  WkvChunkedReference(p.shape, p.Inputs(), chunk, round, {x.output, x.final_state},
+                      {p.d_output, p.d_final_state},
+                      {x.d_r, x.d_log_w, x.d_k, x.d_v, x.d_a, x.d_b, x.d_initial_state});
+  return x;
+}
+
+// The formulas: without rounding the chunked form is the recurrence, whatever the size of a chunk.
+TEST(WkvChunkedReference, WithoutRoundingEqualsRecurrence) {
+  const Rounding exact = [](double x) { return x; };
+  for (const bool delta : {true, false}) {
+    const Problem p = Random({1, 70, 2, 6, 10}, delta, 1, true, true);
+    for (const int64_t chunk : {2, 4, 16, 32, 64}) {
+      SCOPED_TRACE(chunk);
+      ExpectClose(RunChunkedReference(p, chunk, exact), p,
+                  [](const std::string&) { return 1e-10; });
+    }
+  }
+}
+
+// The kernels do what the formulas with their roundings say; a wrong index would show here where
+// the tolerance of bf16 hides it.
+TEST(WkvChunkedCuda, MatchesChunkedFormRoundingForRounding) {
+  for (const bool delta : {true, false}) {
+    for (const int64_t time : {20, 75}) {
+      const Problem p = Random({1, time, 1, 64, 64}, delta, 20 + time, true, time == 75);
+      SCOPED_TRACE(Describe(p));
+      const Result want = RunChunkedReference(p, kWkvChunkTokens, Rounded), got = RunKernels(p);
+      for (const auto& [name, field] : Result::Fields())
+        EXPECT_TRUE(IsClose(std::span<const double>(got.*field), want.*field, 1e-3)) << name;
+    }
+  }
 }
 
 TEST(WkvChunkedCuda, MatchesReference) {

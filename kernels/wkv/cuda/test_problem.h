@@ -132,11 +132,16 @@ inline Problem Random(const WkvShape& shape, bool delta, uint64_t seed, bool wit
   return p;
 }
 
-inline Result RunOnDouble(const Problem& p) {
+// Zeros of the right sizes.
+inline Result EmptyResult(const Problem& p) {
   const size_t keys = p.shape.keys(), values = p.shape.values(), states = p.shape.states(),
                delta = p.delta ? keys : 0;
-  Result x = {Doubles(values), Doubles(states), Doubles(keys),  Doubles(keys),  Doubles(keys),
-              Doubles(values), Doubles(delta),  Doubles(delta), Doubles(states)};
+  return {Doubles(values), Doubles(states), Doubles(keys),  Doubles(keys),  Doubles(keys),
+          Doubles(values), Doubles(delta),  Doubles(delta), Doubles(states)};
+}
+
+inline Result RunOnDouble(const Problem& p) {
+  Result x = EmptyResult(p);
   WkvReferenceForward<double>(p.shape, p.Inputs(), {x.output, x.final_state});
   WkvReferenceBackward<double>(p.shape, p.Inputs(), {p.d_output, p.d_final_state},
                                {x.d_r, x.d_log_w, x.d_k, x.d_v, x.d_a, x.d_b, x.d_initial_state});
