@@ -270,14 +270,21 @@ std::string RenderChart(const Chart& chart) {
   svg += Format("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", (x.begin + x.end) / 2,
                 chart.height - 6.0, EscapeHtml(chart.x_unit).c_str());
 
+  double label_end = 0;
   for (size_t i = 0; i < chart.marks.size(); ++i) {
-    const double at = x.At(chart.marks[i].x);
-    const double room = (i + 1 < chart.marks.size() ? x.At(chart.marks[i + 1].x) : x.end) - at - 8;
-    std::string label = chart.marks[i].label;
-    const size_t fits = static_cast<size_t>(std::max(0.0, room / kCharacter));
-    if (label.size() > fits) label = label.substr(0, std::min(label.find(' '), fits));
-    svg += Format("<line class=\"mark\" x1=\"%.1f\" y1=\"6\" x2=\"%.1f\" y2=\"%.1f\"/>", at, at, y.begin);
-    svg += Format("<text x=\"%.1f\" y=\"14\">", at + 4) + EscapeHtml(label) + "</text>\n";
+    const double at = x.At(chart.marks[i].x),
+                 next = i + 1 < chart.marks.size() ? x.At(chart.marks[i + 1].x) : chart.width;
+    svg += Format("<line class=\"mark\" x1=\"%.1f\" y1=\"6\" x2=\"%.1f\" y2=\"%.1f\"/>\n", at, at, y.begin);
+    const std::string& whole = chart.marks[i].label;
+    for (const std::string& label : {whole, whole.substr(0, whole.find(' '))}) {
+      const double width = label.size() * kCharacter;
+      const bool right = at + 8 + width <= next;
+      if (!right && at - 4 - width < label_end + 8) continue;
+      svg += Format("<text x=\"%.1f\" y=\"14\"%s>", right ? at + 4 : at - 4, right ? "" : " text-anchor=\"end\"") +
+             EscapeHtml(label) + "</text>\n";
+      label_end = right ? at + 4 + width : at;
+      break;
+    }
   }
 
   for (const ChartSeries& series : chart.series) {

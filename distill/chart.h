@@ -21,7 +21,8 @@ struct ChartSeries {
   bool dots = false;
 };
 
-// A vertical line where something begins, labelled at its top as far as the label fits before the next one.
+// A vertical line where something begins. Its label, or the first word of it, stands at its top: on its right where
+// that fits before the next line, else on its left, and nowhere where there is no room.
 struct ChartMark {
   double x = 0;
   std::string label;

@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <limits>
+#include <regex>
+#include <string>
+#include <vector>
 
 namespace radlads {
 namespace {
@@ -89,6 +92,53 @@ TEST(RenderChartTest, GapInterruptsTheLine) {
   const std::string path = html.substr(begin, html.find('"', begin) - begin);
   EXPECT_EQ(std::count(path.begin(), path.end(), 'M'), 2) << path;
   EXPECT_EQ(std::count(path.begin(), path.end(), 'L'), 2) << path;
+}
+
+struct DrawnLabel {
+  std::string text;
+  double begin, end;
+};
+
+// Labels of marks in the order of the drawing, with a width of 6.6 units a character.
+std::vector<DrawnLabel> MarkLabels(const Chart& chart) {
+  const std::string html = RenderChart(chart);
+  const std::regex pattern("<text x=\"([0-9.-]+)\" y=\"14\"( text-anchor=\"end\")?>([^<]*)</text>");
+  std::vector<DrawnLabel> labels;
+  for (std::sregex_iterator at(html.begin(), html.end(), pattern), end; at != end; ++at) {
+    const double x = std::stod((*at)[1]), width = 6.6 * (*at)[3].length();
+    labels.push_back({(*at)[3], (*at)[2].matched ? x - width : x, (*at)[2].matched ? x : x + width});
+  }
+  return labels;
+}
+
+// Stages of a run, the last of which is short.
+TEST(RenderChartTest, LabelsOfMarksAreWholeApartAndInside) {
+  Chart chart;
+  chart.series.push_back({"a", "student", {{0, 1}, {364000, 2}}});
+  for (const double last : {348000.0, 363000.0, 364000.0}) {
+    chart.marks = {{0, "stage1"}, {205000, "stage2"}, {last, "stage3"}};
+    for (const int width : {400, 920}) {
+      chart.width = width;
+      const auto labels = MarkLabels(chart);
+      ASSERT_EQ(labels.size(), 3u) << last << ", width " << width;
+      for (size_t i = 0; i < labels.size(); ++i) {
+        EXPECT_EQ(labels[i].text, "stage" + std::to_string(i + 1));
+        EXPECT_GE(labels[i].begin, i == 0 ? 0 : labels[i - 1].end)
+            << labels[i].text << " at " << last << ", width " << width;
+        EXPECT_LE(labels[i].end, width) << labels[i].text << " at " << last;
+      }
+    }
+  }
+}
+
+TEST(RenderChartTest, LabelsOfMarksShrinkToTheirFirstWordAndThenVanish) {
+  Chart chart;
+  chart.series.push_back({"a", "student", {{0, 1}, {100, 2}}});
+  chart.marks = {{0, "align with a teacher"}, {20, "logits of the teacher"}, {21, "crowded out"}};
+  const auto labels = MarkLabels(chart);
+  ASSERT_EQ(labels.size(), 2u);
+  EXPECT_EQ(labels[0].text, "align");
+  EXPECT_EQ(labels[1].text, "crowded out");
 }
 
 }  // namespace
