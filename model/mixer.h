@@ -27,6 +27,8 @@ struct MixContext {
   Tensor reset;
   // [B,T] int64: number of the document of each token, counted from the start of the row's sequence. Defined with `reset`.
   Tensor document;
+  // This pass will run again with gradients recorded (activation checkpointing), and must give the same then.
+  bool runs_again = false;
   // RAD-RWKV7: the value of layer 0 [B,T,H*D], written by that layer and read by those after it.
   Tensor v_first;
 };

@@ -166,6 +166,7 @@ Tensor Transformer::RunBlockCheckpointed(Block& block, const Tensor& residual, M
   // stream, so that its gradient does too.
   MixContext shared = context;
   shared.v_first = Tensor();
+  shared.runs_again = true;
   const bool has_v_first = context.v_first.defined();
   auto part = [this, &block, shared, has_v_first](const std::vector<Tensor>& inputs) {
     MixContext mine = shared;

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rope/rope.h"
+#include "kernels/softmax_attention/softmax_attention.h"
 
 namespace radlads {
 namespace {
@@ -18,16 +19,6 @@ class NormWeight : public torch::nn::Module {
   explicit NormWeight(int64_t width) { weight = register_parameter("weight", torch::ones({width})); }
   Tensor weight;
 };
-
-// True where query t of the piece must not see key s: the future, or another document.
-Tensor AllowedMask(int64_t queries, int64_t keys, const Tensor& query_document, const Tensor& key_document) {
-  const auto options = at::TensorOptions().dtype(at::kLong);
-  Tensor query = at::arange(keys - queries, keys, options).unsqueeze(1);
-  Tensor allowed = at::arange(keys, options).unsqueeze(0).le(query);  // [T,S]
-  if (!query_document.defined()) return allowed;
-  // [B,1,T,S]
-  return query_document.unsqueeze(2).eq(key_document.unsqueeze(1)).logical_and(allowed).unsqueeze(1);
-}
 
 }  // namespace
 
@@ -93,8 +84,8 @@ SoftmaxAttention::SoftmaxAttention(const ModelConfig& config, const ModelSizes& 
 
 Tensor SoftmaxAttention::Forward(const Tensor& x, MixContext& context, LayerState* state) {
   const int64_t batch = x.size(0), time = x.size(1);
-  Tensor q = Rope(Queries(x), context.cos, context.sin).transpose(1, 2);  // [B,H,T,D]
-  Tensor k = Rope(Keys(x), context.cos, context.sin).transpose(1, 2);     // [B,KV,T,D]
+  const Tensor q = Rope(Queries(x), context.cos, context.sin);         // [B,T,H,D]
+  Tensor k = Rope(Keys(x), context.cos, context.sin).transpose(1, 2);  // [B,KV,T,D]
   Tensor v = Values(x).transpose(1, 2);
   Tensor document = context.document;
   if (state != nullptr) {
@@ -107,14 +98,11 @@ Tensor SoftmaxAttention::Forward(const Tensor& x, MixContext& context, LayerStat
     state->tensors["value"] = v.detach();
     if (document.defined()) state->tensors["document"] = document;
   }
-  const int64_t keys = k.size(2);
-  const bool plain_causal = keys == time && !document.defined();
-  c10::optional<Tensor> mask;
-  if (!plain_causal && (time > 1 || document.defined())) mask = AllowedMask(time, keys, context.document, document);
-  Tensor y = at::scaled_dot_product_attention(
-      q, ExpandKeyValueHeads(k.transpose(1, 2), sizes_.heads).transpose(1, 2),
-      ExpandKeyValueHeads(v.transpose(1, 2), sizes_.heads).transpose(1, 2), mask, 0.0, plain_causal && time > 1);
-  return Output(y.transpose(1, 2).reshape({batch, time, sizes_.attention}));
+  Tensor first;
+  if (document.defined()) first = at::searchsorted(document.contiguous(), context.document.contiguous());
+  const double scale = 1 / std::sqrt(static_cast<double>(sizes_.head_dim));
+  const Tensor y = CausalSoftmaxAttention(q, k.transpose(1, 2), v.transpose(1, 2), scale, first, context.runs_again);
+  return Output(y.view({batch, time, sizes_.attention}));
 }
 
 void SoftmaxAttention::InitializeFrom(const SoftmaxAttention* teacher) {

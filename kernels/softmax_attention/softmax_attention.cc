@@ -1,0 +1,91 @@
+#include "kernels/softmax_attention/softmax_attention.h"
+
+#include <ATen/ATen.h>
+
+#include "base/status.h"
+#include "kernels/softmax_attention/softmax_attention_cpu.h"
+#include "kernels/softmax_attention/softmax_attention_reference.h"
+#include "kernels/tensor_arguments.h"
+
+namespace radlads {
+namespace {
+
+// The last dimension contiguous.
+at::Tensor WithRows(const at::Tensor& x) {
+  return x.size(3) <= 1 || x.stride(3) == 1 ? x : x.contiguous();
+}
+
+AttentionOperand Operand(const at::Tensor& x) {
+  return {
+      .data = x.const_data_ptr(), .batch_stride = x.stride(0), .time_stride = x.stride(1), .head_stride = x.stride(2)};
+}
+
+// Where LibTorch's attention is the slower one; measured in softmax_attention_benchmark.
+enum class Path { kFew, kBf16, kLibTorch };
+Path ChoosePath(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  if (!FusedPathApplies({q, k, v}) || RecordsGradient({q, k, v})) return Path::kLibTorch;
+  const int64_t rows = q.size(1) * (q.size(2) / k.size(2));
+  if (q.scalar_type() == at::kBFloat16 && SoftmaxAttentionBf16Supported()) return rows <= 8 ? Path::kFew : Path::kBf16;
+  return rows <= 128 ? Path::kFew : Path::kLibTorch;
+}
+
+void CheckBounds(const at::Tensor& first, int64_t keys) {
+  const auto value = first.accessor<int64_t, 2>();
+  for (int64_t b = 0; b < first.size(0); ++b) {
+    for (int64_t t = 0; t < first.size(1); ++t) {
+      RADLADS_CHECK(value[b][t] >= 0 && value[b][t] <= keys - first.size(1) + t)
+          << "CausalSoftmaxAttention: query " << t << " of row " << b << " is token " << keys - first.size(1) + t
+          << " and cannot see tokens from " << value[b][t];
+    }
+  }
+}
+
+at::Tensor Fused(Path path, const at::Tensor& q_given, const at::Tensor& k_given, const at::Tensor& v_given,
+                 double scale, const at::Tensor& first_given) {
+  const at::Tensor q = WithRows(q_given.detach()), k = WithRows(k_given.detach()), v = WithRows(v_given.detach());
+  const at::Tensor first = first_given.defined() ? first_given.contiguous() : at::Tensor();
+  if (first.defined()) CheckBounds(first, k.size(1));
+  const at::Tensor y = at::empty(q.sizes(), q.options());
+  const SoftmaxAttentionArguments arguments = {.batch = q.size(0),
+                                               .time = q.size(1),
+                                               .keys = k.size(1),
+                                               .heads = q.size(2),
+                                               .kv_heads = k.size(2),
+                                               .head_dim = q.size(3),
+                                               .q = Operand(q),
+                                               .k = Operand(k),
+                                               .v = Operand(v),
+                                               .first = first.defined() ? first.const_data_ptr<int64_t>() : nullptr,
+                                               .scale = static_cast<float>(scale),
+                                               .bf16 = q.scalar_type() == at::kBFloat16};
+  if (path == Path::kFew) {
+    SoftmaxAttentionFewCpu(arguments, y.mutable_data_ptr());
+  } else {
+    const at::Tensor workspace = at::empty({SoftmaxAttentionBf16WorkspaceSize(arguments)}, at::kByte);
+    SoftmaxAttentionBf16Cpu(arguments, workspace.mutable_data_ptr(), y.mutable_data_ptr());
+  }
+  return y;
+}
+
+}  // namespace
+
+at::Tensor CausalSoftmaxAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+                                  const at::Tensor& first, bool differentiable) {
+  RADLADS_CHECK(q.dim() == 4 && k.dim() == 4 && v.sizes() == k.sizes() && q.size(0) == k.size(0) &&
+                q.size(1) <= k.size(1) && q.size(3) == k.size(3) && k.size(2) > 0 && q.size(2) % k.size(2) == 0)
+      << "CausalSoftmaxAttention: q " << q.sizes() << " must be [B,T,H,D], k " << k.sizes() << " and v " << v.sizes()
+      << " [B,S,KV,D] with T <= S and KV dividing H";
+  RADLADS_CHECK(k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type())
+      << "CausalSoftmaxAttention: q, k and v must be of one dtype, got " << q.scalar_type() << ", " << k.scalar_type()
+      << " and " << v.scalar_type();
+  RADLADS_CHECK(scale > 0) << "CausalSoftmaxAttention: scale must be above 0, got " << scale;
+  RADLADS_CHECK(!first.defined() || (first.sizes() == q.sizes().slice(0, 2) && first.scalar_type() == at::kLong))
+      << "CausalSoftmaxAttention: q " << q.sizes() << " needs first [B,T] of int64, got " << first.scalar_type()
+      << first.sizes();
+  if (q.numel() == 0) return at::empty(q.sizes(), q.options());
+  const Path path = differentiable ? Path::kLibTorch : ChoosePath(q, k, v);
+  return path == Path::kLibTorch ? SoftmaxAttentionReference(q, k, v, scale, first)
+                                 : Fused(path, q, k, v, scale, first);
+}
+
+}  // namespace radlads
