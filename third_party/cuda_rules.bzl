@@ -74,6 +74,7 @@ def _impl(ctx):
         cc_toolchain = cc,
         compilation_outputs = outs,
         alwayslink = ctx.attr.alwayslink,
+        disallow_dynamic_library = True,
         user_link_flags = ["-L%s/lib64" % CUDA_HOME, "-Wl,-rpath,%s/lib64" % CUDA_HOME] +
                           (["-lcudart"] if ctx.attr.link_cudart else []),
     )

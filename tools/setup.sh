@@ -100,7 +100,12 @@ install_packages
 
 libtorch=("torch==$torch_version" "nvidia-cuda-runtime==$cuda_runtime_version" "nvidia-cuda-cupti==$cuda_cupti_version")
 if [ "$with_cuda" = 1 ]; then
+  with_cuda_already=0
+  has "$cache/python" "${libtorch[@]}" nvidia-nccl-cu13==2.28.9 && with_cuda_already=1
   ensure "LibTorch $torch_version with CUDA" "$cache/python" -- "${libtorch[@]}" nvidia-nccl-cu13==2.28.9
+  # Bazel has seen the directory without NVIDIA's libraries and must look again.
+  [ "$with_cuda_already" = 1 ] || (cd "$(dirname "$0")/.." && bazel sync --configure >/dev/null 2>&1) ||
+    die "bazel sync --configure failed"
 else
   # The CPU libraries of the wheel need only these two NVIDIA packages; --no-deps saves 3 GB.
   ensure "LibTorch $torch_version" "$cache/python" --no-deps -- "${libtorch[@]}"
