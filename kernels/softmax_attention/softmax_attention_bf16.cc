@@ -6,11 +6,11 @@
 // and Gimelshein, 2018, arXiv 1805.02867; Dao et al., 2022, arXiv 2205.14135).
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 
 #include "base/parallel_for.h"
+#include "base/status.h"
 #include "hwy/aligned_allocator.h"
 #include "hwy/base.h"
 #include "kernels/softmax_attention/softmax_attention_cpu.h"
@@ -268,11 +268,6 @@ void AttendBlock(const SoftmaxAttentionArguments& p, const Packed& packed, int64
 
 }  // namespace
 
-bool SoftmaxAttentionBf16Supported() {
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-}
-
 int64_t SoftmaxAttentionBf16WorkspaceSize(const SoftmaxAttentionArguments& p) {
   return p.batch * p.kv_heads * PackedSizes(p).sequence() * sizeof(uint32_t);
 }
@@ -310,6 +305,15 @@ void SoftmaxAttentionBf16Cpu(const SoftmaxAttentionArguments& p, void* workspace
 }  // namespace radlads
 HWY_POP_ATTRIBUTES
 
+namespace radlads {
+
+bool SoftmaxAttentionBf16Supported() {
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+}  // namespace radlads
+
 #else
 
 namespace radlads {
@@ -321,7 +325,7 @@ int64_t SoftmaxAttentionBf16WorkspaceSize(const SoftmaxAttentionArguments&) {
   return 0;
 }
 void SoftmaxAttentionBf16Cpu(const SoftmaxAttentionArguments&, void*, void*) {
-  std::abort();
+  RADLADS_CHECK(false) << "this processor has no AVX-512 BF16";
 }
 
 }  // namespace radlads
