@@ -35,6 +35,23 @@ TEST(FileTest, WriteThenReadThenMap) {
   EXPECT_EQ((*mapped)->bytes()[2], 'b');
 }
 
+// What reads a map too far gets zeros of its last page otherwise, and nobody notices.
+TEST(FileDeathTest, AddressSanitizerSeesReadsBeyondAMap) {
+#if defined(__SANITIZE_ADDRESS__)
+  const std::string path = TestPath("mapped");
+  ASSERT_TRUE(WriteFileAtomically(path, std::string(13, 'x')).ok());
+  for (int time = 0; time < 2; ++time) {
+    auto mapped = MappedFile::Open(path);
+    ASSERT_TRUE(mapped.ok()) << mapped.status();
+    const volatile uint8_t* bytes = (*mapped)->bytes().data();
+    EXPECT_EQ(bytes[12], 'x');
+    for (const int beyond : {13, 16, 4095}) EXPECT_DEATH((void)bytes[beyond], "AddressSanitizer") << beyond;
+  }
+#else
+  GTEST_SKIP() << "built without --config=asan";
+#endif
+}
+
 TEST(FileTest, MissingFileSaysWhich) {
   auto read = ReadFile(TestPath("nowhere"));
   EXPECT_EQ(read.status().code(), absl::StatusCode::kNotFound);
