@@ -1,5 +1,5 @@
-// What the operations of kernels/ ask about their tensor arguments: dtype of the arithmetic, whether a fused CPU
-// path applies, whether autograd records.
+// What the operations of kernels/ ask about their tensor arguments: dtype of the arithmetic, whether a fused path
+// applies (device_function.h has what it does on each device), whether autograd records.
 #ifndef RADLADS_KERNELS_TENSOR_ARGUMENTS_H_
 #define RADLADS_KERNELS_TENSOR_ARGUMENTS_H_
 
@@ -24,12 +24,16 @@ inline at::ScalarType ArithmeticType(TensorArguments arguments) {
   return at::kFloat;
 }
 
-// The fused CPU paths take fp32 and bf16 tensors in memory.
-inline bool FusedPathApplies(TensorArguments arguments) {
+// The fused paths take tensors on one device, the CPU or, where there is a path `on_cuda`, a GPU; of floating-point
+// types fp32 and bf16.
+inline bool FusedPathApplies(TensorArguments arguments, bool on_cuda = false) {
+  std::optional<at::Device> device;
   for (const at::Tensor& x : arguments) {
     if (!x.defined()) continue;
-    if (!x.device().is_cpu()) return false;
-    if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return false;
+    if (!x.device().is_cpu() && !(on_cuda && x.device().is_cuda())) return false;
+    if (device.value_or(x.device()) != x.device()) return false;
+    device = x.device();
+    if (x.is_floating_point() && x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16) return false;
   }
   return true;
 }

@@ -28,6 +28,8 @@
 
 #include <cuda_runtime.h>
 
+#include <cstring>
+
 namespace radlads::cuda {
 
 __device__ __forceinline__ int ThreadIndex() {
@@ -41,6 +43,10 @@ __device__ __forceinline__ int64_t BlockX() {
 }
 __device__ __forceinline__ int BlockY() {
   return blockIdx.y;
+}
+// Blocks of the grid in x.
+__device__ __forceinline__ int64_t GridX() {
+  return gridDim.x;
 }
 __device__ __forceinline__ int Lane() {
   return threadIdx.x & 31;
@@ -77,9 +83,25 @@ __device__ __forceinline__ float Exp2(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-// e^x in full precision.
+// e^x, ln x and ln(1 + x) in full precision; 1 / sqrt(x) within 2 ulp.
 __device__ __forceinline__ float Exp(float x) {
   return expf(x);
+}
+__device__ __forceinline__ float Log(float x) {
+  return logf(x);
+}
+__device__ __forceinline__ float Log1p(float x) {
+  return log1pf(x);
+}
+__device__ __forceinline__ float Sqrt(float x) {
+  return sqrtf(x);
+}
+__device__ __forceinline__ float InverseSqrt(float x) {
+  return rsqrtf(x);
+}
+// The larger one; of a number and NaN the number.
+__device__ __forceinline__ float Max(float x, float y) {
+  return fmaxf(x, y);
 }
 __device__ __forceinline__ float ToFloat(Bf16 x) {
   return __uint_as_float(static_cast<uint32_t>(x.bits) << 16);
@@ -144,6 +166,19 @@ __device__ __forceinline__ void CommitCopies() {
 template <int kPending>
 __device__ __forceinline__ void WaitCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// 16 bytes of global memory, aligned, as elements.
+template <typename T>
+__device__ __forceinline__ void LoadGlobal16(T (&x)[16 / sizeof(T)], const T* from) {
+  const uint4 bits = *reinterpret_cast<const uint4*>(from);
+  memcpy(x, &bits, 16);
+}
+template <typename T>
+__device__ __forceinline__ void StoreGlobal16(T* to, const T (&x)[16 / sizeof(T)]) {
+  uint4 bits;
+  memcpy(&bits, x, 16);
+  *reinterpret_cast<uint4*>(to) = bits;
 }
 
 // Shared memory, element by element.

@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/status.h"
-#include "kernels/rms_norm/rms_norm_cpu.h"
+#include "kernels/rms_norm/rms_norm_kernels.h"
 #include "kernels/rms_norm/rms_norm_reference.h"
 #include "kernels/tensor_arguments.h"
 
@@ -30,7 +30,7 @@ struct FusedArguments {
 at::Tensor FusedForward(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType out) {
   const FusedArguments arguments(x, weight, eps, out);
   at::Tensor y = at::empty(x.sizes(), arguments.x.options().dtype(out));
-  RmsNormForwardCpu(arguments.view, y.mutable_data_ptr());
+  rms_norm_forward(x.device(), arguments.view, y.mutable_data_ptr());
   return y;
 }
 
@@ -50,7 +50,8 @@ class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
     const at::Tensor dy = gradients[0].contiguous();
     const FusedArguments arguments(saved[0], saved[1], context->saved_data["eps"].toDouble(), dy.scalar_type());
     const at::Tensor dx = at::empty_like(arguments.x), d_weight = at::empty_like(arguments.weight);
-    RmsNormBackwardCpu(arguments.view, dy.const_data_ptr(), dx.mutable_data_ptr(), d_weight.mutable_data_ptr<float>());
+    rms_norm_backward(dy.device(), arguments.view, dy.const_data_ptr(), dx.mutable_data_ptr(),
+                      d_weight.mutable_data_ptr<float>());
     return {dx, d_weight.to(saved[1].scalar_type()), at::Tensor(), at::Tensor()};
   }
 };
@@ -60,7 +61,7 @@ class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType out) {
   RADLADS_CHECK(x.dim() >= 1 && weight.dim() == 1 && weight.size(0) == x.size(-1))
       << "RmsNorm: x " << x.sizes() << " needs a weight of its last size, got " << weight.sizes();
-  if ((out == at::kFloat || out == at::kBFloat16) && FusedPathApplies({x, weight})) {
+  if ((out == at::kFloat || out == at::kBFloat16) && rms_norm_forward.Takes({x, weight})) {
     return RecordsGradient({x, weight}) ? FusedRmsNorm::apply(x, weight, eps, out) : FusedForward(x, weight, eps, out);
   }
   return RmsNormReference(x, weight, eps, out);

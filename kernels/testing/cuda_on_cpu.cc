@@ -236,9 +236,13 @@ void WriteShared(const void* p, size_t size, const Where& where) {
   }
 }
 
+void CheckAligned16(const void* global, const Where& where) {
+  if (reinterpret_cast<uintptr_t>(global) % 16 != 0)
+    Fail(where, "a misaligned access to 16 bytes of global memory");
+}
+
 void StartCopy(void* to, const void* from, const Where& where) {
-  if (reinterpret_cast<uintptr_t>(from) % 16 != 0)
-    Fail(where, "an asynchronous copy from a misaligned address");
+  CheckAligned16(from, where);
   const std::span<Cell> cells = Cells(to, 16, where);
   CheckWrite(cells, where);
   for (Cell& cell : cells) {
@@ -288,7 +292,7 @@ void Run(const char* kernel, int64_t grid_x, int grid_y, int threads, size_t sha
     Block state;
     state.kernel = kernel;
     state.body = &body;
-    state.here = {index % grid_x, static_cast<int>(index / grid_x), 0, threads};
+    state.here = {index % grid_x, grid_x, static_cast<int>(index / grid_x), 0, threads};
     state.fibers.resize(threads);
     state.warps.resize(threads / 32);
     state.shared = shared.get();

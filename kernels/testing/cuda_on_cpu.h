@@ -10,7 +10,8 @@
 //   - shared memory is read that was never written, or whose asynchronous copy was not waited for,
 //   - two threads touch the same shared memory, one of them writing, with no barrier between
 //   (SyncWarp within a warp),
-//   - shared memory is touched outside of the block's, or misaligned.
+//   - shared memory is touched outside of the block's, or misaligned,
+//   - 16 bytes of global memory are touched at once that are not aligned.
 // Global memory is not watched: give kernels buffers of GuardedBuffer, which end at an inaccessible
 // page.
 //
@@ -36,6 +37,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 namespace radlads::cuda {
 
@@ -46,7 +48,7 @@ void SetThreadOrder(ThreadOrder order);
 namespace on_cpu {
 
 struct Place {
-  int64_t block_x;
+  int64_t block_x, grid_x;
   int block_y, thread, threads;
 };
 const Place& Here();
@@ -62,6 +64,7 @@ void OrderWarp();
 uint8_t* SharedBytes();
 void ReadShared(const void* p, size_t size, const std::source_location& where);
 void WriteShared(const void* p, size_t size, const std::source_location& where);
+void CheckAligned16(const void* global, const std::source_location& where);
 void StartCopy(void* to, const void* from, const std::source_location& where);
 void CommitCopies();
 void WaitCopies(int pending);
@@ -107,6 +110,9 @@ inline int64_t BlockX() {
 }
 inline int BlockY() {
   return on_cpu::Here().block_y;
+}
+inline int64_t GridX() {
+  return on_cpu::Here().grid_x;
 }
 inline int Lane() {
   return ThreadIndex() & 31;
@@ -169,6 +175,21 @@ inline float Exp2(float x) {
 }
 inline float Exp(float x) {
   return std::exp(x);
+}
+inline float Log(float x) {
+  return std::log(x);
+}
+inline float Log1p(float x) {
+  return std::log1p(x);
+}
+inline float Sqrt(float x) {
+  return std::sqrt(x);
+}
+inline float InverseSqrt(float x) {
+  return 1 / std::sqrt(x);
+}
+inline float Max(float x, float y) {
+  return std::fmax(x, y);
 }
 inline float ToFloat(Bf16 x) {
   return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16);
@@ -268,6 +289,17 @@ inline void CommitCopies() {
 template <int kPending>
 void WaitCopies() {
   on_cpu::WaitCopies(kPending);
+}
+
+template <typename T>
+void LoadGlobal16(T (&x)[16 / sizeof(T)], const T* from, const Where& where = Where::current()) {
+  on_cpu::CheckAligned16(from, where);
+  std::memcpy(x, from, 16);
+}
+template <typename T>
+void StoreGlobal16(T* to, const T (&x)[16 / sizeof(T)], const Where& where = Where::current()) {
+  on_cpu::CheckAligned16(to, where);
+  std::memcpy(to, x, 16);
 }
 
 template <typename T>

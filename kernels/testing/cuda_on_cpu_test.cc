@@ -46,7 +46,7 @@ TEST(CudaOnCpu, ShufflesAndBarriers) {
 }
 
 void GridKernel(Pointers p) {
-  p.out[(BlockY() * 3 + BlockX()) * BlockThreads() + ThreadIndex()] += 1;
+  p.out[(BlockY() * GridX() + BlockX()) * BlockThreads() + ThreadIndex()] += 1;
 }
 
 TEST(CudaOnCpu, EveryThreadOfEveryBlockRunsOnce) {
@@ -154,6 +154,14 @@ TEST(CudaOnCpuDeathTest, CopyThatIsNotWaitedFor) {
                  if (ThreadIndex() == 0) p.out[0] = LoadShared(SharedFloats());
                }),
                "before its asynchronous copy was waited for");
+}
+
+TEST(CudaOnCpuDeathTest, MisalignedGlobalMemory) {
+  EXPECT_DEATH(RunOne([](Pointers p) {
+                 float x[4];
+                 LoadGlobal16(x, p.in + 1);
+               }),
+               "misaligned access to 16 bytes of global");
 }
 
 TEST(CudaOnCpuDeathTest, DivergentWarp) {
