@@ -12,7 +12,8 @@ bool Given(const OptionalTensor& tensor) {
 }  // namespace
 
 void CheckWkvArguments(const char* op, std::span<const char* const> names, at::TensorList operands,
-                       const OptionalTensor& initial_state, const OptionalTensor& reset) {
+                       const OptionalTensor& initial_state, const OptionalTensor& reset,
+                       std::optional<at::ScalarType> output_type) {
   const char* const first_name = names[0];
   const at::Tensor &first = operands[0], &v = operands[kWkvValue];
   TORCH_CHECK_VALUE(first.defined() && first.dim() == 4, op, ": ", first_name, " has ",
@@ -53,6 +54,12 @@ void CheckWkvArguments(const char* op, std::span<const char* const> names, at::T
   if (Given(initial_state)) check_type("initial_state", *initial_state);
   TORCH_CHECK_TYPE(doubles == 0 || doubles == tensors, op, ": ", doubles, " of ", tensors,
                    " tensors are float64; convert all of them to float64, or none");
+  if (output_type.has_value()) {
+    TORCH_CHECK_TYPE(
+        doubles > 0 ? *output_type == at::kDouble : *output_type == at::kFloat || *output_type == at::kBFloat16, op,
+        ": output_type is ", *output_type, ", expected ",
+        doubles > 0 ? "float64, as the operands are" : "float32 or bfloat16");
+  }
 }
 
 WkvShape WkvShapeOf(at::TensorList operands) {

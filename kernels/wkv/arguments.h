@@ -19,9 +19,11 @@ using OptionalTensor = std::optional<at::Tensor>;
 // [B,T,H,V].
 inline constexpr size_t kWkvLogDecay = 1, kWkvValue = 3;
 
-// Shapes, dtypes (float32, bfloat16, float16 in any mixture, or float64 throughout) and devices (one for all).
+// Shapes, dtypes (float32, bfloat16, float16 in any mixture, or float64 throughout; the output float32 or bfloat16, or
+// float64 with the rest) and devices (one for all).
 void CheckWkvArguments(const char* op, std::span<const char* const> names, at::TensorList operands,
-                       const OptionalTensor& initial_state, const OptionalTensor& reset);
+                       const OptionalTensor& initial_state, const OptionalTensor& reset,
+                       std::optional<at::ScalarType> output_type);
 
 // The rest takes arguments that have been checked.
 WkvShape WkvShapeOf(at::TensorList operands);

@@ -18,6 +18,14 @@ T* DataIfGiven(std::span<T> span) {
   return span.empty() ? nullptr : span.data();
 }
 
+// Contiguous [B,T,H,`width`].
+WkvArray Array(const WkvShape& shape, std::span<const float> span, int64_t width) {
+  return {DataIfGiven(span), false, shape.time * shape.heads * width, shape.heads * width, width};
+}
+WkvMutableArray Array(const WkvShape& shape, std::span<float> span, int64_t width) {
+  return {DataIfGiven(span), false, shape.time * shape.heads * width, shape.heads * width, width};
+}
+
 WkvProblem Problem(const char* op, const WkvShape& shape, const WkvInputs<float>& in) {
   CheckSize(op, "r", in.r.size(), shape.keys());
   CheckSize(op, "log_w", in.log_w.size(), shape.keys());
@@ -28,12 +36,12 @@ WkvProblem Problem(const char* op, const WkvShape& shape, const WkvInputs<float>
   CheckSizeIfGiven(op, "initial_state", in.initial_state.size(), shape.states());
   CheckSizeIfGiven(op, "reset", in.reset.size(), shape.resets());
   return {.shape = shape,
-          .r = in.r.data(),
-          .log_w = in.log_w.data(),
-          .k = in.k.data(),
-          .v = in.v.data(),
-          .a = DataIfGiven(in.a),
-          .b = DataIfGiven(in.b),
+          .r = Array(shape, in.r, shape.key_dim),
+          .log_w = Array(shape, in.log_w, shape.key_dim),
+          .k = Array(shape, in.k, shape.key_dim),
+          .v = Array(shape, in.v, shape.value_dim),
+          .a = Array(shape, in.a, shape.key_dim),
+          .b = Array(shape, in.b, shape.key_dim),
           .scale = static_cast<float>(in.scale),
           .initial_state = DataIfGiven(in.initial_state),
           .reset = DataIfGiven(in.reset)};
@@ -46,7 +54,8 @@ void WkvForward(const char* op, const WkvShape& shape, const WkvInputs<float>& i
   CheckSize(op, "output", out.output.size(), shape.values());
   CheckSize(op, "final_state", out.final_state.size(), shape.states());
   CheckSizeIfGiven(op, "checkpoints", checkpoints.size(), WkvCheckpointSize(shape));
-  WkvForward(Problem(op, shape, in), out.output.data(), out.final_state.data(), DataIfGiven(checkpoints));
+  WkvForward(Problem(op, shape, in), Array(shape, out.output, shape.value_dim), out.final_state.data(),
+             DataIfGiven(checkpoints));
 }
 
 void WkvBackward(const char* op, const WkvShape& shape, const WkvInputs<float>& in, std::span<const float> checkpoints,
@@ -62,13 +71,13 @@ void WkvBackward(const char* op, const WkvShape& shape, const WkvInputs<float>& 
   CheckSize(op, "the gradient of b", d_in.b.size(), in.b.size());
   CheckSizeIfGiven(op, "the gradient of initial_state", d_in.initial_state.size(), shape.states());
   WkvBackward(Problem(op, shape, in), checkpoints.data(),
-              {.output = DataIfGiven(d_out.output), .final_state = DataIfGiven(d_out.final_state)},
-              {.r = d_in.r.data(),
-               .log_w = d_in.log_w.data(),
-               .k = d_in.k.data(),
-               .v = d_in.v.data(),
-               .a = DataIfGiven(d_in.a),
-               .b = DataIfGiven(d_in.b),
+              {.output = Array(shape, d_out.output, shape.value_dim), .final_state = DataIfGiven(d_out.final_state)},
+              {.r = Array(shape, d_in.r, shape.key_dim),
+               .log_w = Array(shape, d_in.log_w, shape.key_dim),
+               .k = Array(shape, d_in.k, shape.key_dim),
+               .v = Array(shape, d_in.v, shape.value_dim),
+               .a = Array(shape, d_in.a, shape.key_dim),
+               .b = Array(shape, d_in.b, shape.key_dim),
                .initial_state = DataIfGiven(d_in.initial_state)});
 }
 

@@ -2,6 +2,7 @@
 #ifndef RADLADS_KERNELS_WKV_BAD_INPUT_TEST_H_
 #define RADLADS_KERNELS_WKV_BAD_INPUT_TEST_H_
 
+#include <optional>
 #include <string>
 
 #include "kernels/wkv/wkv_test.h"
@@ -14,9 +15,9 @@ TYPED_TEST_SUITE_P(WkvBadInputTest);
 
 TYPED_TEST_P(WkvBadInputTest, OperatorRefusesWrongArguments) {
   const WkvData good = WithResets(WithState(TypeParam::Make({2, 5, 2, 4, 6}, 53)));
-  const auto message = [](const WkvData& data) -> std::string {
+  const auto message = [](const WkvData& data, std::optional<at::ScalarType> output_type = {}) -> std::string {
     try {
-      TypeParam::Operator(data);
+      TypeParam::Operator(data, output_type);
     } catch (const c10::Error& error) {
       return error.what_without_backtrace();
     }
@@ -50,9 +51,30 @@ TYPED_TEST_P(WkvBadInputTest, OperatorRefusesWrongArguments) {
   bad = good;
   bad.inputs[0] = bad.inputs[0].to(at::kInt);
   EXPECT_NE(message(bad).find("is Int"), std::string::npos) << message(bad);
+  bad = good;
+  bad.inputs[1] = bad.inputs[1].to(at::kMeta);
+  EXPECT_NE(message(bad).find("is on meta"), std::string::npos) << message(bad);
+  bad = good;
+  bad.reset = bad.reset.to(at::kMeta);
+  EXPECT_NE(message(bad).find("reset is on meta"), std::string::npos) << message(bad);
+  EXPECT_NE(message(good, at::kHalf).find("output_type is Half, expected float32 or bfloat16"), std::string::npos)
+      << message(good, at::kHalf);
+  EXPECT_NE(message(good.To(at::kDouble), at::kFloat).find("expected float64"), std::string::npos)
+      << message(good.To(at::kDouble), at::kFloat);
 }
 
-REGISTER_TYPED_TEST_SUITE_P(WkvBadInputTest, OperatorRefusesWrongArguments);
+TYPED_TEST_P(WkvBadInputTest, SpansOfWrongSizesAbort) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const WkvData data = TypeParam::Make({2, 5, 2, 4, 6}, 59);
+  WkvData bad = data;
+  bad.inputs[this->Index("v")] = at::zeros({2, 5, 2, 5});
+  EXPECT_DEATH(RunForward<TypeParam>(bad), "v has 100 elements, expected 120");
+  bad = data;
+  bad.initial_state = at::zeros({2, 2, 4, 5});
+  EXPECT_DEATH(RunForward<TypeParam>(bad), "initial_state has 80 elements, expected 96");
+}
+
+REGISTER_TYPED_TEST_SUITE_P(WkvBadInputTest, OperatorRefusesWrongArguments, SpansOfWrongSizesAbort);
 
 }  // namespace radlads
 

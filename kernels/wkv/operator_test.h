@@ -82,7 +82,116 @@ TYPED_TEST_P(WkvOperatorTest, OperatorWithSomeInputsRequiringGradients) {
   EXPECT_FALSE(TypeParam::Operator(plain).first.requires_grad());
 }
 
-REGISTER_TYPED_TEST_SUITE_P(WkvOperatorTest, OperatorGradients, OperatorWithSomeInputsRequiringGradients);
+// bfloat16 is read and written where it stands: the numbers are those of a float32 copy.
+TYPED_TEST_P(WkvOperatorTest, Bfloat16IsFloatRounded) {
+  for (const WkvShape& shape : {WkvShape{2, 70, 3, 20, 40}, WkvShape{2, 70, 3, 64, 64}}) {
+    for (const bool float_decay : {true, false}) {
+      WkvData narrow = WithResets(TypeParam::Make(shape, 54)).To(at::kBFloat16);
+      if (float_decay) narrow.inputs[this->Index("log_w")] = narrow.inputs[this->Index("log_w")].to(at::kFloat);
+      WkvData wide = narrow.To(at::kFloat);
+      for (WkvData* data : {&narrow, &wide}) {
+        for (Tensor& tensor : data->inputs) tensor.requires_grad_(true);
+      }
+      const Tensor d_output = this->DOutput(shape).to(at::kBFloat16), d_final_state = this->DFinalState(shape);
+      const auto [want, want_state] = TypeParam::Operator(wide);
+      const auto [got, got_state] = TypeParam::Operator(narrow, at::kBFloat16);
+      EXPECT_EQ(got_state.scalar_type(), at::kFloat);
+      EXPECT_TRUE(BitwiseEqual(got, want.to(at::kBFloat16)));
+      EXPECT_TRUE(BitwiseEqual(got_state, want_state));
+      const std::vector<Tensor> want_gradients =
+          torch::autograd::grad({want, want_state}, wide.inputs, {d_output.to(at::kFloat), d_final_state});
+      const std::vector<Tensor> gradients =
+          torch::autograd::grad({got, got_state}, narrow.inputs, {d_output, d_final_state});
+      for (size_t i = 0; i < gradients.size(); ++i) {
+        EXPECT_TRUE(BitwiseEqual(gradients[i], want_gradients[i].to(narrow.inputs[i].scalar_type()))) << this->Name(i);
+      }
+    }
+  }
+}
+
+TYPED_TEST_P(WkvOperatorTest, StridesDoNotMatter) {
+  const WkvShape shape = {2, 40, 4, 20, 36};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    const WkvData data = WithState(TypeParam::Make(shape, 55)).To(type);
+    const auto [output, final_state] = TypeParam::Operator(data);
+    const auto expect_same = [&](const WkvData& strided) {
+      const auto [got, got_state] = TypeParam::Operator(strided);
+      EXPECT_TRUE(BitwiseEqual(got, output));
+      EXPECT_TRUE(BitwiseEqual(got_state, final_state));
+    };
+    WkvData strided = data;
+    for (Tensor& tensor : strided.inputs) tensor = tensor.permute({2, 1, 0, 3}).contiguous().permute({2, 1, 0, 3});
+    strided.initial_state = data.initial_state.transpose(2, 3).contiguous().transpose(2, 3);
+    expect_same(strided);
+    // Part of a wider projection; every other element; every other token.
+    for (size_t i = 0; i < data.inputs.size(); ++i) {
+      const Tensor& x = data.inputs[i];
+      strided.inputs[i] = at::cat({x + 1, x, x + 1}, 3).slice(3, x.size(3), 2 * x.size(3));
+    }
+    expect_same(strided);
+    for (size_t i = 0; i < data.inputs.size(); ++i) {
+      strided.inputs[i] = at::stack({data.inputs[i], data.inputs[i] + 1}, 4).select(4, 0);
+    }
+    expect_same(strided);
+    for (size_t i = 0; i < data.inputs.size(); ++i) {
+      strided.inputs[i] = at::stack({data.inputs[i], data.inputs[i] + 1}, 2).select(2, 0);
+    }
+    expect_same(strided);
+  }
+}
+
+// Heads that share keys and values, as grouped-query attention has them: read where they stand, gradients summed.
+TYPED_TEST_P(WkvOperatorTest, SharedHeads) {
+  const int64_t groups = 2, shared = 3;
+  const WkvShape shape = {2, 40, groups * shared, 64, 64};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    WkvData each = TypeParam::Make(shape, 56).To(type), expanded = each;
+    std::vector<Tensor> copies, leaves;
+    for (const char* name : {"k", "v"}) {
+      const size_t i = this->Index(name);
+      leaves.push_back(each.inputs[i].slice(2, 0, groups).detach().clone().requires_grad_(true));
+      expanded.inputs[i] = leaves.back().unsqueeze(3).expand({-1, -1, -1, shared, -1}).flatten(2, 3);
+      copies.push_back(expanded.inputs[i].detach().clone().requires_grad_(true));
+      each.inputs[i] = copies.back();
+    }
+    const Tensor d_output = this->DOutput(shape);
+    const Tensor want = TypeParam::Operator(each).first, got = TypeParam::Operator(expanded).first;
+    EXPECT_TRUE(BitwiseEqual(got, want));
+    const std::vector<Tensor> separate = torch::autograd::grad({want}, copies, {d_output});
+    const std::vector<Tensor> summed = torch::autograd::grad({got}, leaves, {d_output});
+    for (size_t i = 0; i < summed.size(); ++i) {
+      EXPECT_TRUE(IsClose(summed[i], separate[i].to(at::kFloat).unflatten(2, {groups, shared}).sum(3),
+                          type == at::kFloat ? 1e-6 : 5e-3));
+    }
+  }
+  // All heads one: a stride of 0.
+  WkvData one = TypeParam::Make(shape, 57);
+  for (const char* name : {"k", "v"}) {
+    Tensor& tensor = one.inputs[this->Index(name)];
+    tensor = tensor.slice(2, 0, 1).expand(tensor.sizes());
+  }
+  WkvData copied = one;
+  for (Tensor& tensor : copied.inputs) tensor = tensor.contiguous();
+  EXPECT_TRUE(BitwiseEqual(TypeParam::Operator(one).first, TypeParam::Operator(copied).first));
+}
+
+TYPED_TEST_P(WkvOperatorTest, StepsEqualSequence) {
+  const WkvShape shape = {2, 20, 3, 64, 64};
+  const WkvData data = WithResets(TypeParam::Make(shape, 58).To(at::kBFloat16));
+  const auto [output, final_state] = TypeParam::Operator(data, at::kBFloat16);
+  Tensor state;
+  std::vector<Tensor> outputs;
+  for (int64_t t = 0; t < shape.time; ++t) {
+    const auto [step, after] = TypeParam::Operator(data.Piece(t, t + 1, state), at::kBFloat16);
+    outputs.push_back(step);
+    state = after;
+  }
+  EXPECT_TRUE(BitwiseEqual(at::cat(outputs, 1), output));
+  EXPECT_TRUE(BitwiseEqual(state, final_state));
+}
+
+REGISTER_TYPED_TEST_SUITE_P(WkvOperatorTest, OperatorGradients, OperatorWithSomeInputsRequiringGradients,
+                            Bfloat16IsFloatRounded, StridesDoNotMatter, SharedHeads, StepsEqualSequence);
 
 }  // namespace radlads
 

@@ -40,22 +40,33 @@ TYPED_TEST_P(WkvPropertyTest, SplitEqualsWhole) {
   }
 }
 
+// One token at a time, as in decoding.
 TYPED_TEST_P(WkvPropertyTest, StepsEqualSequence) {
-  const WkvShape shape = {2, 40, 3, 33, 40};
-  const WkvData data = WithResets(TypeParam::Make(shape, 32));
-  for (const auto& [name, target] : InstructionSets()) {
-    SCOPED_TRACE(name);
-    const ScopedInstructionSet scoped(target);
-    const WkvResult whole = RunForward<TypeParam>(data);
-    Tensor state;
-    std::vector<Tensor> outputs;
-    for (int64_t t = 0; t < shape.time; ++t) {
-      const WkvResult step = RunForward<TypeParam>(data.Piece(t, t + 1, state));
-      state = step.final_state;
-      outputs.push_back(step.output);
+  for (const WkvShape& shape : {WkvShape{2, 40, 3, 33, 40}, WkvShape{2, 20, 3, 64, 64}, WkvShape{1, 20, 5, 30, 96}}) {
+    const WkvData data = WithResets(TypeParam::Make(shape, 32));
+    for (const auto& [name, target] : InstructionSets()) {
+      SCOPED_TRACE(name);
+      const ScopedInstructionSet scoped(target);
+      const WkvResult whole = RunForward<TypeParam>(data);
+      Tensor state;
+      std::vector<Tensor> outputs;
+      for (int64_t t = 0; t < shape.time; ++t) {
+        const WkvResult step = RunForward<TypeParam>(data.Piece(t, t + 1, state), /*keep_checkpoints=*/false);
+        state = step.final_state;
+        outputs.push_back(step.output);
+      }
+      EXPECT_TRUE(BitwiseEqual(at::cat(outputs, 1), whole.output));
+      EXPECT_TRUE(BitwiseEqual(state, whole.final_state));
     }
-    EXPECT_TRUE(BitwiseEqual(at::cat(outputs, 1), whole.output));
-    EXPECT_TRUE(BitwiseEqual(state, whole.final_state));
+  }
+}
+
+TYPED_TEST_P(WkvPropertyTest, CheckpointsDoNotMatter) {
+  for (const int64_t time : {1, 33, 64}) {
+    const WkvData data = WithResets(WithState(TypeParam::Make({2, time, 3, 64, 64}, 42)));
+    const WkvResult with = RunForward<TypeParam>(data), without = RunForward<TypeParam>(data, false);
+    EXPECT_TRUE(BitwiseEqual(without.output, with.output));
+    EXPECT_TRUE(BitwiseEqual(without.final_state, with.final_state));
   }
 }
 
@@ -99,10 +110,22 @@ TYPED_TEST_P(WkvPropertyTest, DecayToZeroForgets) {
   }
   data.inputs[this->Index("log_w")].select(1, 20).fill_(-std::numeric_limits<float>::infinity());
   for (size_t i = 0; i < data.inputs.size(); ++i) other.inputs[i].slice(1, 20).copy_(data.inputs[i].slice(1, 20));
-  const Tensor d_output = this->DOutput(shape);
-  const WkvRunResult x = RunFloat<TypeParam>(data, d_output, {}), y = RunFloat<TypeParam>(other, d_output, {});
+  Tensor d_late = this->DOutput(shape);
+  d_late.slice(1, 0, 20).zero_();
+  const WkvRunResult x = RunFloat<TypeParam>(data, d_late, {}), y = RunFloat<TypeParam>(other, d_late, {});
   EXPECT_TRUE(BitwiseEqual(x.forward.output.slice(1, 20), y.forward.output.slice(1, 20)));
-  for (const Tensor& gradient : x.gradients) EXPECT_TRUE(gradient.isfinite().all().template item<bool>());
+  const WkvResult alone = RunForward<TypeParam>(data.Piece(20, 40, {}));
+  EXPECT_TRUE(BitwiseEqual(x.forward.output.slice(1, 20), alone.output));
+  EXPECT_TRUE(BitwiseEqual(x.forward.final_state, alone.final_state));
+  for (size_t i = 0; i < data.inputs.size(); ++i) {
+    EXPECT_TRUE(x.gradients[i].isfinite().all().template item<bool>()) << this->Name(i);
+    EXPECT_TRUE(x.gradients[i].slice(1, 0, 20).eq(0).all().template item<bool>()) << this->Name(i);
+  }
+  EXPECT_TRUE(x.gradients.back().eq(0).all().template item<bool>());
+
+  // As good as zero.
+  data.inputs[this->Index("log_w")].select(1, 20).fill_(-80);
+  EXPECT_TRUE(IsClose(RunForward<TypeParam>(data).output.slice(1, 20), alone.output, 1e-7));
 }
 
 TYPED_TEST_P(WkvPropertyTest, Causality) {
@@ -139,6 +162,25 @@ TYPED_TEST_P(WkvPropertyTest, SoloEqualsBatched) {
     for (const Tensor& gradient : batch.gradients) want.gradients.push_back(pick(gradient));
     this->ExpectBitwiseEqual(solo, want);
   }
+}
+
+TYPED_TEST_P(WkvPropertyTest, OrderOfRowsAndHeadsDoesNotMatter) {
+  const WkvShape shape = {3, 40, 5, 16, 40};
+  const WkvData data = WithState(TypeParam::Make(shape, 43));
+  const Tensor rows = at::tensor({2, 0, 1}), heads = at::tensor({3, 1, 4, 0, 2});
+  // Heads stand third in sequences, second in states.
+  const auto permuted = [&](const Tensor& tensor, int64_t head_dimension) {
+    return tensor.index_select(0, rows).index_select(head_dimension, heads);
+  };
+  const Tensor d_output = this->DOutput(shape), d_final_state = this->DFinalState(shape);
+  const WkvRunResult plain = RunFloat<TypeParam>(data, d_output, d_final_state);
+  WkvData other = data;
+  for (Tensor& tensor : other.inputs) tensor = permuted(tensor, 2);
+  other.initial_state = permuted(data.initial_state, 1);
+  WkvRunResult want = {{permuted(plain.forward.output, 2), permuted(plain.forward.final_state, 1), {}}, {}};
+  for (size_t i = 0; i < data.inputs.size(); ++i) want.gradients.push_back(permuted(plain.gradients[i], 2));
+  want.gradients.push_back(permuted(plain.gradients.back(), 1));
+  this->ExpectBitwiseEqual(RunFloat<TypeParam>(other, permuted(d_output, 2), permuted(d_final_state, 1)), want);
 }
 
 TYPED_TEST_P(WkvPropertyTest, ThreadsDoNotMatter) {
@@ -201,6 +243,46 @@ TYPED_TEST_P(WkvPropertyTest, NanStaysInItsHeadAndDocument) {
   }
 }
 
+// A decay beyond the range of float makes infinities, in its head and from its token on.
+TYPED_TEST_P(WkvPropertyTest, HugeLogDecayStaysInItsHead) {
+  const WkvShape shape = {2, 50, 2, 16, 20};
+  WkvData data = TypeParam::Make(shape, 44);
+  data.inputs[this->Index("log_w")][1][20][0].fill_(100);
+  const WkvRunResult result = RunFloat<TypeParam>(data, this->DOutput(shape), this->DFinalState(shape));
+  Tensor finite = result.forward.output.isfinite();
+  EXPECT_FALSE(finite[1].select(1, 0).slice(0, 20).any().template item<bool>());
+  finite[1].select(1, 0).slice(0, 20).fill_(true);
+  EXPECT_TRUE(finite.all().template item<bool>()) << "another head or an earlier token";
+  for (size_t i = 0; i < data.inputs.size(); ++i) {
+    Tensor finite_gradient = result.gradients[i].isfinite();
+    finite_gradient[1].select(1, 0).fill_(true);
+    EXPECT_TRUE(finite_gradient.all().template item<bool>()) << "gradient of " << this->Name(i);
+  }
+}
+
+// The output is linear in r or q (exactly, for a power of two), in v without a state, and in v and the state together.
+TYPED_TEST_P(WkvPropertyTest, Linearity) {
+  const WkvShape shape = {1, 50, 2, 16, 24};
+  const WkvData data = TypeParam::Make(shape, 45);
+  const WkvResult plain = RunForward<TypeParam>(data);
+  WkvData twice = data;
+  twice.inputs[0] = 2 * data.inputs[0];
+  EXPECT_TRUE(BitwiseEqual(RunForward<TypeParam>(twice).output, 2 * plain.output));
+  twice = data;
+  twice.scale = 2 * data.scale;
+  EXPECT_TRUE(BitwiseEqual(RunForward<TypeParam>(twice).output, 2 * plain.output));
+
+  const size_t v = this->Index("v");
+  const WkvData x = WithState(data, 1);
+  WkvData y = WithState(data, 2), sum = x;
+  y.inputs[v] = Normal(ValueSizes(shape), 46);
+  sum.inputs[v] = x.inputs[v] - 3 * y.inputs[v];
+  sum.initial_state = x.initial_state - 3 * y.initial_state;
+  const WkvResult of_x = RunForward<TypeParam>(x), of_y = RunForward<TypeParam>(y), of_sum = RunForward<TypeParam>(sum);
+  EXPECT_TRUE(IsClose(of_sum.output, of_x.output - 3 * of_y.output, 1e-5));
+  EXPECT_TRUE(IsClose(of_sum.final_state, of_x.final_state - 3 * of_y.final_state, 1e-5));
+}
+
 // w = 1 and no delta term: causal linear attention.
 TYPED_TEST_P(WkvPropertyTest, NoDecayIsLinearAttention) {
   WkvData data = TypeParam::Make({1, 50, 2, 16, 24}, 41);
@@ -214,9 +296,11 @@ TYPED_TEST_P(WkvPropertyTest, NoDecayIsLinearAttention) {
   EXPECT_TRUE(IsClose(RunForward<TypeParam>(data).output, want, 1e-6));
 }
 
-REGISTER_TYPED_TEST_SUITE_P(WkvPropertyTest, SplitEqualsWhole, StepsEqualSequence, ResetEqualsSeparateCalls,
-                            DecayToZeroForgets, Causality, SoloEqualsBatched, ThreadsDoNotMatter,
-                            ValueColumnsAreIndependent, NanStaysInItsHeadAndDocument, NoDecayIsLinearAttention);
+REGISTER_TYPED_TEST_SUITE_P(WkvPropertyTest, SplitEqualsWhole, StepsEqualSequence, CheckpointsDoNotMatter,
+                            ResetEqualsSeparateCalls, DecayToZeroForgets, Causality, SoloEqualsBatched,
+                            OrderOfRowsAndHeadsDoesNotMatter, ThreadsDoNotMatter, ValueColumnsAreIndependent,
+                            NanStaysInItsHeadAndDocument, HugeLogDecayStaysInItsHead, Linearity,
+                            NoDecayIsLinearAttention);
 
 }  // namespace radlads
 

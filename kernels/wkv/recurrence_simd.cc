@@ -6,7 +6,7 @@
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
-#include <hwy/contrib/math/math-inl.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -18,80 +18,152 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using Vector = hn::Vec<D>;
 constexpr int64_t kLanes = hn::MaxLanes(D());
-// Columns in registers at a time: two vectors, enough independent chains to hide the latency of an
-// FMA.
+// Columns in registers at a time: two vectors, enough independent chains to hide the latency of an FMA.
 constexpr int64_t kColumns = 2 * kLanes;
 static_assert(kWkvSlice % kColumns == 0);
 
-template <bool kDelta>
-HWY_INLINE void ForwardColumns(const WkvRun& run, const float* from, float* after, int64_t step, float* sa,
-                               float* output) {
-  const D d;
-  const int64_t keys = run.keys;
-  Vector sa0 = hn::Zero(d), sa1 = hn::Zero(d);
-  if constexpr (kDelta) {
-    for (int64_t i = 0; i < keys; ++i) {
-      const Vector a = hn::Set(d, run.a[i]);
-      sa0 = hn::MulAdd(a, hn::LoadU(d, from + i * kWkvSlice), sa0);
-      sa1 = hn::MulAdd(a, hn::LoadU(d, from + i * kWkvSlice + kLanes), sa1);
-    }
-  }
-  for (int64_t t = 0; t < run.tokens; ++t) {
-    const float* HWY_RESTRICT r = run.r + t * keys;
-    const float* HWY_RESTRICT w = run.w + t * keys;
-    const float* HWY_RESTRICT k = run.k + t * keys;
-    const float* HWY_RESTRICT b = kDelta ? run.b + t * keys : nullptr;
-    // a of the next token: its sum with the new state is taken in the same pass. The last token's
-    // is thrown away.
-    const float* HWY_RESTRICT next_a = kDelta ? run.a + (t + 1 < run.tokens ? t + 1 : t) * keys : nullptr;
-    const Vector v0 = hn::Load(d, run.v + t * kWkvSlice), v1 = hn::Load(d, run.v + t * kWkvSlice + kLanes);
-    if (kDelta && sa != nullptr) {
-      hn::Store(sa0, d, sa + t * kWkvSlice);
-      hn::Store(sa1, d, sa + t * kWkvSlice + kLanes);
-    }
-    Vector out0 = hn::Zero(d), out1 = hn::Zero(d), next0 = hn::Zero(d), next1 = hn::Zero(d);
-    const float* old_state = from;
-    float* new_state = after + t * step;
-    from = new_state;
-    for (int64_t i = 0; i < keys; ++i, old_state += kWkvSlice, new_state += kWkvSlice) {
-      const Vector w_i = hn::Set(d, w[i]), k_i = hn::Set(d, k[i]), r_i = hn::Set(d, r[i]);
-      Vector h0 = hn::Mul(w_i, hn::LoadU(d, old_state)), h1 = hn::Mul(w_i, hn::LoadU(d, old_state + kLanes));
-      if constexpr (kDelta) {
-        const Vector b_i = hn::Set(d, b[i]);
-        h0 = hn::MulAdd(b_i, sa0, h0);
-        h1 = hn::MulAdd(b_i, sa1, h1);
-      }
-      h0 = hn::MulAdd(k_i, v0, h0);
-      h1 = hn::MulAdd(k_i, v1, h1);
-      hn::Store(h0, d, new_state);
-      hn::Store(h1, d, new_state + kLanes);
-      out0 = hn::MulAdd(r_i, h0, out0);
-      out1 = hn::MulAdd(r_i, h1, out1);
-      if constexpr (kDelta) {
-        const Vector a_i = hn::Set(d, next_a[i]);
-        next0 = hn::MulAdd(a_i, h0, next0);
-        next1 = hn::MulAdd(a_i, h1, next1);
-      }
-    }
-    sa0 = next0;
-    sa1 = next1;
-    if (output != nullptr) {
-      hn::Store(out0, d, output + t * kWkvSlice);
-      hn::Store(out1, d, output + t * kWkvSlice + kLanes);
-    }
+HWY_INLINE void Prefetch(const WkvRun& run, int64_t t) {
+  if (run.prefetch == nullptr) return;
+  for (int64_t i = 0; i < run.prefetch->arrays; ++i) {
+    const WkvPrefetch::Array& array = run.prefetch->array[i];
+    if (run.first_row + t >= array.rows) continue;
+    const char* row = array.data + (run.first_row + t) * array.stride;
+    for (int64_t byte = 0; byte < array.bytes; byte += 64) hwy::Prefetch(row + byte);
   }
 }
 
-void ForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa, float* output) {
-  for (int64_t c = 0; c < kWkvSlice; c += kColumns) {
-    WkvRun columns = run;
-    columns.v += c;
-    float* columns_sa = sa == nullptr ? nullptr : sa + c;
+// Two vectors: as many columns as pass over the state at a time.
+struct Pair {
+  Vector lower, upper;
+};
+HWY_INLINE Pair Zeros() {
+  return {hn::Zero(D()), hn::Zero(D())};
+}
+HWY_INLINE Pair LoadPair(const float* p) {
+  return {hn::LoadU(D(), p), hn::LoadU(D(), p + kLanes)};
+}
+HWY_INLINE void StorePair(const Pair& x, float* p) {
+  hn::StoreU(x.lower, D(), p);
+  hn::StoreU(x.upper, D(), p + kLanes);
+}
+HWY_INLINE Pair Mul(Vector a, const Pair& x) {
+  return {hn::Mul(a, x.lower), hn::Mul(a, x.upper)};
+}
+// a * x + sum
+HWY_INLINE Pair MulAdd(Vector a, const Pair& x, const Pair& sum) {
+  return {hn::MulAdd(a, x.lower, sum.lower), hn::MulAdd(a, x.upper, sum.upper)};
+}
+
+// Where the state of a pair of columns is read and written.
+struct StateRows {
+  const float* from;
+  int64_t from_stride;
+  float* to;
+  int64_t to_stride;
+};
+
+// Token t of wkv7. `sa` comes in as a^T h for this token; with kNext, it leaves as that for the next one, taken in the
+// same pass. Returns r^T h.
+template <bool kNext>
+HWY_INLINE Pair DeltaToken(const WkvRun& run, int64_t t, const StateRows& state, Pair& sa) {
+  const D d;
+  const int64_t keys = run.keys;
+  const float* HWY_RESTRICT r = run.r + t * keys;
+  const float* HWY_RESTRICT w = run.w + t * keys;
+  const float* HWY_RESTRICT k = run.k + t * keys;
+  const float* HWY_RESTRICT b = run.b + t * keys;
+  const float* HWY_RESTRICT next_a = run.a + (kNext ? t + 1 : t) * keys;
+  const Pair v = LoadPair(run.v + t * kWkvSlice);
+  Pair output = Zeros(), next = Zeros();
+  const float* from = state.from;
+  float* to = state.to;
+  for (int64_t i = 0; i < keys; ++i, from += state.from_stride, to += state.to_stride) {
+    Pair h = Mul(hn::Set(d, w[i]), LoadPair(from));
+    h = MulAdd(hn::Set(d, b[i]), sa, h);
+    h = MulAdd(hn::Set(d, k[i]), v, h);
+    StorePair(h, to);
+    output = MulAdd(hn::Set(d, r[i]), h, output);
+    if constexpr (kNext) next = MulAdd(hn::Set(d, next_a[i]), h, next);
+  }
+  sa = next;
+  return output;
+}
+
+void DeltaColumns(const WkvRun& run, StateRows state, int64_t step, float* sa_rows, float* output) {
+  Pair sa = Zeros();
+  for (int64_t i = 0; i < run.keys; ++i) {
+    sa = MulAdd(hn::Set(D(), run.a[i]), LoadPair(state.from + i * state.from_stride), sa);
+  }
+  for (int64_t t = 0; t < run.tokens; ++t) {
+    Prefetch(run, t);
+    if (sa_rows != nullptr) StorePair(sa, sa_rows + t * kWkvSlice);
+    const Pair out = t + 1 < run.tokens ? DeltaToken<true>(run, t, state, sa) : DeltaToken<false>(run, t, state, sa);
+    if (output != nullptr) StorePair(out, output + t * kWkvSlice);
+    state.from = state.to;
+    state.from_stride = state.to_stride;
+    state.to += step;
+  }
+}
+
+// Tokens [t, t + kTokens) of wkv6 in one pass over the state, which saves loads and stores: no token needs a sum over
+// the state that another one leaves. The result is that of one token after the other, bit for bit.
+template <int kTokens>
+HWY_INLINE void Tokens(const WkvRun& run, int64_t t, const StateRows& state, int64_t step, float* output) {
+  const D d;
+  const int64_t keys = run.keys;
+  const float* HWY_RESTRICT r = run.r + t * keys;
+  const float* HWY_RESTRICT w = run.w + t * keys;
+  const float* HWY_RESTRICT k = run.k + t * keys;
+  Pair v[kTokens], out[kTokens];
+  for (int j = 0; j < kTokens; ++j) {
+    Prefetch(run, t + j);
+    v[j] = LoadPair(run.v + (t + j) * kWkvSlice);
+    out[j] = Zeros();
+  }
+  const float* from = state.from;
+  float* to = state.to;
+  for (int64_t i = 0; i < keys; ++i, from += state.from_stride, to += state.to_stride) {
+    Pair h = LoadPair(from);
+    for (int j = 0; j < kTokens; ++j) {
+      h = MulAdd(hn::Set(d, k[j * keys + i]), v[j], Mul(hn::Set(d, w[j * keys + i]), h));
+      if (step != 0 || j == kTokens - 1) StorePair(h, to + j * step);
+      out[j] = MulAdd(hn::Set(d, r[j * keys + i]), h, out[j]);
+    }
+  }
+  if (output == nullptr) return;
+  for (int j = 0; j < kTokens; ++j) StorePair(out[j], output + (t + j) * kWkvSlice);
+}
+
+void PlainColumns(const WkvRun& run, StateRows state, int64_t step, float* output) {
+  const auto advance = [&](int64_t tokens) {
+    state.from = state.to + (tokens - 1) * step;
+    state.from_stride = state.to_stride;
+    state.to += tokens * step;
+  };
+  int64_t t = 0;
+  // Two at a time keep the multipliers busy; with four, the chain of a row is longer than what the processor looks
+  // ahead. Where every state is stored, there is little to save.
+  for (; step == 0 && t + 2 <= run.tokens; t += 2) {
+    Tokens<2>(run, t, state, step, output);
+    advance(2);
+  }
+  for (; t < run.tokens; ++t) {
+    Tokens<1>(run, t, state, step, output);
+    advance(1);
+  }
+}
+
+void ForwardRun(const WkvRun& run, const float* before, int64_t before_stride, float* after, int64_t after_stride,
+                int64_t step, float* sa, float* output) {
+  WkvRun columns = run;
+  for (int64_t c = 0; c < kWkvSlice; c += kColumns, columns.prefetch = nullptr) {
+    columns.v = run.v + c;
+    const StateRows state = {before + c, before_stride, after + c, after_stride};
     float* columns_output = output == nullptr ? nullptr : output + c;
     if (run.a != nullptr) {
-      ForwardColumns<true>(columns, before + c, after + c, step, columns_sa, columns_output);
+      DeltaColumns(columns, state, step, sa == nullptr ? nullptr : sa + c, columns_output);
     } else {
-      ForwardColumns<false>(columns, before + c, after + c, step, nullptr, columns_output);
+      PlainColumns(columns, state, step, columns_output);
     }
   }
 }
@@ -274,25 +346,14 @@ HWY_INLINE void BackwardColumns(const WkvRun& run, const float* before, const fl
 
 void BackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa, const float* d_output,
                  float* d_state, const WkvKeyGradients& d_keys, float* d_v) {
+  WkvRun columns = run;
   for (int64_t c = 0; c < kWkvSlice; c += kColumns) {
-    WkvRun columns = run;
-    columns.v += c;
+    columns.v = run.v + c;
     if (run.a != nullptr) {
       BackwardColumns<true>(columns, before + c, states + c, sa + c, d_output + c, d_state + c, d_keys, d_v + c);
     } else {
       BackwardColumns<false>(columns, before + c, states + c, nullptr, d_output + c, d_state + c, d_keys, d_v + c);
     }
-  }
-}
-
-void ExpInPlace(float* values, int64_t count) {
-  const D d;
-  const Vector largest = hn::Set(d, 89.0f);  // exp of it is infinity; hn::Exp is not made for more
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const Vector x = hn::Load(d, values + i);
-    const Vector bounded = hn::IfThenElse(hn::Gt(x, largest), largest, x);
-    // hn::Exp takes NaN to 0.
-    hn::Store(hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, bounded)), d, values + i);
   }
 }
 
@@ -305,19 +366,15 @@ namespace radlads {
 
 HWY_EXPORT(ForwardRun);
 HWY_EXPORT(BackwardRun);
-HWY_EXPORT(ExpInPlace);
 
-void WkvForwardRun(const WkvRun& run, const float* before, float* after, int64_t step, float* sa, float* output) {
-  HWY_DYNAMIC_DISPATCH(ForwardRun)(run, before, after, step, sa, output);
+void WkvForwardRun(const WkvRun& run, const float* before, int64_t before_stride, float* after, int64_t after_stride,
+                   int64_t step, float* sa, float* output) {
+  HWY_DYNAMIC_DISPATCH(ForwardRun)(run, before, before_stride, after, after_stride, step, sa, output);
 }
 
 void WkvBackwardRun(const WkvRun& run, const float* before, const float* states, const float* sa, const float* d_output,
                     float* d_state, const WkvKeyGradients& d_keys, float* d_v) {
   HWY_DYNAMIC_DISPATCH(BackwardRun)(run, before, states, sa, d_output, d_state, d_keys, d_v);
-}
-
-void WkvExp(float* values, int64_t count) {
-  HWY_DYNAMIC_DISPATCH(ExpInPlace)(values, count);
 }
 
 }  // namespace radlads

@@ -5,6 +5,8 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
+
 #include "kernels/wkv/recurrence.h"
 #include "kernels/wkv/reference.h"
 
@@ -15,49 +17,66 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The arguments in one dtype and contiguous, for the recurrence on the CPU.
-struct CpuOperands {
-  CpuOperands(at::TensorList given, double scale, const OptionalTensor& initial_state, const OptionalTensor& reset)
-      : shape(WkvShapeOf(given)),
-        type(WkvComputeType(given)),
-        scale(scale),
-        initial_state(WkvOperand(initial_state, type)),
-        reset(WkvOperand(reset, at::kByte)) {
-    for (const Tensor& operand : given) operands.push_back(WkvOperand(operand, type));
-    operands.resize(6);
+// A tensor of [B,T,H,N] where it stands in memory, if it is float32 or bfloat16 and N is contiguous; if not, `holder`
+// becomes a copy that is.
+WkvArray Array(const Tensor& tensor, Tensor& holder) {
+  if (!tensor.defined()) return {};
+  const bool direct = (tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kBFloat16) &&
+                      (tensor.size(3) <= 1 || tensor.stride(3) == 1);
+  holder = direct ? tensor : tensor.to(at::kFloat).contiguous();
+  return {holder.const_data_ptr(), holder.scalar_type() == at::kBFloat16, holder.stride(0), holder.stride(1),
+          holder.stride(2)};
+}
+WkvMutableArray MutableArray(const Tensor& tensor) {
+  if (!tensor.defined()) return {};
+  return {tensor.mutable_data_ptr(), tensor.scalar_type() == at::kBFloat16, tensor.stride(0), tensor.stride(1),
+          tensor.stride(2)};
+}
+
+// The arguments for the float recurrence; holds what the problem points to.
+struct FloatArguments {
+  FloatArguments(at::TensorList operands, double scale, const OptionalTensor& given_state,
+                 const OptionalTensor& given_reset)
+      : initial_state(WkvOperand(given_state, at::kFloat)), reset(WkvOperand(given_reset, at::kByte)) {
+    std::array<WkvArray, 6> arrays;
+    for (size_t i = 0; i < operands.size(); ++i) arrays[i] = Array(operands[i], holders[i]);
+    problem = {.shape = WkvShapeOf(operands),
+               .r = arrays[0],
+               .log_w = arrays[1],
+               .k = arrays[2],
+               .v = arrays[3],
+               .a = arrays[4],
+               .b = arrays[5],
+               .scale = static_cast<float>(scale),
+               .initial_state = initial_state.defined() ? initial_state.const_data_ptr<float>() : nullptr,
+               .reset = reset.defined() ? reset.const_data_ptr<uint8_t>() : nullptr};
   }
 
-  template <typename T>
-  WkvInputs<T> Inputs() const {
-    return {ConstSpan<T>(operands[0]),
-            ConstSpan<T>(operands[1]),
-            ConstSpan<T>(operands[2]),
-            ConstSpan<T>(operands[3]),
-            ConstSpan<T>(operands[4]),
-            ConstSpan<T>(operands[5]),
-            scale,
-            ConstSpan<T>(initial_state),
-            ConstSpan<uint8_t>(reset)};
-  }
-  WkvProblem Problem() const {
-    const auto data = [](const Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; };
-    return {.shape = shape,
-            .r = data(operands[0]),
-            .log_w = data(operands[1]),
-            .k = data(operands[2]),
-            .v = data(operands[3]),
-            .a = data(operands[4]),
-            .b = data(operands[5]),
-            .scale = static_cast<float>(scale),
-            .initial_state = data(initial_state),
-            .reset = reset.defined() ? reset.const_data_ptr<uint8_t>() : nullptr};
-  }
-
-  WkvShape shape;
-  at::ScalarType type;
-  double scale;
-  std::vector<Tensor> operands;  // as kWkvValue says; a and b undefined without the delta term
+  std::array<Tensor, 6> holders;
   Tensor initial_state, reset;
+  WkvProblem problem;
+};
+
+// The arguments for the reference in double.
+struct DoubleArguments {
+  DoubleArguments(at::TensorList given, double scale, const OptionalTensor& given_state,
+                  const OptionalTensor& given_reset)
+      : initial_state(WkvOperand(given_state, at::kDouble)), reset(WkvOperand(given_reset, at::kByte)) {
+    for (size_t i = 0; i < given.size(); ++i) operands[i] = WkvOperand(given[i], at::kDouble);
+    inputs = {.r = ConstSpan<double>(operands[0]),
+              .log_w = ConstSpan<double>(operands[1]),
+              .k = ConstSpan<double>(operands[2]),
+              .v = ConstSpan<double>(operands[3]),
+              .a = ConstSpan<double>(operands[4]),
+              .b = ConstSpan<double>(operands[5]),
+              .scale = scale,
+              .initial_state = ConstSpan<double>(initial_state),
+              .reset = ConstSpan<uint8_t>(reset)};
+  }
+
+  std::array<Tensor, 6> operands;
+  Tensor initial_state, reset;
+  WkvInputs<double> inputs;
 };
 
 c10::OperatorHandle Find(const std::string& name, const char* suffix) {
@@ -67,10 +86,13 @@ c10::OperatorHandle Find(const std::string& name, const char* suffix) {
 class WkvFunction : public torch::autograd::Function<WkvFunction> {
  public:
   static variable_list forward(AutogradContext* context, at::TensorList operands, const std::string& name, double scale,
-                               const OptionalTensor& initial_state, const OptionalTensor& reset) {
+                               const OptionalTensor& initial_state, const OptionalTensor& reset,
+                               at::ScalarType output_type) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     const auto [output, final_state, saved] =
-        Find(name, "_forward").typed<WkvForwardFunction>().call(operands, scale, initial_state, reset, true);
+        Find(name, "_forward")
+            .typed<WkvForwardFunction>()
+            .call(operands, scale, initial_state, reset, output_type, /*for_backward=*/true);
     // The operands are kept in their own dtype: half the memory for bfloat16.
     variable_list tensors = operands.vec();
     tensors.insert(tensors.end(), {initial_state.value_or(Tensor()), reset.value_or(Tensor())});
@@ -87,7 +109,7 @@ class WkvFunction : public torch::autograd::Function<WkvFunction> {
     const std::string name = context->saved_data["name"].toStringRef();
     TORCH_CHECK_NOT_IMPLEMENTED(!at::GradMode::is_enabled(), name, ": gradients of gradients are not implemented");
     const size_t operands = context->saved_data["operands"].toInt();
-    variable_list d_in(operands + 4);  // the operands, name, scale, initial_state, reset
+    variable_list d_in(operands + 5);  // the operands, name, scale, initial_state, reset, output_type
     if (!d_out[0].defined() && !d_out[1].defined()) return d_in;
     const variable_list tensors = context->get_saved_variables();
     const at::TensorList list(tensors);
@@ -111,19 +133,22 @@ bool RequiresGradient(const OptionalTensor& tensor) {
 
 std::tuple<Tensor, Tensor, std::vector<Tensor>> WkvForwardCpu(at::TensorList operands, double scale,
                                                               const OptionalTensor& initial_state,
-                                                              const OptionalTensor& reset, bool for_backward) {
-  const CpuOperands in(operands, scale, initial_state, reset);
-  const WkvShape& shape = in.shape;
-  const Tensor output = at::empty({shape.batch, shape.time, shape.heads, shape.value_dim}, in.type),
-               final_state = at::empty({shape.batch, shape.heads, shape.key_dim, shape.value_dim}, in.type);
-  if (in.type == at::kDouble) {
-    WkvReferenceForward<double>(shape, in.Inputs<double>(),
+                                                              const OptionalTensor& reset, at::ScalarType output_type,
+                                                              bool for_backward) {
+  const WkvShape shape = WkvShapeOf(operands);
+  const at::ScalarType type = WkvComputeType(operands);
+  const Tensor output = at::empty({shape.batch, shape.time, shape.heads, shape.value_dim}, output_type),
+               final_state = at::empty({shape.batch, shape.heads, shape.key_dim, shape.value_dim}, type);
+  if (type == at::kDouble) {
+    const DoubleArguments arguments(operands, scale, initial_state, reset);
+    WkvReferenceForward<double>(shape, arguments.inputs,
                                 {MutableSpan<double>(output), MutableSpan<double>(final_state)});
     return {output, final_state, {}};
   }
   std::vector<Tensor> saved;
   if (for_backward) saved.push_back(at::empty({static_cast<int64_t>(WkvCheckpointSize(shape))}, at::kFloat));
-  WkvForward(in.Problem(), output.mutable_data_ptr<float>(), final_state.mutable_data_ptr<float>(),
+  const FloatArguments arguments(operands, scale, initial_state, reset);
+  WkvForward(arguments.problem, MutableArray(output), final_state.mutable_data_ptr<float>(),
              for_backward ? saved[0].mutable_data_ptr<float>() : nullptr);
   return {output, final_state, std::move(saved)};
 }
@@ -131,49 +156,61 @@ std::tuple<Tensor, Tensor, std::vector<Tensor>> WkvForwardCpu(at::TensorList ope
 std::vector<Tensor> WkvBackwardCpu(at::TensorList operands, double scale, const OptionalTensor& initial_state,
                                    const OptionalTensor& reset, at::TensorList saved, const OptionalTensor& d_output,
                                    const OptionalTensor& d_final_state) {
-  const CpuOperands in(operands, scale, initial_state, reset);
-  const Tensor d_o = WkvOperand(d_output, in.type), d_h = WkvOperand(d_final_state, in.type);
-  std::vector<Tensor> d_in;
-  for (const Tensor& operand : in.operands) d_in.push_back(operand.defined() ? at::empty_like(operand) : Tensor());
-  d_in.push_back(in.initial_state.defined() ? at::empty_like(in.initial_state) : Tensor());
-  if (in.type == at::kDouble) {
-    WkvReferenceBackward<double>(
-        in.shape, in.Inputs<double>(), {ConstSpan<double>(d_o), ConstSpan<double>(d_h)},
-        {MutableSpan<double>(d_in[0]), MutableSpan<double>(d_in[1]), MutableSpan<double>(d_in[2]),
-         MutableSpan<double>(d_in[3]), MutableSpan<double>(d_in[4]), MutableSpan<double>(d_in[5]),
-         MutableSpan<double>(d_in[6])});
-  } else {
-    const auto data = [](const Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; };
-    const auto mutable_data = [](const Tensor& tensor) {
-      return tensor.defined() ? tensor.mutable_data_ptr<float>() : nullptr;
-    };
-    WkvBackward(in.Problem(), saved[0].const_data_ptr<float>(), {.output = data(d_o), .final_state = data(d_h)},
-                {.r = mutable_data(d_in[0]),
-                 .log_w = mutable_data(d_in[1]),
-                 .k = mutable_data(d_in[2]),
-                 .v = mutable_data(d_in[3]),
-                 .a = mutable_data(d_in[4]),
-                 .b = mutable_data(d_in[5]),
-                 .initial_state = mutable_data(d_in[6])});
+  const at::ScalarType type = WkvComputeType(operands);
+  // Gradients of float32 and bfloat16 operands are written in their dtype, others in that of the arithmetic.
+  std::array<Tensor, 7> d;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    d[i] = at::empty(operands[i].sizes(), operands[i].scalar_type() == at::kBFloat16 ? at::kBFloat16 : type);
   }
-  // As the caller counts them: his operands, then the state.
+  if (initial_state.has_value() && initial_state->defined()) d[6] = at::empty(initial_state->sizes(), type);
+  const Tensor d_h = WkvOperand(d_final_state, type);
+  if (type == at::kDouble) {
+    const DoubleArguments arguments(operands, scale, initial_state, reset);
+    const Tensor d_o = WkvOperand(d_output, type);
+    WkvReferenceBackward<double>(WkvShapeOf(operands), arguments.inputs,
+                                 {ConstSpan<double>(d_o), ConstSpan<double>(d_h)},
+                                 {.r = MutableSpan<double>(d[0]),
+                                  .log_w = MutableSpan<double>(d[1]),
+                                  .k = MutableSpan<double>(d[2]),
+                                  .v = MutableSpan<double>(d[3]),
+                                  .a = MutableSpan<double>(d[4]),
+                                  .b = MutableSpan<double>(d[5]),
+                                  .initial_state = MutableSpan<double>(d[6])});
+  } else {
+    const FloatArguments arguments(operands, scale, initial_state, reset);
+    Tensor holder;
+    WkvBackward(arguments.problem, saved[0].const_data_ptr<float>(),
+                {.output = Array(d_output.value_or(Tensor()), holder),
+                 .final_state = d_h.defined() ? d_h.const_data_ptr<float>() : nullptr},
+                {.r = MutableArray(d[0]),
+                 .log_w = MutableArray(d[1]),
+                 .k = MutableArray(d[2]),
+                 .v = MutableArray(d[3]),
+                 .a = MutableArray(d[4]),
+                 .b = MutableArray(d[5]),
+                 .initial_state = d[6].defined() ? d[6].mutable_data_ptr<float>() : nullptr});
+  }
   std::vector<Tensor> result;
-  for (size_t i = 0; i < operands.size(); ++i) result.push_back(d_in[i].to(operands[i].scalar_type()));
-  result.push_back(d_in[6].defined() ? d_in[6].to(initial_state->scalar_type()) : Tensor());
+  for (size_t i = 0; i < operands.size(); ++i) result.push_back(d[i].to(operands[i].scalar_type()));
+  result.push_back(d[6].defined() ? d[6].to(initial_state->scalar_type()) : Tensor());
   return result;
 }
 
 std::tuple<Tensor, Tensor> WkvWithAutograd(const std::string& name, at::TensorList operands, double scale,
-                                           const OptionalTensor& initial_state, const OptionalTensor& reset) {
+                                           const OptionalTensor& initial_state, const OptionalTensor& reset,
+                                           std::optional<at::ScalarType> given_type) {
+  const at::ScalarType output_type = given_type.value_or(WkvComputeType(operands));
   bool differentiate = RequiresGradient(initial_state);
   for (const Tensor& operand : operands) differentiate |= operand.requires_grad();
   if (differentiate && at::GradMode::is_enabled()) {
-    const variable_list result = WkvFunction::apply(operands, name, scale, initial_state, reset);
+    const variable_list result = WkvFunction::apply(operands, name, scale, initial_state, reset, output_type);
     return {result[0], result[1]};
   }
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
   const auto [output, final_state, saved] =
-      Find(name, "_forward").typed<WkvForwardFunction>().call(operands, scale, initial_state, reset, false);
+      Find(name, "_forward")
+          .typed<WkvForwardFunction>()
+          .call(operands, scale, initial_state, reset, output_type, /*for_backward=*/false);
   return {output, final_state};
 }
 

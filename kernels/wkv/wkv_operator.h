@@ -1,9 +1,10 @@
 // A recurrence as torch operator with autograd; wkv6_op.cc and wkv7_op.cc say which. Three operators each:
 //
-//   radlads::<name>(Tensor <operand> ..., float scale, Tensor? initial_state=None, Tensor? reset=None)
-//       -> (Tensor output, Tensor final_state)
+//   radlads::<name>(Tensor <operand> ..., float scale, Tensor? initial_state=None, Tensor? reset=None,
+//                   ScalarType? output_type=None) -> (Tensor output, Tensor final_state)
 //     what callers use: checks its arguments, records the gradient.
-//   radlads::_<name>_forward(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, bool for_backward)
+//   radlads::_<name>_forward(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset,
+//                            ScalarType output_type, bool for_backward)
 //       -> (Tensor output, Tensor final_state, Tensor[] saved)
 //   radlads::_<name>_backward(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, Tensor[] saved,
 //                             Tensor? d_output, Tensor? d_final_state) -> Tensor[]
@@ -27,10 +28,11 @@
 
 namespace radlads {
 
+// The output is of `output_type`, the state float32 (both float64 if the operands are).
 // `saved` is what the device wants for the backward pass besides the arguments; empty without `for_backward`.
 using WkvForwardFunction = std::tuple<at::Tensor, at::Tensor, std::vector<at::Tensor>>(
     at::TensorList operands, double scale, const OptionalTensor& initial_state, const OptionalTensor& reset,
-    bool for_backward);
+    at::ScalarType output_type, bool for_backward);
 // The gradients of the operands, each in its operand's dtype, then that of initial_state, undefined if there was none.
 // d_output, d_final_state: absent or undefined means zero; any dtype and strides.
 using WkvBackwardFunction = std::vector<at::Tensor>(at::TensorList operands, double scale,
@@ -43,7 +45,8 @@ WkvBackwardFunction WkvBackwardCpu;
 
 // radlads::<name> on `operands`, past the checks. Calls _<name>_forward and, for the gradient, _<name>_backward.
 std::tuple<at::Tensor, at::Tensor> WkvWithAutograd(const std::string& name, at::TensorList operands, double scale,
-                                                   const OptionalTensor& initial_state, const OptionalTensor& reset);
+                                                   const OptionalTensor& initial_state, const OptionalTensor& reset,
+                                                   std::optional<at::ScalarType> output_type);
 
 // `Recurrence` is a type with kName, "wkv7" say, and kOperands, a std::array of the operands' names.
 template <class Recurrence, class Indices = std::make_index_sequence<Recurrence::kOperands.size()>>
@@ -60,9 +63,10 @@ class WkvOperator<Recurrence, std::index_sequence<I...>> {
     const std::string name = Recurrence::kName, forward = "_" + name + "_forward", backward = "_" + name + "_backward";
     const std::string operands = (("Tensor " + std::string(Recurrence::kOperands[I]) + ", ") + ...);
     const auto define = [&](const std::string& schema) { library.def(schema.c_str()); };
-    define(name + "(" + operands + "float scale, Tensor? initial_state=None, Tensor? reset=None) -> (Tensor, Tensor)");
-    define(forward + "(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, bool for_backward)" +
-           " -> (Tensor, Tensor, Tensor[])");
+    define(name + "(" + operands + "float scale, Tensor? initial_state=None, Tensor? reset=None, " +
+           "ScalarType? output_type=None) -> (Tensor, Tensor)");
+    define(forward + "(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, " +
+           "ScalarType output_type, bool for_backward)" + " -> (Tensor, Tensor, Tensor[])");
     define(backward + "(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, Tensor[] saved, " +
            "Tensor? d_output, Tensor? d_final_state) -> Tensor[]");
     library.impl(name.c_str(), Run);
@@ -71,20 +75,22 @@ class WkvOperator<Recurrence, std::index_sequence<I...>> {
   }
 
   static std::pair<at::Tensor, at::Tensor> Call(Operand<I>... operands, double scale,
-                                                const OptionalTensor& initial_state, const OptionalTensor& reset) {
+                                                const OptionalTensor& initial_state, const OptionalTensor& reset,
+                                                std::optional<at::ScalarType> output_type) {
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow((std::string("radlads::") + Recurrence::kName).c_str(), "")
                                .template typed<decltype(Run)>();
-    auto [output, final_state] = op.call(operands..., scale, initial_state, reset);
+    auto [output, final_state] = op.call(operands..., scale, initial_state, reset, output_type);
     return {std::move(output), std::move(final_state)};
   }
 
  private:
   static std::tuple<at::Tensor, at::Tensor> Run(Operand<I>... operands, double scale,
-                                                const OptionalTensor& initial_state, const OptionalTensor& reset) {
+                                                const OptionalTensor& initial_state, const OptionalTensor& reset,
+                                                std::optional<at::ScalarType> output_type) {
     const std::array<at::Tensor, sizeof...(I)> list = {operands...};
-    CheckWkvArguments(Recurrence::kName, Recurrence::kOperands, list, initial_state, reset);
-    return WkvWithAutograd(Recurrence::kName, list, scale, initial_state, reset);
+    CheckWkvArguments(Recurrence::kName, Recurrence::kOperands, list, initial_state, reset, output_type);
+    return WkvWithAutograd(Recurrence::kName, list, scale, initial_state, reset, output_type);
   }
 };
 

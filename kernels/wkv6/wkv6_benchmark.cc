@@ -1,97 +1,69 @@
-// Speed of the wkv6 recurrence at the shapes of SmolLM2 and Qwen2.5-7B: time per token and head,
-// and GFLOP/s counted as 5 K V operations forward and 18 K V backward. A name reads
-// pass/B/T/H/D/threads.
+// Speed of wkv6 beside its peers.
 //
-//   bazel run //kernels/wkv6:wkv6_benchmark
-#include <benchmark/benchmark.h>
+//   bazel run //kernels/wkv6:wkv6_benchmark -- --threads 1
+#include <ATen/ATen.h>
 
-#include <chrono>
-#include <random>
-#include <vector>
-
-#include "base/parallel_for.h"
-#include "kernels/wkv6/wkv6.h"
+#include "kernels/wkv/wkv_benchmark.h"
+#include "kernels/wkv6/wkv6_op.h"
 
 namespace radlads {
 namespace {
 
-class Wkv6Benchmark {
- public:
-  explicit Wkv6Benchmark(const WkvShape& shape) : shape_(shape) {
-    std::mt19937 random(1);
-    std::uniform_real_distribution<float> uniform(-1, 1);
-    for (int i = 0; i < 4; ++i) {
-      inputs_[i].resize(i == 3 ? shape.values() : shape.keys());
-      for (float& x : inputs_[i]) x = i == 1 ? -0.3f + 0.3f * uniform(random) : 0.2f * uniform(random);
-      gradients_[i].resize(inputs_[i].size());
+using at::Tensor;
+
+Tensor Chunked(const std::vector<Tensor>& operands) {
+  constexpr int64_t kChunk = 16;
+  const at::IntArrayRef sizes = operands[0].sizes();
+  const int64_t heads = sizes[0] * sizes[1], chunks = sizes[2] / kChunk, D = sizes[3];
+  std::vector<Tensor> x;
+  for (const Tensor& operand : operands) x.push_back(operand.reshape({heads, chunks, kChunk, D}));
+  const Tensor &q = x[0], &log_w = x[1], &k = x[2], &v = x[3];
+  const Tensor total = log_w.cumsum(2), middle = total.narrow(2, kChunk / 2, 1), end = total.narrow(2, kChunk - 1, 1);
+  const Tensor q_in = q * (total - middle).exp(), k_in = k * (middle - total).exp(), q_state = q_in * middle.exp();
+  const Tensor k_out = (k * (end - total).exp()).transpose(2, 3), decay = end.exp().transpose(2, 3);
+  const Tensor inner = q_in.matmul(k_in.transpose(2, 3)).tril().matmul(v);
+  Tensor state = at::zeros({heads, D, D});
+  std::vector<Tensor> output;
+  for (int64_t i = 0; i < chunks; ++i) {
+    const auto at_chunk = [i](const Tensor& tensor) { return tensor.select(1, i); };
+    output.push_back(at::baddbmm(at_chunk(inner), at_chunk(q_state), state));
+    state = at::baddbmm(state * at_chunk(decay), at_chunk(k_out), at_chunk(v));
+  }
+  return at::stack(output, 1).reshape(sizes);
+}
+
+// llama.cpp's ggml_compute_forward_gla without vector instructions: state [H,K,V]. A compiler vectorises its inner
+// loop.
+RADLADS_FOR_THIS_MACHINE void ScalarLoop(const WkvShape& shape, const std::vector<const float*>& operands, float* state,
+                                         float* output) {
+  const int64_t D = shape.key_dim;
+  for (int64_t t = 0; t < shape.time; ++t) {
+    for (int64_t h = 0; h < shape.heads; ++h) {
+      const int64_t row = (t * shape.heads + h) * D;
+      for (int64_t j = 0; j < D; ++j) output[row + j] = 0;
+      for (int64_t i = 0; i < D; ++i) {
+        const float q = operands[0][row + i], w = operands[1][row + i], k = operands[2][row + i];
+        for (int64_t j = 0; j < D; ++j) {
+          const float kv = operands[3][row + j] * k, previous = state[(h * D + i) * D + j];
+          const float next = previous * w + kv;
+          output[row + j] += next * q;
+          state[(h * D + i) * D + j] = next;
+        }
+      }
     }
-    output_.resize(shape.values());
-    d_output_.assign(shape.values(), 0.1f);
-    state_.resize(shape.states());
-    checkpoints_.resize(Wkv6CheckpointSize(shape));
-  }
-  void Forward(bool keep_checkpoints) {
-    Wkv6Forward(shape_, Inputs(), {output_, state_},
-                keep_checkpoints ? std::span<float>(checkpoints_) : std::span<float>());
-  }
-  void Backward() {
-    Wkv6Backward(shape_, Inputs(), checkpoints_, {d_output_, {}},
-                 {gradients_[0], gradients_[1], gradients_[2], gradients_[3], {}});
-  }
-
- private:
-  Wkv6Inputs<float> Inputs() const { return {inputs_[0], inputs_[1], inputs_[2], inputs_[3], 1.0, {}, {}}; }
-  WkvShape shape_;
-  std::vector<float> inputs_[4], gradients_[4], output_, d_output_, state_, checkpoints_;
-};
-
-WkvShape Shape(const benchmark::State& state) {
-  SetThreads(state.range(4));
-  return {state.range(0), state.range(1), state.range(2), state.range(3), state.range(3)};
-}
-
-// Times `run`, and reports it against `operations` K V per token and head.
-template <typename Run>
-void Measure(benchmark::State& state, double operations, const Run& run) {
-  const auto start = std::chrono::steady_clock::now();
-  for (auto _ : state) run();
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  const double token_heads = static_cast<double>(state.range(0) * state.range(1) * state.range(2));
-  const double seconds = elapsed.count() / state.iterations() / token_heads;
-  state.counters["us/token-head"] = seconds * 1e6;
-  state.counters["GFLOP/s"] = operations * state.range(3) * state.range(3) / seconds * 1e-9;
-}
-
-void Forward(benchmark::State& state) {
-  Wkv6Benchmark work(Shape(state));
-  Measure(state, 5, [&] { work.Forward(/*keep_checkpoints=*/true); });
-}
-
-void Inference(benchmark::State& state) {
-  Wkv6Benchmark work(Shape(state));
-  Measure(state, 5, [&] { work.Forward(/*keep_checkpoints=*/false); });
-}
-
-void Backward(benchmark::State& state) {
-  Wkv6Benchmark work(Shape(state));
-  work.Forward(/*keep_checkpoints=*/true);
-  Measure(state, 18, [&] { work.Backward(); });
-}
-
-void Shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->Unit(benchmark::kMillisecond)->UseRealTime();
-  for (const int threads : {1, 2}) {
-    benchmark->Args({1, 512, 9, 64, threads});
-    benchmark->Args({2, 512, 9, 64, threads});
-    benchmark->Args({1, 512, 28, 128, threads});
   }
 }
 
-BENCHMARK(Forward)->Apply(Shapes);
-BENCHMARK(Backward)->Apply(Shapes);
-BENCHMARK(Inference)->Apply(Shapes)->Args({1, 1, 9, 64, 1})->Args({64, 1, 9, 64, 1});
+const BenchmarkRegistration kRegistration("wkv6", [](BenchmarkRun& run) {
+  RunWkvBenchmark(run,
+                  {.forward_flops = 5,
+                   .backward_flops = 18,
+                   .operands = 4,
+                   .call = [](const std::vector<Tensor>& x,
+                              const Tensor& state) { return Wkv6(x[0], x[1], x[2], x[3], /*scale=*/1, state, {}); },
+                   .chunked = Chunked,
+                   .scalar_loop = ScalarLoop});
+});
 
 }  // namespace
 }  // namespace radlads
-
-BENCHMARK_MAIN();

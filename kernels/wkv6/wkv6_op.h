@@ -1,4 +1,4 @@
-// radlads::wkv6, the recurrence of wkv6.h as a torch operator with autograd, CPU.
+// radlads::wkv6, the recurrence of wkv6.h as a torch operator with autograd.
 #ifndef RADLADS_KERNELS_WKV6_WKV6_OP_H_
 #define RADLADS_KERNELS_WKV6_WKV6_OP_H_
 
@@ -12,14 +12,16 @@ namespace radlads {
 // q, log_w, k [B,T,H,K]; v [B,T,H,V]; initial_state [B,H,K,V] (absent: zero); reset [B,T] bool or
 // uint8 (absent: nowhere). Any strides. Returns (output [B,T,H,V], final_state [B,H,K,V]).
 //
-// All float64: computed in float64 by the reference (slow). Otherwise float32, bfloat16 and float16
-// in any mixture: computed in float32, results float32. Gradients have the dtype of their input,
-// and reach all inputs but reset; the gradient of final_state is taken too. Not twice
-// differentiable. Wrong shapes or dtypes throw c10::Error.
+// All float64: computed in float64 by the reference (slow). Otherwise float32, bfloat16 and float16 in any mixture:
+// computed in float32, final_state float32, output float32 or bfloat16 as `output_type` says (absent: float32). float32
+// and bfloat16 are read where they stand if the last dimension is contiguous, heads that share rows (expand) included;
+// others are copied. Gradients have the dtype of their input, and reach all inputs but reset; the gradient of
+// final_state is taken too. Not twice differentiable. Wrong shapes or dtypes throw c10::Error.
 std::pair<at::Tensor, at::Tensor> Wkv6(const at::Tensor& q, const at::Tensor& log_w, const at::Tensor& k,
                                        const at::Tensor& v, double scale,
                                        const std::optional<at::Tensor>& initial_state,
-                                       const std::optional<at::Tensor>& reset);
+                                       const std::optional<at::Tensor>& reset,
+                                       std::optional<at::ScalarType> output_type = std::nullopt);
 
 }  // namespace radlads
 

@@ -35,9 +35,9 @@ struct Wkv6Operation {
   static constexpr auto* kCheckpointSize = Wkv6CheckpointSize;
   static constexpr auto* kForward = Wkv6Forward;
   static constexpr auto* kBackward = Wkv6Backward;
-  static std::pair<Tensor, Tensor> Operator(const WkvData& data) {
+  static std::pair<Tensor, Tensor> Operator(const WkvData& data, std::optional<at::ScalarType> output_type = {}) {
     const auto& in = data.inputs;
-    return Wkv6(in[kQ], in[kLogW], in[kK], in[kV], data.scale, data.initial_state, data.reset);
+    return Wkv6(in[kQ], in[kLogW], in[kK], in[kV], data.scale, data.initial_state, data.reset, output_type);
   }
 };
 

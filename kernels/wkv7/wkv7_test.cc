@@ -42,9 +42,10 @@ struct Wkv7Operation {
   static constexpr auto* kCheckpointSize = Wkv7CheckpointSize;
   static constexpr auto* kForward = Wkv7Forward;
   static constexpr auto* kBackward = Wkv7Backward;
-  static std::pair<Tensor, Tensor> Operator(const WkvData& data) {
+  static std::pair<Tensor, Tensor> Operator(const WkvData& data, std::optional<at::ScalarType> output_type = {}) {
     const auto& in = data.inputs;
-    return Wkv7(in[kR], in[kLogW], in[kK], in[kV], in[kA], in[kB], data.scale, data.initial_state, data.reset);
+    return Wkv7(in[kR], in[kLogW], in[kK], in[kV], in[kA], in[kB], data.scale, data.initial_state, data.reset,
+                output_type);
   }
 };
 

@@ -7,6 +7,8 @@
 #include <c10/cuda/CUDAStream.h>
 #include <torch/library.h>
 
+#include <type_traits>
+
 #include "kernels/wkv/cuda/wkv_cuda.h"
 #include "kernels/wkv/wkv_operator.h"
 
@@ -103,6 +105,7 @@ cuda::Stream CurrentStream(const Tensor& tensor) {
 std::tuple<Tensor, Tensor, std::vector<Tensor>> ForwardCuda(at::TensorList operands, double scale,
                                                             const OptionalTensor& initial_state,
                                                             const OptionalTensor& reset,
+                                                            at::ScalarType output_type,
                                                             bool for_backward) {
   const c10::cuda::CUDAGuard device(operands[0].device());
   const CudaOperands in(operands, scale, initial_state, reset);
@@ -123,7 +126,7 @@ std::tuple<Tensor, Tensor, std::vector<Tensor>> ForwardCuda(at::TensorList opera
     Check(cuda::WkvChunkedForward(in.ChunkedInputs(), Data<cuda::Bf16>(output),
                                   Data<float>(final_state), kept, stream),
           "wkv forward");
-    return {output, final_state, std::move(saved)};
+    return {output.to(output_type), final_state, std::move(saved)};
   }
   if (for_backward)
     saved.push_back(
@@ -132,7 +135,7 @@ std::tuple<Tensor, Tensor, std::vector<Tensor>> ForwardCuda(at::TensorList opera
       cuda::WkvRecurrentForward(in.RecurrentInputs(), Data<float>(output), Data<float>(final_state),
                                 for_backward ? Data<float>(saved[0]) : nullptr, stream),
       "wkv forward");
-  return {output, final_state, std::move(saved)};
+  return {output.to(output_type), final_state, std::move(saved)};
 }
 
 std::vector<Tensor> BackwardCuda(at::TensorList operands, double scale,
@@ -191,6 +194,9 @@ std::vector<Tensor> BackwardCuda(at::TensorList operands, double scale,
   result.push_back(d[6].defined() ? d[6].to(initial_state->scalar_type()) : Tensor());
   return result;
 }
+
+static_assert(std::is_same_v<decltype(ForwardCuda), WkvForwardFunction> &&
+              std::is_same_v<decltype(BackwardCuda), WkvBackwardFunction>);
 
 }  // namespace
 

@@ -1,0 +1,138 @@
+#include "kernels/benchmark/machine.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/benchmark/machine.cc"
+#include <hwy/foreach_target.h>  // must come before highway.h
+//
+#include <hwy/highway.h>
+#include <time.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <vector>
+
+#include "base/parallel_for.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace radlads {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Sums enough to hide the latency of two multiply-adds a cycle, and few enough for sixteen registers.
+constexpr int kSums = 12;
+
+// Returns the number of operations. `seed` keeps the compiler from knowing the result, `sink` from dropping it.
+double MultiplyAdds(int64_t rounds, float seed, float* sink) {
+  const hn::ScalableTag<float> d;
+  const auto factor = hn::Set(d, 0.999f), term = hn::Set(d, seed);
+  auto s0 = hn::Set(d, seed * 0), s1 = hn::Set(d, seed * 1), s2 = hn::Set(d, seed * 2), s3 = hn::Set(d, seed * 3),
+       s4 = hn::Set(d, seed * 4), s5 = hn::Set(d, seed * 5), s6 = hn::Set(d, seed * 6), s7 = hn::Set(d, seed * 7),
+       s8 = hn::Set(d, seed * 8), s9 = hn::Set(d, seed * 9), s10 = hn::Set(d, seed * 10), s11 = hn::Set(d, seed * 11);
+  for (int64_t i = 0; i < rounds; ++i) {
+    s0 = hn::MulAdd(s0, factor, term);
+    s1 = hn::MulAdd(s1, factor, term);
+    s2 = hn::MulAdd(s2, factor, term);
+    s3 = hn::MulAdd(s3, factor, term);
+    s4 = hn::MulAdd(s4, factor, term);
+    s5 = hn::MulAdd(s5, factor, term);
+    s6 = hn::MulAdd(s6, factor, term);
+    s7 = hn::MulAdd(s7, factor, term);
+    s8 = hn::MulAdd(s8, factor, term);
+    s9 = hn::MulAdd(s9, factor, term);
+    s10 = hn::MulAdd(s10, factor, term);
+    s11 = hn::MulAdd(s11, factor, term);
+  }
+  const auto sum =
+      hn::Add(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)),
+              hn::Add(hn::Add(hn::Add(s4, s5), hn::Add(s6, s7)), hn::Add(hn::Add(s8, s9), hn::Add(s10, s11))));
+  *sink = hn::GetLane(hn::SumOfLanes(d, sum));
+  return 2.0 * kSums * hn::Lanes(d) * rounds;
+}
+
+float Sum(const float* x, int64_t count) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = hn::Lanes(d);
+  auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+  for (int64_t i = 0; i + 4 * lanes <= count; i += 4 * lanes) {
+    s0 = hn::Add(s0, hn::LoadU(d, x + i));
+    s1 = hn::Add(s1, hn::LoadU(d, x + i + lanes));
+    s2 = hn::Add(s2, hn::LoadU(d, x + i + 2 * lanes));
+    s3 = hn::Add(s3, hn::LoadU(d, x + i + 3 * lanes));
+  }
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+}
+
+const char* Name() {
+  return hwy::TargetName(HWY_TARGET);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace radlads
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace radlads {
+
+HWY_EXPORT(MultiplyAdds);
+HWY_EXPORT(Sum);
+HWY_EXPORT(Name);
+
+std::string ProcessorName() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    const size_t colon = line.find(": ");
+    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown processor";
+}
+
+std::string InstructionSet() {
+  return HWY_DYNAMIC_DISPATCH(Name)();
+}
+
+double BenchmarkClock() {
+  timespec now;
+  clock_gettime(Threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return now.tv_sec + 1e-9 * now.tv_nsec;
+}
+
+double MeasureFlops() {
+  // A volatile, so that nothing is known of it when the program is compiled.
+  static volatile float seed = 1e-3f;
+  const int threads = Threads();
+  std::vector<float> sinks(threads * 64);
+  double best = 0;
+  for (int repeat = 0; repeat < 100; ++repeat) {
+    std::vector<double> operations(threads);
+    const double start = BenchmarkClock();
+    ParallelFor(threads, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        operations[i] = HWY_DYNAMIC_DISPATCH(MultiplyAdds)(50000, seed, &sinks[i * 64]);
+      }
+    });
+    const double seconds = BenchmarkClock() - start;
+    double total = 0;
+    for (const double count : operations) total += count;
+    best = std::max(best, total / seconds);
+  }
+  return best;
+}
+
+double MeasureReadBandwidth() {
+  constexpr int64_t kFloats = 64 << 20, kPiece = 1 << 20;
+  std::vector<float> array(kFloats, 1.0f);
+  std::vector<float> sinks(kFloats / kPiece);
+  double best = 0;
+  for (int repeat = 0; repeat < 10; ++repeat) {
+    const double start = BenchmarkClock();
+    ParallelFor(kFloats / kPiece, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) sinks[i] = HWY_DYNAMIC_DISPATCH(Sum)(&array[i * kPiece], kPiece);
+    });
+    best = std::max(best, kFloats * sizeof(float) / (BenchmarkClock() - start));
+  }
+  return best;
+}
+
+}  // namespace radlads
+#endif  // HWY_ONCE

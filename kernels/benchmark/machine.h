@@ -1,0 +1,25 @@
+// What this machine can do, measured.
+#ifndef RADLADS_KERNELS_BENCHMARK_MACHINE_H_
+#define RADLADS_KERNELS_BENCHMARK_MACHINE_H_
+
+#include <string>
+
+namespace radlads {
+
+// As the operating system has it ("AMD EPYC ..."), and the best instruction set that the kernels use on it.
+std::string ProcessorName();
+std::string InstructionSet();
+
+// fp32 operations a second, two for each multiply-add, with independent sums in registers, on all threads of
+// base/parallel_for.h. The best of several measurements; takes about half a second.
+double MeasureFlops();
+
+// Bytes a second read from an array of 256 MiB, on all threads. The best of several measurements.
+double MeasureReadBandwidth();
+
+// Seconds that this thread has run if there is one thread only, those of the wall clock otherwise.
+double BenchmarkClock();
+
+}  // namespace radlads
+
+#endif  // RADLADS_KERNELS_BENCHMARK_MACHINE_H_
