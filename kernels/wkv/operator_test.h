@@ -190,8 +190,25 @@ TYPED_TEST_P(WkvOperatorTest, StepsEqualSequence) {
   EXPECT_TRUE(BitwiseEqual(state, final_state));
 }
 
+// States of several megabytes, written past the caches.
+TYPED_TEST_P(WkvOperatorTest, OneTokenOfManyRows) {
+  const WkvShape shape = {32, 1, 9, 64, 64};
+  const WkvData data = WithState(TypeParam::Make(shape, 59));
+  for (const auto& [name, target] : InstructionSets()) {
+    SCOPED_TRACE(name);
+    const ScopedInstructionSet scoped(target);
+    const auto [output, final_state] = TypeParam::Operator(data);
+    for (int64_t row = 0; row < shape.batch; row += 7) {
+      const auto [alone, state] = TypeParam::Operator(data.Row(row));
+      EXPECT_TRUE(BitwiseEqual(output.slice(0, row, row + 1), alone));
+      EXPECT_TRUE(BitwiseEqual(final_state.slice(0, row, row + 1), state));
+    }
+  }
+}
+
 REGISTER_TYPED_TEST_SUITE_P(WkvOperatorTest, OperatorGradients, OperatorWithSomeInputsRequiringGradients,
-                            Bfloat16IsFloatRounded, StridesDoNotMatter, SharedHeads, StepsEqualSequence);
+                            Bfloat16IsFloatRounded, StridesDoNotMatter, SharedHeads, StepsEqualSequence,
+                            OneTokenOfManyRows);
 
 }  // namespace radlads
 

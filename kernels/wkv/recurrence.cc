@@ -1,6 +1,7 @@
 #include "kernels/wkv/recurrence.h"
 
 #include <hwy/aligned_allocator.h>
+#include <hwy/cache_control.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +18,10 @@ using namespace wkv;
 
 // Below this many state updates a call is done before other threads have woken up.
 constexpr int64_t kSerialUpdates = 1 << 17;
+
+// States of at least so many bytes, of one token of many rows, are written past the caches: they would not stay there
+// until the next token, and a write to memory that is not in a cache reads it first.
+constexpr int64_t kStreamedBytes = 4 << 20;
 
 int64_t CheckpointIndex(const WkvShape& shape, const Layout& layout, const Item& item, int64_t chunk, int64_t slice) {
   return (((item.row * shape.heads + item.head) * layout.chunks + chunk) * layout.slices + slice) * layout.slice_state;
@@ -101,6 +106,8 @@ void ForwardToken(const WkvProblem& problem, const WkvMutableArray& output, floa
   const WkvShape& shape = problem.shape;
   const int64_t K = shape.key_dim, V = shape.value_dim, slices = V / kWkvSlice, heads = shape.batch * shape.heads;
   const bool delta = problem.delta();
+  const bool stream =
+      heads * K * V * int64_t{sizeof(float)} >= kStreamedBytes && reinterpret_cast<uintptr_t>(final_state) % 64 == 0;
   alignas(64) static constexpr float kZeros[kWkvSlice] = {};
   const auto run = [&](int64_t first, int64_t last) {
     // Rows start at lines of the cache.
@@ -124,11 +131,19 @@ void ForwardToken(const WkvProblem& problem, const WkvMutableArray& output, floa
       WkvLoadRows(rows(problem.v, column, kWkvSlice), 1, kWkvSlice, v);
       const bool zero =
           problem.initial_state == nullptr || (problem.reset != nullptr && problem.reset[head / shape.heads]);
-      WkvForwardRun(
-          {.tokens = 1, .keys = K, .r = r, .w = w, .k = k, .a = delta ? a : nullptr, .b = delta ? b : nullptr, .v = v},
-          zero ? kZeros : problem.initial_state + at, zero ? 0 : V, final_state + at, V, 0, nullptr, out);
+      WkvForwardRun({.tokens = 1,
+                     .keys = K,
+                     .r = r,
+                     .w = w,
+                     .k = k,
+                     .a = delta ? a : nullptr,
+                     .b = delta ? b : nullptr,
+                     .v = v,
+                     .stream = stream},
+                    zero ? kZeros : problem.initial_state + at, zero ? 0 : V, final_state + at, V, 0, nullptr, out);
       WkvStoreRows(out, kWkvSlice, 1, nullptr, rows(output, column, kWkvSlice));
     }
+    if (stream) hwy::FlushStream();
   };
   if (heads * K * V < kSerialUpdates) return run(0, heads * slices);
   ParallelFor(heads * slices, 1, run);

@@ -46,6 +46,15 @@ HWY_INLINE void StorePair(const Pair& x, float* p) {
   hn::StoreU(x.lower, D(), p);
   hn::StoreU(x.upper, D(), p + kLanes);
 }
+template <bool kStream>
+HWY_INLINE void StoreState(const Pair& x, float* p) {
+  if constexpr (kStream) {
+    hn::Stream(x.lower, D(), p);
+    hn::Stream(x.upper, D(), p + kLanes);
+  } else {
+    StorePair(x, p);
+  }
+}
 HWY_INLINE Pair Mul(Vector a, const Pair& x) {
   return {hn::Mul(a, x.lower), hn::Mul(a, x.upper)};
 }
@@ -63,8 +72,8 @@ struct StateRows {
 };
 
 // Token t of wkv7. `sa` comes in as a^T h for this token; with kNext, it leaves as that for the next one, taken in the
-// same pass. Returns r^T h.
-template <bool kNext>
+// same pass. Returns r^T h if kOutput.
+template <bool kNext, bool kOutput, bool kStream>
 HWY_INLINE Pair DeltaToken(const WkvRun& run, int64_t t, const StateRows& state, Pair& sa) {
   const D d;
   const int64_t keys = run.keys;
@@ -81,14 +90,15 @@ HWY_INLINE Pair DeltaToken(const WkvRun& run, int64_t t, const StateRows& state,
     Pair h = Mul(hn::Set(d, w[i]), LoadPair(from));
     h = MulAdd(hn::Set(d, b[i]), sa, h);
     h = MulAdd(hn::Set(d, k[i]), v, h);
-    StorePair(h, to);
-    output = MulAdd(hn::Set(d, r[i]), h, output);
+    StoreState<kStream>(h, to);
+    if constexpr (kOutput) output = MulAdd(hn::Set(d, r[i]), h, output);
     if constexpr (kNext) next = MulAdd(hn::Set(d, next_a[i]), h, next);
   }
   sa = next;
   return output;
 }
 
+template <bool kOutput>
 void DeltaColumns(const WkvRun& run, StateRows state, int64_t step, float* sa_rows, float* output) {
   Pair sa = Zeros();
   for (int64_t i = 0; i < run.keys; ++i) {
@@ -97,8 +107,10 @@ void DeltaColumns(const WkvRun& run, StateRows state, int64_t step, float* sa_ro
   for (int64_t t = 0; t < run.tokens; ++t) {
     Prefetch(run, t);
     if (sa_rows != nullptr) StorePair(sa, sa_rows + t * kWkvSlice);
-    const Pair out = t + 1 < run.tokens ? DeltaToken<true>(run, t, state, sa) : DeltaToken<false>(run, t, state, sa);
-    if (output != nullptr) StorePair(out, output + t * kWkvSlice);
+    const Pair out = t + 1 < run.tokens ? DeltaToken<true, kOutput, false>(run, t, state, sa)
+                     : run.stream       ? DeltaToken<false, kOutput, true>(run, t, state, sa)
+                                        : DeltaToken<false, kOutput, false>(run, t, state, sa);
+    if constexpr (kOutput) StorePair(out, output + t * kWkvSlice);
     state.from = state.to;
     state.from_stride = state.to_stride;
     state.to += step;
@@ -107,7 +119,7 @@ void DeltaColumns(const WkvRun& run, StateRows state, int64_t step, float* sa_ro
 
 // Tokens [t, t + kTokens) of wkv6 in one pass over the state, which saves loads and stores: no token needs a sum over
 // the state that another one leaves. The result is that of one token after the other, bit for bit.
-template <int kTokens>
+template <int kTokens, bool kOutput, bool kStream>
 HWY_INLINE void Tokens(const WkvRun& run, int64_t t, const StateRows& state, int64_t step, float* output) {
   const D d;
   const int64_t keys = run.keys;
@@ -126,14 +138,15 @@ HWY_INLINE void Tokens(const WkvRun& run, int64_t t, const StateRows& state, int
     Pair h = LoadPair(from);
     for (int j = 0; j < kTokens; ++j) {
       h = MulAdd(hn::Set(d, k[j * keys + i]), v[j], Mul(hn::Set(d, w[j * keys + i]), h));
-      if (step != 0 || j == kTokens - 1) StorePair(h, to + j * step);
-      out[j] = MulAdd(hn::Set(d, r[j * keys + i]), h, out[j]);
+      if (step != 0 || j == kTokens - 1) StoreState<kStream>(h, to + j * step);
+      if constexpr (kOutput) out[j] = MulAdd(hn::Set(d, r[j * keys + i]), h, out[j]);
     }
   }
-  if (output == nullptr) return;
+  if constexpr (!kOutput) return;
   for (int j = 0; j < kTokens; ++j) StorePair(out[j], output + (t + j) * kWkvSlice);
 }
 
+template <bool kOutput>
 void PlainColumns(const WkvRun& run, StateRows state, int64_t step, float* output) {
   const auto advance = [&](int64_t tokens) {
     state.from = state.to + (tokens - 1) * step;
@@ -144,11 +157,15 @@ void PlainColumns(const WkvRun& run, StateRows state, int64_t step, float* outpu
   // Two at a time keep the multipliers busy; with four, the chain of a row is longer than what the processor looks
   // ahead. Where every state is stored, there is little to save.
   for (; step == 0 && t + 2 <= run.tokens; t += 2) {
-    Tokens<2>(run, t, state, step, output);
+    Tokens<2, kOutput, false>(run, t, state, step, output);
     advance(2);
   }
   for (; t < run.tokens; ++t) {
-    Tokens<1>(run, t, state, step, output);
+    if (run.stream) {
+      Tokens<1, kOutput, true>(run, t, state, step, output);
+    } else {
+      Tokens<1, kOutput, false>(run, t, state, step, output);
+    }
     advance(1);
   }
 }
@@ -160,10 +177,15 @@ void ForwardRun(const WkvRun& run, const float* before, int64_t before_stride, f
     columns.v = run.v + c;
     const StateRows state = {before + c, before_stride, after + c, after_stride};
     float* columns_output = output == nullptr ? nullptr : output + c;
-    if (run.a != nullptr) {
-      DeltaColumns(columns, state, step, sa == nullptr ? nullptr : sa + c, columns_output);
+    float* columns_sa = sa == nullptr ? nullptr : sa + c;
+    if (run.a != nullptr && output != nullptr) {
+      DeltaColumns<true>(columns, state, step, columns_sa, columns_output);
+    } else if (run.a != nullptr) {
+      DeltaColumns<false>(columns, state, step, columns_sa, nullptr);
+    } else if (output != nullptr) {
+      PlainColumns<true>(columns, state, step, columns_output);
     } else {
-      PlainColumns(columns, state, step, columns_output);
+      PlainColumns<false>(columns, state, step, nullptr);
     }
   }
 }

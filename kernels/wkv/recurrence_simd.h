@@ -33,12 +33,13 @@ struct WkvRun {
   const float* v;                  // [tokens][kWkvSlice]
   const WkvPrefetch* prefetch = nullptr;
   int64_t first_row = 0;
+  bool stream = false;  // a single token: its state goes past the caches, and is visible after hwy::FlushStream()
 };
 
 // Row i of the state before the run is at before + i * before_stride; a stride of 0 repeats one row. Row i of the state
 // after token t goes to after + t * step + i * after_stride (step 0: each token overwrites the one before). `before`
 // may be `after` when step is 0. If not null, `sa` [tokens][kWkvSlice] receives a^T h and `output` [tokens][kWkvSlice]
-// receives r^T h. `after`, `sa`, `output` and rows of v are aligned to 64 bytes, and so are the strides.
+// receives r^T h. Where the run streams, `after` and its rows are aligned to 64 bytes.
 void WkvForwardRun(const WkvRun& run, const float* before, int64_t before_stride, float* after, int64_t after_stride,
                    int64_t step, float* sa, float* output);
 

@@ -102,25 +102,32 @@ void Sequences(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape&
   run.Compare(test);
 }
 
-// One token of each row, as in decoding.
-void Step(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape& shape) {
+// One token of each row for `layers` layers in turn, as in decoding.
+void Step(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape& shape, size_t layers) {
   const at::NoGradGuard no_gradients;
   const std::vector<Tensor> operands = Operands(shape, benchmark.operands, at::kFloat);
-  std::vector<const float*> pointers;
-  std::vector<Tensor> decays = operands;
+  std::vector<Tensor> decays = operands, ours, theirs;
   decays[1] = operands[1].exp();
+  std::vector<const float*> pointers;
   for (const Tensor& operand : decays) pointers.push_back(operand.const_data_ptr<float>());
-  const Tensor state = at::randn({shape.batch, shape.heads, shape.key_dim, shape.value_dim}), other = state.clone(),
-               output = at::empty_like(operands[0]);
+  for (size_t i = 0; i < layers; ++i) {
+    ours.push_back(at::randn({shape.batch, shape.heads, shape.key_dim, shape.value_dim}));
+    theirs.push_back(ours.back().clone());
+  }
+  const Tensor output = at::empty_like(operands[0]);
   // To the loop, rows are heads.
   WkvShape flat = shape;
   flat.heads = shape.batch * shape.heads;
+  size_t our_layer = 0, their_layer = 0;
   BenchmarkCase test = Case("one token", shape, at::kFloat, benchmark.forward_flops);
   test.bytes = 2.0 * shape.states() * sizeof(float);
-  test.ours = [&] { benchmark.call(operands, state); };
+  test.ours = [&] {
+    Tensor& state = ours[our_layer++ % layers];
+    state = benchmark.call(operands, state).second;
+  };
   test.peers = {{"scalar loop", [&] {
-                   benchmark.scalar_loop(flat, pointers, other.mutable_data_ptr<float>(),
-                                         output.mutable_data_ptr<float>());
+                   float* state = theirs[their_layer++ % layers].mutable_data_ptr<float>();
+                   benchmark.scalar_loop(flat, pointers, state, output.mutable_data_ptr<float>());
                  }}};
   run.Compare(test);
 }
@@ -131,8 +138,8 @@ void RunWkvBenchmark(BenchmarkRun& run, const WkvBenchmark& benchmark) {
   Sequences(run, benchmark, {1, 512, 9, 64, 64}, at::kFloat);
   Sequences(run, benchmark, {1, 512, 9, 64, 64}, at::kBFloat16);
   Sequences(run, benchmark, {1, 512, 4, 128, 128}, at::kFloat);
-  Step(run, benchmark, {1, 1, 9, 64, 64});
-  Step(run, benchmark, {64, 1, 9, 64, 64});
+  Step(run, benchmark, {1, 1, 9, 64, 64}, /*layers=*/30);
+  Step(run, benchmark, {64, 1, 9, 64, 64}, /*layers=*/10);
 }
 
 }  // namespace radlads
