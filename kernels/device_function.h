@@ -50,8 +50,7 @@ DeviceFunction(void (*)(Arguments...)) -> DeviceFunction<Arguments...>;
 // Puts in the function for CUDA.
 struct OnCuda {
   template <class... Arguments>
-  OnCuda(DeviceFunction<Arguments...>& function,
-         typename DeviceFunction<Arguments...>::Pointer cuda) {
+  OnCuda(DeviceFunction<Arguments...>& function, typename DeviceFunction<Arguments...>::Pointer cuda) {
     function.cuda = cuda;
   }
 };

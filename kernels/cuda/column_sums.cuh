@@ -17,64 +17,69 @@ inline int64_t SumBlocks(const Teams& teams, int64_t rows) {
   return std::clamp<int64_t>(blocks, 1, 132 * 1024 / teams.threads);
 }
 
-// Floats of shared memory for sums of `columns`; 0 where they are too many: then a team, which is a
-// block, adds to its part in global memory.
-inline int64_t SumFloats(const Teams& teams, int64_t columns) {
-  constexpr int64_t kMax = 96 * 1024 / sizeof(float) - 64;  // an sm_120 has 99 KB
-  const int64_t floats = teams.PerBlock() * columns;
-  return floats <= kMax ? floats : 0;
+// Floats of shared memory for `copies` of sums of `columns` beside `others`; 0 where they are too many: then there must
+// be one copy, and a block adds to its part in global memory.
+inline int64_t SumFloats(int64_t copies, int64_t columns, int64_t others = kTeamSumFloats) {
+  constexpr int64_t kMax = 96 * 1024 / sizeof(float);  // an sm_120 has 99 KB
+  return copies * columns + others <= kMax ? copies * columns : 0;
 }
 
-// A block's sums. In a team, one thread alone adds to a column.
+// A block's sums, `count` for each of `width` columns, in copies to which teams add in turn: one thread alone adds to a
+// column of a copy.
 template <int kPack>
 class ColumnSums {
  public:
-  // `shared` [teams of the block, columns], or null; `part` [columns] is this block's result.
-  __device__ ColumnSums(const Teams& teams, int64_t columns, float* shared, float* part)
-      : columns_(columns), teams_(teams.PerBlock()), shared_(shared), part_(part) {
-    own_ = shared == nullptr ? nullptr : shared + teams.Index() * columns;
-    for (int64_t i = ThreadIndex(); i < columns * teams_; i += BlockThreads()) {
-      if (shared != nullptr) {
-        StoreShared(shared + i, 0.0f);
-      } else {
-        part[i] = 0;
+  // This thread adds to copy `own`. `shared` [copies, count, width], or null. Sum k of column c becomes
+  // part[k * stride + c].
+  __device__ ColumnSums(int copies, int own, int width, int count, float* shared, float* part, int64_t stride)
+      : copies_(copies),
+        width_(width),
+        count_(count),
+        stride_(stride),
+        shared_(shared),
+        own_(shared == nullptr ? nullptr : shared + own * count * width),
+        part_(part) {
+    if (shared != nullptr) {
+      for (int i = ThreadIndex(); i < copies * count * width; i += BlockThreads()) StoreShared(shared + i, 0.0f);
+    } else {
+      for (int k = 0; k < count; ++k) {
+        for (int i = ThreadIndex(); i < width; i += BlockThreads()) part[k * stride + i] = 0;
       }
     }
     SyncThreads();
   }
 
-  __device__ void Add(int64_t column, const Pack<kPack>& x) const {
-    for (int i = 0; i < kPack; ++i) {
-      if (own_ == nullptr) {
-        part_[column + i] += x[i];
-      } else {
-        float* at = own_ + Place(column + i);
-        StoreShared(at, LoadShared(at) + x[i]);
-      }
+  __device__ void Add(int k, int column, const Pack<kPack>& x) const {
+    if (own_ == nullptr) {
+      for (int i = 0; i < kPack; ++i) part_[k * stride_ + column + i] += x[i];
+      return;
     }
+    float* const at = own_ + k * width_ + column / kPack;
+    for (int i = 0; i < kPack; ++i)
+      StoreShared(at + i * (width_ / kPack), LoadShared(at + i * (width_ / kPack)) + x[i]);
   }
 
   // By all threads, after all rows.
   __device__ void Finish() const {
     if (shared_ == nullptr) return;
     SyncThreads();
-    for (int64_t i = ThreadIndex(); i < columns_; i += BlockThreads()) {
-      float sum = 0;
-      for (int team = 0; team < teams_; ++team)
-        sum += LoadShared(shared_ + team * columns_ + Place(i));
-      part_[i] = sum;
+    for (int k = 0; k < count_; ++k) {
+      for (int i = ThreadIndex(); i < width_; i += BlockThreads()) {
+        float sum = 0;
+        for (int copy = 0; copy < copies_; ++copy) {
+          // As Add: packs lie side by side element by element, so that lanes fall into different banks.
+          const int place = i % kPack * (width_ / kPack) + i / kPack;
+          sum += LoadShared(shared_ + (copy * count_ + k) * width_ + place);
+        }
+        part_[k * stride_ + i] = sum;
+      }
     }
   }
 
  private:
-  // Packs lie side by side element by element, so that lanes fall into different banks.
-  __device__ int64_t Place(int64_t column) const {
-    return column % kPack * (columns_ / kPack) + column / kPack;
-  }
-
-  int64_t columns_;
-  int teams_;
-  float *shared_, *part_, *own_;
+  int copies_, width_, count_;
+  int64_t stride_;
+  float *shared_, *own_, *part_;
 };
 
 // total[i][c] = sum over blocks of parts[block, i, c], parts [blocks, count, width].
@@ -89,15 +94,13 @@ struct ColumnTotals {
 
 inline constexpr int kTotalsWarps = 8;
 
-static __global__ void __launch_bounds__(32 * kTotalsWarps)
-    ColumnTotalsKernel(const __grid_constant__ ColumnTotals p) {
+static __global__ void __launch_bounds__(32 * kTotalsWarps) ColumnTotalsKernel(const __grid_constant__ ColumnTotals p) {
   float* const sums = reinterpret_cast<float*>(SharedMemory());  // [kTotalsWarps, 32]
   const int64_t column = BlockX() * 32 + Lane();
   float sum = 0;
   if (column < p.width) {
     const float* part = p.parts + BlockY() * p.width + column;
-    for (int64_t block = Warp(); block < p.blocks; block += kTotalsWarps)
-      sum += part[block * p.count * p.width];
+    for (int64_t block = Warp(); block < p.blocks; block += kTotalsWarps) sum += part[block * p.count * p.width];
   }
   StoreShared(sums + ThreadIndex(), sum);
   SyncThreads();

@@ -83,6 +83,12 @@ __device__ __forceinline__ float Exp2(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// 1 / x within 1 ulp; denormals are zero.
+__device__ __forceinline__ float Reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 // e^x, ln x and ln(1 + x) in full precision; 1 / sqrt(x) within 2 ulp.
 __device__ __forceinline__ float Exp(float x) {
   return expf(x);
@@ -126,8 +132,7 @@ __device__ __forceinline__ int HighestBit(uint32_t x) {
 }
 
 // c += a b
-__device__ __forceinline__ void Mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
-                                    uint32_t b1) {
+__device__ __forceinline__ void Mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
@@ -155,8 +160,7 @@ __device__ __forceinline__ void LoadMatricesTransposed(uint32_t (&x)[4], const B
 // Starts copying 16 bytes from global to shared memory, both 16-byte aligned; zeros where not
 // `valid` (`from` is then not read).
 __device__ __forceinline__ void CopyAsync16(void* to, const void* from, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(SharedAddress(to)), "l"(from),
-               "r"(valid ? 16 : 0)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(SharedAddress(to)), "l"(from), "r"(valid ? 16 : 0)
                : "memory");
 }
 __device__ __forceinline__ void CommitCopies() {
@@ -199,18 +203,16 @@ __device__ __forceinline__ uint8_t* SharedMemory() {
 // Starts `kernel` on grid_x * grid_y blocks. Returns what CUDA says of the launch; nothing is
 // waited for.
 template <typename Parameters>
-Error Launch(void (*kernel)(Parameters), int64_t grid_x, int grid_y, int threads,
-             size_t shared_bytes, Stream stream, const Parameters& parameters) {
+Error Launch(void (*kernel)(Parameters), int64_t grid_x, int grid_y, int threads, size_t shared_bytes, Stream stream,
+             const Parameters& parameters) {
   if (grid_x == 0 || grid_y == 0) return cudaSuccess;
   if (shared_bytes > 48 * 1024) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
+    const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                                   cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
     if (error != cudaSuccess) return error;
   }
   const void* arguments[] = {&parameters};
-  return cudaLaunchKernel(reinterpret_cast<const void*>(kernel),
-                          dim3(static_cast<unsigned>(grid_x), grid_y), threads,
+  return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(grid_x), grid_y), threads,
                           const_cast<void**>(arguments), shared_bytes, stream);
 }
 

@@ -3,7 +3,7 @@
 load("//third_party:cuda_rules.bzl", "cuda_library", "cuda_library_test")
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 
-def cuda_operation(name):
+def cuda_operation(name, hdrs = []):
     """Makes, in the folder of operation `name` with its targets :<name>, :cpu, :reference and :tests:
 
       :kernels                    <name>_kernels.h, the functions for each kind of device
@@ -12,6 +12,10 @@ def cuda_operation(name):
                                   Compiles without a GPU; linking needs the GPU libraries of LibTorch
       :<name>_cuda_test           the kernels' source run on the CPU by <name>_cuda_test.cc and :tests
       :<name>_cuda_compiles_test  nvcc takes it, without spills; skips where there is no nvcc
+
+    Args:
+      name: of the operation and its folder.
+      hdrs: targets with headers of device code that the kernels include.
     """
     cc_library(
         name = "kernels",
@@ -40,7 +44,7 @@ def cuda_operation(name):
         deps = [
             ":cuda_header",
             "//kernels/cuda:device",
-        ],
+        ] + hdrs,
     )
 
     cc_library(
@@ -65,7 +69,7 @@ def cuda_operation(name):
         deps = [
             ":cuda_header",
             "//kernels/cuda:device",
-        ],
+        ] + hdrs,
     )
 
     cc_test(

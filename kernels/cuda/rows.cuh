@@ -36,20 +36,35 @@ __device__ __forceinline__ float RoundAs(float x) {
   }
 }
 
+// Consecutive elements as they stand in memory.
+template <int kSize, typename T>
+struct Elements {
+  T at[kSize];
+
+  __device__ static Elements From(const T* from) {
+    Elements x;
+    if constexpr (kSize == 1) {
+      x.at[0] = *from;
+    } else {
+      constexpr int kWords = 16 / sizeof(T);
+      for (int i = 0; i < kSize; i += kWords) {
+        T words[kWords];
+        LoadGlobal16(words, from + i);
+        for (int j = 0; j < kWords; ++j) x.at[i + j] = words[j];
+      }
+    }
+    return x;
+  }
+  __device__ Pack<kSize> Values() const {
+    Pack<kSize> x;
+    for (int i = 0; i < kSize; ++i) x[i] = ToFloat(at[i]);
+    return x;
+  }
+};
+
 template <int kSize, typename T>
 __device__ __forceinline__ Pack<kSize> Load(const T* from) {
-  Pack<kSize> x;
-  if constexpr (kSize == 1) {
-    x[0] = ToFloat(*from);
-  } else {
-    constexpr int kWords = 16 / sizeof(T);
-    for (int i = 0; i < kSize; i += kWords) {
-      T elements[kWords];
-      LoadGlobal16(elements, from + i);
-      for (int j = 0; j < kWords; ++j) x[i + j] = ToFloat(elements[j]);
-    }
-  }
-  return x;
+  return Elements<kSize, T>::From(from).Values();
 }
 
 template <int kSize, typename T>
@@ -73,16 +88,17 @@ __device__ __forceinline__ void Store(T* to, const Pack<kSize>& x) {
   }
 }
 
+inline constexpr float kLog2E = 1.44269504088896341f;
+
 __device__ __forceinline__ float Sigmoid(float x) {
-  return 1 / (1 + Exp(-x));
+  return Reciprocal(1 + Exp2(-kLog2E * x));
 }
 
 // The size of packs for rows of `width` elements in these arrays (null: absent). The arrays begin
 // where they begin; rows follow each other without gaps.
 inline int PackSize(int64_t width, std::initializer_list<const void*> arrays) {
-  const bool aligned = std::all_of(arrays.begin(), arrays.end(), [](const void* p) {
-    return reinterpret_cast<uintptr_t>(p) % 16 == 0;
-  });
+  const bool aligned =
+      std::all_of(arrays.begin(), arrays.end(), [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
   return aligned && width % 8 == 0 ? 8 : 1;
 }
 
@@ -109,18 +125,34 @@ struct Teams {
   __device__ int Rank() const { return ThreadIndex() % size; }
 };
 
-// For rows of so many packs.
-inline Teams TeamsFor(int64_t packs) {
-  // A warp reads four packs per lane without a barrier.
-  if (packs <= 128) {
+// For rows of so many packs: part of a warp with up to `lane_packs` for a lane, or else a block of up
+// to `max_threads` (256 or more).
+inline Teams TeamsFor(int64_t packs, int max_threads = 1024, int lane_packs = 4) {
+  if (packs <= 32 * lane_packs) {
     int size = 1;
     while (size < 32 && size < packs) size *= 2;
     return {size, 256};
   }
-  const int64_t passes = (packs + 1023) / 1024;
+  const int64_t passes = (packs + max_threads - 1) / max_threads;
   const int size = static_cast<int>(((packs + passes - 1) / passes + 31) / 32 * 32);
   return {size, size};
 }
+
+// A team member's packs of a row, at `begin` and further on; the first, which for most shapes is
+// the only one, is read from memory once.
+template <int kPack, typename T>
+class RowPacks {
+ public:
+  __device__ RowPacks(const T* row, int begin, bool has_first) : row_(row), begin_(begin), first_() {
+    if (has_first) first_ = Elements<kPack, T>::From(row + begin);
+  }
+  __device__ Pack<kPack> operator[](int i) const { return i == begin_ ? first_.Values() : Load<kPack>(row_ + i); }
+
+ private:
+  const T* row_;
+  int begin_;
+  Elements<kPack, T> first_;
+};
 
 // Floats of shared memory that SumOverTeam wants.
 inline constexpr int kTeamSumFloats = 32;

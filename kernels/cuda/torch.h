@@ -19,10 +19,8 @@ inline Stream CurrentStream() {
 class Scratch {
  public:
   explicit Scratch(int64_t floats)
-      : memory_(at::empty(
-            {floats},
-            at::TensorOptions().dtype(at::kFloat).device(at::kCUDA, c10::cuda::current_device()))) {
-  }
+      : memory_(at::empty({floats},
+                          at::TensorOptions().dtype(at::kFloat).device(at::kCUDA, c10::cuda::current_device()))) {}
   float* data() const { return memory_.mutable_data_ptr<float>(); }
 
  private:
@@ -31,8 +29,8 @@ class Scratch {
 
 // Throws c10::Error with what CUDA says.
 inline void Check(Error error, const char* operation) {
-  TORCH_CHECK(error == 0, operation, ": CUDA error ", error, " (",
-              cudaGetErrorString(static_cast<cudaError_t>(error)), ")");
+  TORCH_CHECK(error == 0, operation, ": CUDA error ", error, " (", cudaGetErrorString(static_cast<cudaError_t>(error)),
+              ")");
 }
 
 }  // namespace radlads::cuda

@@ -16,8 +16,8 @@ Error RmsNormForward(const RmsNormArguments& arguments, void* y, Stream stream);
 
 // `scratch` holds RmsNormScratchSize floats.
 int64_t RmsNormScratchSize(const RmsNormArguments& arguments);
-Error RmsNormBackward(const RmsNormArguments& arguments, const void* dy, void* dx, float* d_weight,
-                      float* scratch, Stream stream);
+Error RmsNormBackward(const RmsNormArguments& arguments, const void* dy, void* dx, float* d_weight, float* scratch,
+                      Stream stream);
 
 }  // namespace radlads::cuda
 

@@ -9,11 +9,10 @@ const OnCuda forward(rms_norm_forward, [](const RmsNormArguments& arguments, voi
   Check(RmsNormForward(arguments, y, CurrentStream()), "RmsNorm");
 });
 
-const OnCuda backward(rms_norm_backward, [](const RmsNormArguments& arguments, const void* dy,
-                                            void* dx, float* d_weight) {
+const OnCuda backward(rms_norm_backward, [](const RmsNormArguments& arguments, const void* dy, void* dx,
+                                            float* d_weight) {
   const Scratch scratch(RmsNormScratchSize(arguments));
-  Check(RmsNormBackward(arguments, dy, dx, d_weight, scratch.data(), CurrentStream()),
-        "RmsNorm's gradient");
+  Check(RmsNormBackward(arguments, dy, dx, d_weight, scratch.data(), CurrentStream()), "RmsNorm's gradient");
 });
 
 }  // namespace

@@ -173,6 +173,10 @@ inline float Exp2(float x) {
   const float y = std::exp2(x);
   return std::fpclassify(y) == FP_SUBNORMAL ? 0.0f : y;
 }
+inline float Reciprocal(float x) {
+  const float y = 1 / x;
+  return std::fpclassify(y) == FP_SUBNORMAL ? 0.0f : y;
+}
 inline float Exp(float x) {
   return std::exp(x);
 }

@@ -20,8 +20,7 @@ namespace radlads {
 // targets: the others would do the same.
 struct InPlaceOfCpu {
   template <class... Arguments>
-  InPlaceOfCpu(DeviceFunction<Arguments...>& function,
-               typename DeviceFunction<Arguments...>::Pointer cuda) {
+  InPlaceOfCpu(DeviceFunction<Arguments...>& function, typename DeviceFunction<Arguments...>::Pointer cuda) {
     function.cpu = cuda;
     const int64_t targets = hwy::SupportedTargets();
     hwy::DisableTargets(targets & (targets - 1));
@@ -46,29 +45,41 @@ class GuardedArguments {
   GuardedArguments(const GuardedArguments&) = delete;
   GuardedArguments& operator=(const GuardedArguments&) = delete;
 
-  // Replaces *p, `bytes` that are read, unless it is null.
+  // Replaces *p, `count` elements that are read, unless it is null. A void pointer is to bf16 or
+  // fp32.
   template <class T>
-  void Read(const T** p, size_t bytes) {
+  void Read(const T** p, int64_t count, bool bf16 = false) {
     if (*p == nullptr) return;
+    const size_t bytes = count * ElementSize<T>(bf16);
     void* copy = Memory(bytes);
     std::memcpy(copy, *p, bytes);
     *p = static_cast<const T*>(copy);
   }
   // The same for what is written; NaN until then.
   template <class T>
-  void Write(T** p, size_t bytes) {
+  void Write(T** p, int64_t count, bool bf16 = false) {
     if (*p == nullptr) return;
+    const size_t bytes = count * ElementSize<T>(bf16);
     void* memory = Memory(bytes);
     results_.push_back({*p, memory, bytes});
     *p = static_cast<T*>(memory);
+  }
+  float* Scratch(int64_t floats) { return static_cast<float*>(Memory(floats * sizeof(float))); }
+
+ private:
+  template <class T>
+  static size_t ElementSize(bool bf16) {
+    if constexpr (std::is_void_v<T>) {
+      return bf16 ? 2 : 4;
+    } else {
+      return sizeof(T);
+    }
   }
   void* Memory(size_t bytes) {
     buffers_.push_back(std::make_unique<cuda::GuardedBuffer>(bytes + (misaligned ? 4 : 0)));
     return buffers_.back()->data();
   }
-  float* Floats(int64_t count) { return static_cast<float*>(Memory(count * sizeof(float))); }
 
- private:
   struct Result {
     void* to;
     const void* from;
