@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/status.h"
-#include "kernels/head_norm_gate/head_norm_gate_cpu.h"
+#include "kernels/head_norm_gate/head_norm_gate_kernels.h"
 #include "kernels/head_norm_gate/head_norm_gate_reference.h"
 #include "kernels/tensor_arguments.h"
 
@@ -15,7 +15,7 @@ namespace {
 struct FusedArguments {
   FusedArguments(const at::Tensor& o_given, const at::Tensor& weight_given, const at::Tensor& bias_given, double eps,
                  double scale, const at::Tensor& gate_given, bool gate_sigmoid, at::ScalarType out)
-      : o(o_given.detach().to(at::kFloat).contiguous()) {
+      : o(o_given.detach().contiguous()) {
     if (weight_given.defined()) {
       weight = weight_given.detach().to(at::kFloat).contiguous();
       bias = bias_given.detach().to(at::kFloat).contiguous();
@@ -24,7 +24,8 @@ struct FusedArguments {
     view = {.rows = o.size(0) * o.size(1),
             .heads = o.size(2),
             .head_dim = o.size(3),
-            .o = o.const_data_ptr<float>(),
+            .o = o.const_data_ptr(),
+            .o_bf16 = o.scalar_type() == at::kBFloat16,
             .weight = weight.defined() ? weight.const_data_ptr<float>() : nullptr,
             .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
             .eps = static_cast<float>(eps),
@@ -41,7 +42,7 @@ struct FusedArguments {
 at::Tensor FusedForward(const FusedArguments& arguments, at::ScalarType out) {
   const at::Tensor& o = arguments.o;
   at::Tensor y = at::empty({o.size(0), o.size(1), o.size(2) * o.size(3)}, o.options().dtype(out));
-  HeadNormGateForwardCpu(arguments.view, y.mutable_data_ptr());
+  head_norm_gate_forward(o.device(), arguments.view, y.mutable_data_ptr());
   return y;
 }
 
@@ -76,9 +77,9 @@ class FusedHeadNormGate : public torch::autograd::Function<FusedHeadNormGate> {
       d_bias = at::empty_like(arguments.bias);
     }
     if (gate.defined()) d_gate = at::empty_like(arguments.gate);
-    HeadNormGateBackwardCpu(arguments.view,
+    head_norm_gate_backward(o.device(), arguments.view,
                             {.dy = dy.const_data_ptr(),
-                             .d_o = d_o.mutable_data_ptr<float>(),
+                             .d_o = d_o.mutable_data_ptr(),
                              .d_weight = d_weight.defined() ? d_weight.mutable_data_ptr<float>() : nullptr,
                              .d_bias = d_bias.defined() ? d_bias.mutable_data_ptr<float>() : nullptr,
                              .d_gate = d_gate.defined() ? d_gate.mutable_data_ptr() : nullptr});
@@ -86,7 +87,7 @@ class FusedHeadNormGate : public torch::autograd::Function<FusedHeadNormGate> {
       d_weight = d_weight.to(weight.scalar_type());
       d_bias = d_bias.to(bias.scalar_type());
     }
-    return {d_o.to(o.scalar_type()), d_weight, d_bias, at::Tensor(), at::Tensor(), d_gate, at::Tensor(), at::Tensor()};
+    return {d_o, d_weight, d_bias, at::Tensor(), at::Tensor(), d_gate, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -103,7 +104,7 @@ at::Tensor HeadNormGate(const at::Tensor& o, const at::Tensor& weight, const at:
                 (gate.dim() == 3 && gate.size(0) == o.size(0) && gate.size(1) == o.size(1) && gate.size(2) == width))
       << "HeadNormGate: o " << o.sizes() << " needs a gate [B,T," << width << "], got " << gate.sizes();
   const bool stores = out == at::kFloat || out == at::kBFloat16;
-  if (stores && FusedPathApplies({o, weight, bias, gate})) {
+  if (stores && head_norm_gate_forward.Takes({o, weight, bias, gate})) {
     if (RecordsGradient({o, weight, bias, gate})) {
       return FusedHeadNormGate::apply(o, Optional(weight), Optional(bias), eps, scale, Optional(gate), gate_sigmoid,
                                       out);

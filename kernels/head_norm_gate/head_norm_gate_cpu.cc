@@ -21,7 +21,8 @@ struct HeadStatistics {
   float mean, factor;
 };
 
-HeadStatistics Statistics(const HeadNormGateArguments& p, const float* o) {
+template <class O>
+HeadStatistics Statistics(const HeadNormGateArguments& p, const O* o) {
   if (p.weight == nullptr) return {0.0f, p.scale};
   const size_t size = p.head_dim;
   FloatV sum = Splat(0.0f);
@@ -35,13 +36,14 @@ HeadStatistics Statistics(const HeadNormGateArguments& p, const float* o) {
   return {mean, 1.0f / std::sqrt(Sum(squares) / size + p.eps)};
 }
 
-template <class G, class Y>
+template <class O, class G, class Y>
 void ForwardHead(const HeadNormGateArguments& p, int64_t at, int64_t channel, Y* y) {
-  const HeadStatistics statistics = Statistics(p, p.o + at);
+  const O* o = static_cast<const O*>(p.o) + at;
+  const HeadStatistics statistics = Statistics(p, o);
   const FloatV mean = Splat(statistics.mean), factor = Splat(statistics.factor);
   const G* gate = static_cast<const G*>(p.gate) + at;
   ForEachVector(p.head_dim, [&](size_t i, auto part) HWY_ATTR {
-    auto z = hn::Mul(hn::Sub(Load(p.o + at + i, part), mean), factor);
+    auto z = hn::Mul(hn::Sub(Load(o + i, part), mean), factor);
     if (p.weight != nullptr) {
       z = hn::MulAdd(z, Load(p.weight + channel + i, part), Load(p.bias + channel + i, part));
     }
@@ -54,12 +56,14 @@ void ForwardHead(const HeadNormGateArguments& p, int64_t at, int64_t channel, Y*
 }
 
 // `scratch` holds 2 * head_dim floats; d_weight and d_bias are sums over rows.
-template <class G, class Y>
+template <class O, class G, class Y>
 void BackwardHead(const HeadNormGateArguments& p, const HeadNormGateGradients& g, int64_t at, int64_t channel,
                   float* scratch, float* d_weight, float* d_bias) {
   const bool norms = p.weight != nullptr;
   const size_t size = p.head_dim;
-  const HeadStatistics statistics = Statistics(p, p.o + at);
+  const O* o = static_cast<const O*>(p.o) + at;
+  O* d_o = static_cast<O*>(g.d_o) + at;
+  const HeadStatistics statistics = Statistics(p, o);
   const FloatV mean = Splat(statistics.mean), factor = Splat(statistics.factor), one = Splat(1.0f);
   const G* gate = static_cast<const G*>(p.gate) + at;
   G* d_gate = static_cast<G*>(g.d_gate) + at;
@@ -67,7 +71,7 @@ void BackwardHead(const HeadNormGateArguments& p, const HeadNormGateGradients& g
   float *x = scratch, *dx = scratch + size;  // the normalised values and their gradient
   FloatV dx_sum = Splat(0.0f), dx_x_sum = Splat(0.0f);
   ForEachVector(size, [&](size_t i, auto part) HWY_ATTR {
-    const auto normalised = ZeroBeyond(hn::Mul(hn::Sub(Load(p.o + at + i, part), mean), factor), part);
+    const auto normalised = ZeroBeyond(hn::Mul(hn::Sub(Load(o + i, part), mean), factor), part);
     auto z = normalised, dz = Load(dy + i, part);
     FloatV weight = one;
     if (norms) {
@@ -85,7 +89,7 @@ void BackwardHead(const HeadNormGateArguments& p, const HeadNormGateGradients& g
       dz = hn::Mul(dz, multiplier);
     }
     if (!norms) {
-      Store(hn::Mul(dz, factor), g.d_o + at + i, part);
+      Store(hn::Mul(dz, factor), d_o + i, part);
       return;
     }
     Accumulate(hn::Mul(dz, normalised), d_weight + channel + i, part);
@@ -100,33 +104,38 @@ void BackwardHead(const HeadNormGateArguments& p, const HeadNormGateGradients& g
   const FloatV dx_mean = Splat(Sum(dx_sum) / size), dx_x_mean = Splat(Sum(dx_x_sum) / size);
   ForEachVector(size, [&](size_t i, auto part) HWY_ATTR {
     const auto centred = hn::NegMulAdd(Load(x + i, part), dx_x_mean, hn::Sub(Load(dx + i, part), dx_mean));
-    Store(hn::Mul(centred, factor), g.d_o + at + i, part);
+    Store(hn::Mul(centred, factor), d_o + i, part);
+  });
+}
+
+// Calls f with an element of o's type, the gate's and y's.
+template <class F>
+void WithElementTypes(const HeadNormGateArguments& p, const F& f) {
+  WithElementType(p.o_bf16, [&](auto o_type) HWY_ATTR {
+    WithElementType(p.gate_bf16, [&](auto gate_type) HWY_ATTR {
+      WithElementType(p.out_bf16, [&](auto out_type) HWY_ATTR { f(o_type, gate_type, out_type); });
+    });
   });
 }
 
 void ForwardRows(const HeadNormGateArguments& p, void* y, int64_t first, int64_t last) {
-  WithElementType(p.gate_bf16, [&](auto gate_type) HWY_ATTR {
-    WithElementType(p.out_bf16, [&](auto out_type) HWY_ATTR {
-      using G = decltype(gate_type);
-      using Y = decltype(out_type);
-      for (int64_t head = first * p.heads; head < last * p.heads; ++head) {
-        ForwardHead<G, Y>(p, head * p.head_dim, head % p.heads * p.head_dim, static_cast<Y*>(y));
-      }
-    });
+  WithElementTypes(p, [&](auto o_type, auto gate_type, auto out_type) HWY_ATTR {
+    using Y = decltype(out_type);
+    for (int64_t head = first * p.heads; head < last * p.heads; ++head) {
+      ForwardHead<decltype(o_type), decltype(gate_type), Y>(p, head * p.head_dim, head % p.heads * p.head_dim,
+                                                            static_cast<Y*>(y));
+    }
   });
 }
 
 void BackwardRows(const HeadNormGateArguments& p, const HeadNormGateGradients& g, int64_t first, int64_t last,
                   float* d_weight, float* d_bias) {
   std::vector<float> scratch(2 * p.head_dim);
-  WithElementType(p.gate_bf16, [&](auto gate_type) HWY_ATTR {
-    WithElementType(p.out_bf16, [&](auto out_type) HWY_ATTR {
-      using G = decltype(gate_type);
-      using Y = decltype(out_type);
-      for (int64_t head = first * p.heads; head < last * p.heads; ++head) {
-        BackwardHead<G, Y>(p, g, head * p.head_dim, head % p.heads * p.head_dim, scratch.data(), d_weight, d_bias);
-      }
-    });
+  WithElementTypes(p, [&](auto o_type, auto gate_type, auto out_type) HWY_ATTR {
+    for (int64_t head = first * p.heads; head < last * p.heads; ++head) {
+      BackwardHead<decltype(o_type), decltype(gate_type), decltype(out_type)>(
+          p, g, head * p.head_dim, head % p.heads * p.head_dim, scratch.data(), d_weight, d_bias);
+    }
   });
 }
 

@@ -9,7 +9,8 @@ namespace radlads {
 // Contiguous; rows = B*T. Each array is [rows, heads * head_dim] but for weight and bias.
 struct HeadNormGateArguments {
   int64_t rows, heads, head_dim;
-  const float* o;
+  const void* o;  // bf16 if o_bf16, else fp32; its gradient too
+  bool o_bf16;
   const float *weight, *bias;  // [heads * head_dim]; null: scale instead of norm
   float eps, scale;
   const void* gate;  // bf16 if gate_bf16, else fp32; null: no gate
@@ -19,7 +20,7 @@ struct HeadNormGateArguments {
 
 struct HeadNormGateGradients {
   const void* dy;
-  float* d_o;
+  void* d_o;
   float *d_weight, *d_bias;  // null where weight is
   void* d_gate;              // in gate's dtype; null where gate is
 };

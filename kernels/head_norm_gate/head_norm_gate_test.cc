@@ -56,6 +56,10 @@ TEST(HeadNormGate, Bf16MatchesReferenceOnTheSameValues) {
                            Inputs(c, at::kBFloat16), 5e-3, 5e-3, Describe(c));
     ExpectMatchesReference(Bind(HeadNormGate, c, at::kFloat), Bind(HeadNormGateReference, c, at::kDouble),
                            Inputs(c, at::kBFloat16), 1e-6, 5e-3, Describe(c));
+    Tensors x = Inputs(c, at::kBFloat16);
+    x[0] = x[0].to(at::kBFloat16);
+    ExpectMatchesReference(Bind(HeadNormGate, c, at::kBFloat16), Bind(HeadNormGateReference, c, at::kDouble), x, 5e-3,
+                           5e-3, Describe(c) + " bf16 o");
   }
 }
 
@@ -86,6 +90,15 @@ TEST(HeadNormGate, SoloEqualsBatched) {
       EXPECT_TRUE(BitwiseEqual(Bind(HeadNormGate, c, at::kFloat)(alone)[0], batched.narrow(0, row, 1))) << Describe(c);
     }
   }
+}
+
+TEST(HeadNormGate, NanStaysInItsHead) {
+  const Case& c = kCases[0];
+  Tensors x = Inputs(c, at::kFloat);
+  x[0][1][2][1][5].fill_(NAN);
+  const at::Tensor bad = at::isnan(Bind(HeadNormGate, c, at::kFloat)(x)[0]);
+  EXPECT_EQ(bad.sum().item<int64_t>(), c.V);
+  EXPECT_TRUE(bad[1][2].narrow(0, c.V, c.V).all().item<bool>());
 }
 
 TEST(HeadNormGate, FrozenInputsSaveNothing) {
