@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "base/status.h"
-#include "kernels/l2_distance/l2_distance_cpu.h"
+#include "kernels/l2_distance/l2_distance_kernels.h"
 #include "kernels/l2_distance/l2_distance_reference.h"
 #include "kernels/tensor_arguments.h"
 
@@ -36,11 +36,10 @@ at::Tensor FusedForward(const at::Tensor& target, const at::Tensor& x, at::Tenso
   const FusedArguments arguments(target, x);
   const at::TensorOptions fp32 = arguments.x.options().dtype(at::kFloat);
   *norms = at::empty({arguments.view.rows}, fp32);
-  float* data = norms->mutable_data_ptr<float>();
-  L2DistanceForwardCpu(arguments.view, data);
-  double sum = 0;
-  for (int64_t row = 0; row < arguments.view.rows; ++row) sum += data[row];
-  return at::scalar_tensor(sum * arguments.Scale(), fp32);
+  const at::Tensor loss = at::empty({}, fp32);
+  l2_distance_forward(x.device(), arguments.view, arguments.Scale(), norms->mutable_data_ptr<float>(),
+                      loss.mutable_data_ptr<float>());
+  return loss;
 }
 
 class FusedL2Distance : public torch::autograd::Function<FusedL2Distance> {
@@ -58,8 +57,8 @@ class FusedL2Distance : public torch::autograd::Function<FusedL2Distance> {
     const auto saved = context->get_saved_variables();
     const FusedArguments arguments(saved[0], saved[1]);
     const at::Tensor dx = at::empty(saved[1].sizes(), arguments.x.options());
-    L2DistanceBackwardCpu(arguments.view, saved[2].const_data_ptr<float>(),
-                          static_cast<float>(gradients[0].item<double>() * arguments.Scale()), dx.mutable_data_ptr());
+    l2_distance_backward(dx.device(), arguments.view, saved[2].const_data_ptr<float>(), arguments.Scale(),
+                         gradients[0].const_data_ptr<float>(), dx.mutable_data_ptr());
     return {at::Tensor(), dx};
   }
 };
@@ -69,7 +68,7 @@ class FusedL2Distance : public torch::autograd::Function<FusedL2Distance> {
 at::Tensor L2Distance(const at::Tensor& target, const at::Tensor& x) {
   RADLADS_CHECK(target.sizes() == x.sizes() && x.dim() >= 1 && x.numel() > 0)
       << "L2Distance: target is " << target.sizes() << ", x is " << x.sizes() << "; they must be alike and not empty";
-  if (FusedPathApplies({target, x})) {
+  if (l2_distance_forward.Takes({target, x})) {
     if (RecordsGradient({x})) return FusedL2Distance::apply(target.detach(), x);
     at::Tensor norms;
     return FusedForward(target, x, &norms);

@@ -58,15 +58,20 @@ namespace radlads {
 HWY_EXPORT(ForwardRows);
 HWY_EXPORT(BackwardRows);
 
-void L2DistanceForwardCpu(const L2DistanceArguments& arguments, float* norms) {
+void L2DistanceForwardCpu(const L2DistanceArguments& arguments, double scale, float* norms, float* loss) {
   ParallelFor(arguments.rows, 16, [&](int64_t first, int64_t last) {
     HWY_DYNAMIC_DISPATCH(ForwardRows)(arguments, norms, first, last);
   });
+  double sum = 0;
+  for (int64_t row = 0; row < arguments.rows; ++row) sum += norms[row];
+  *loss = static_cast<float>(sum * scale);
 }
 
-void L2DistanceBackwardCpu(const L2DistanceArguments& arguments, const float* norms, float scale, void* dx) {
+void L2DistanceBackwardCpu(const L2DistanceArguments& arguments, const float* norms, double scale, const float* d_loss,
+                           void* dx) {
+  const float factor = static_cast<float>(*d_loss * scale);
   ParallelFor(arguments.rows, 16, [&](int64_t first, int64_t last) {
-    HWY_DYNAMIC_DISPATCH(BackwardRows)(arguments, norms, scale, dx, first, last);
+    HWY_DYNAMIC_DISPATCH(BackwardRows)(arguments, norms, factor, dx, first, last);
   });
 }
 

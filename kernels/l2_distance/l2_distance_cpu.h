@@ -13,10 +13,11 @@ struct L2DistanceArguments {
   bool target_bf16, x_bf16;
 };
 
-// norms [rows] = ||target - x||_2 of each row.
-void L2DistanceForwardCpu(const L2DistanceArguments& arguments, float* norms);
-// dx (x's dtype) = scale * (x - target) / norm, 0 where the norm is 0.
-void L2DistanceBackwardCpu(const L2DistanceArguments& arguments, const float* norms, float scale, void* dx);
+// norms [rows] = ||target - x||_2 of each row, *loss = scale * their sum.
+void L2DistanceForwardCpu(const L2DistanceArguments& arguments, double scale, float* norms, float* loss);
+// dx (x's dtype) = *d_loss * scale * (x - target) / norm, 0 where the norm is 0.
+void L2DistanceBackwardCpu(const L2DistanceArguments& arguments, const float* norms, double scale, const float* d_loss,
+                           void* dx);
 
 }  // namespace radlads
 
