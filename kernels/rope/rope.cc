@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/status.h"
-#include "kernels/rope/rope_cpu.h"
+#include "kernels/rope/rope_kernels.h"
 #include "kernels/rope/rope_reference.h"
 #include "kernels/tensor_arguments.h"
 
@@ -24,7 +24,7 @@ at::Tensor Fused(bool back, const at::Tensor& x_given, const at::Tensor& cos_giv
                                    .sin = sin.const_data_ptr<float>(),
                                    .tables_per_batch = cos.dim() == 3,
                                    .bf16 = x.scalar_type() == at::kBFloat16};
-  (back ? RopeBackwardCpu : RopeForwardCpu)(arguments, x.const_data_ptr(), y.mutable_data_ptr());
+  (back ? rope_backward : rope_forward)(x.device(), arguments, x.const_data_ptr(), y.mutable_data_ptr());
   return y;
 }
 
@@ -52,7 +52,7 @@ at::Tensor Rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& si
                 cos.size(-1) == x.size(3) && sin.sizes() == cos.sizes())
       << "Rope: x " << x.sizes() << " needs tables [T,D] or [B,T,D], got cos " << cos.sizes() << " and sin "
       << sin.sizes();
-  if (FusedPathApplies({x, cos, sin})) {
+  if (rope_forward.Takes({x, cos, sin})) {
     return RecordsGradient({x}) ? FusedRope::apply(x, cos, sin) : Fused(/*back=*/false, x, cos, sin);
   }
   return RopeReference(x, cos, sin);
