@@ -5,7 +5,8 @@
 
 #include "base/status.h"
 #include "kernels/tensor_arguments.h"
-#include "kernels/token_shift/token_shift_cpu.h"
+#include "kernels/token_shift/token_shift_cuda.h"
+#include "kernels/token_shift/token_shift_kernels.h"
 #include "kernels/token_shift/token_shift_reference.h"
 
 namespace radlads {
@@ -43,7 +44,7 @@ std::vector<at::Tensor> FusedForward(const at::Tensor& x, const at::Tensor& prev
     mixed.push_back(at::empty(x.sizes(), arguments.x.options()));
     y.push_back(mixed.back().mutable_data_ptr());
   }
-  TokenShiftForwardCpu(arguments.view, y.data());
+  token_shift_forward(x.device(), arguments.view, y.data());
   return mixed;
 }
 
@@ -73,12 +74,12 @@ class FusedTokenShift : public torch::autograd::Function<FusedTokenShift> {
     at::Tensor d_previous, d_amounts;
     if (arguments.previous.defined()) d_previous = at::zeros_like(arguments.previous);
     if (arguments.amounts.defined()) d_amounts = at::empty_like(arguments.amounts);
-    TokenShiftBackwardCpu(arguments.view,
-                          {.dy = dy.data(),
-                           .dx = dx.mutable_data_ptr(),
-                           .d_previous = d_previous.defined() ? d_previous.mutable_data_ptr<float>() : nullptr,
-                           .d_maa = d_maa.mutable_data_ptr<float>(),
-                           .d_amounts = d_amounts.defined() ? d_amounts.mutable_data_ptr() : nullptr});
+    token_shift_backward(dx.device(), arguments.view,
+                         {.dy = dy.data(),
+                          .dx = dx.mutable_data_ptr(),
+                          .d_previous = d_previous.defined() ? d_previous.mutable_data_ptr<float>() : nullptr,
+                          .d_maa = d_maa.mutable_data_ptr<float>(),
+                          .d_amounts = d_amounts.defined() ? d_amounts.mutable_data_ptr() : nullptr});
     if (d_previous.defined()) d_previous = d_previous.to(saved[1].scalar_type());
     return {dx, d_previous, at::Tensor(), d_maa.to(saved[3].scalar_type()), d_amounts};
   }
@@ -100,7 +101,8 @@ std::vector<at::Tensor> TokenShift(const at::Tensor& x, const at::Tensor& previo
                                        amounts.scalar_type() == x.scalar_type()))
       << "TokenShift: x " << x.scalar_type() << x.sizes() << " and maa " << maa.sizes()
       << " need amounts [N,B,T,C] of x's dtype, got " << amounts.scalar_type() << amounts.sizes();
-  if (FusedPathApplies({x, previous, maa, amounts})) {
+  const bool fits = x.is_cpu() || maa.size(0) <= cuda::kTokenShiftMaxMixes;
+  if (fits && token_shift_forward.Takes({x, previous, reset, maa, amounts})) {
     if (!RecordsGradient({x, previous, maa, amounts})) return FusedForward(x, previous, reset, maa, amounts);
     return FusedTokenShift::apply(x, Optional(previous), Optional(reset), maa, Optional(amounts));
   }
