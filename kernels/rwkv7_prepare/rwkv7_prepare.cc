@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "kernels/rwkv7_prepare/rwkv7_prepare_cpu.h"
+#include "kernels/rwkv7_prepare/rwkv7_prepare_cuda.h"
+#include "kernels/rwkv7_prepare/rwkv7_prepare_kernels.h"
 #include "kernels/rwkv7_prepare/rwkv7_prepare_reference.h"
 #include "kernels/tensor_arguments.h"
 
@@ -66,7 +67,7 @@ const void* Data(const at::Tensor& x) {
 class FusedArguments {
  public:
   FusedArguments(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters, const at::Tensor& cos,
-                 const at::Tensor& sin, bool balance_state) {
+                 const at::Tensor& sin, bool balance_state, at::ScalarType output_type) {
     const at::ScalarType type = logits.k.scalar_type();
     const int64_t head_dim = logits.k.size(3);
     const bool rotates = cos.defined(), mixes = logits.v_mix.defined();
@@ -76,6 +77,7 @@ class FusedArguments {
              .kv_heads = logits.k.size(2),
              .head_dim = head_dim,
              .bf16 = type == at::kBFloat16,
+             .results_bf16 = output_type == at::kBFloat16,
              .balance_state = balance_state,
              .q = Data(Keep(logits.q, type)),
              .k = Data(Keep(logits.k, type)),
@@ -83,7 +85,7 @@ class FusedArguments {
              .w = Data(Keep(logits.w, type)),
              .a = Data(Keep(logits.a, type)),
              .v_mix = Data(Keep(logits.v_mix, type)),
-             .v_first = FloatData(Keep(logits.v_first, at::kFloat)),
+             .v_first = Data(Keep(logits.v_first, output_type)),
              .cos = FloatData(Keep(cos, at::kFloat)),
              .sin = FloatData(Keep(sin, at::kFloat)),
              .tables_per_batch = rotates && cos.dim() == 3,
@@ -108,13 +110,21 @@ class FusedArguments {
 using TensorVector = torch::autograd::variable_list;
 
 TensorVector FusedForward(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters, const at::Tensor& cos,
-                          const at::Tensor& sin, bool balance_state) {
-  const FusedArguments arguments(logits, parameters, cos, sin, balance_state);
+                          const at::Tensor& sin, bool balance_state, at::ScalarType output_type) {
+  const FusedArguments arguments(logits, parameters, cos, sin, balance_state, output_type);
   TensorVector y;
-  for (int i = 0; i < 6; ++i) y.push_back(at::empty(logits.q.sizes(), logits.q.options().dtype(at::kFloat)));
-  auto data = [&](int i) { return y[i].mutable_data_ptr<float>(); };
-  Rwkv7PrepareForwardCpu(arguments.view(),
-                         {.r = data(0), .log_w = data(1), .k = data(2), .v = data(3), .a = data(4), .b = data(5)});
+  for (int i = 0; i < 6; ++i) {
+    const at::ScalarType type = i == 1 ? at::kFloat : output_type;
+    y.push_back(at::empty(logits.q.sizes(), logits.q.options().dtype(type)));
+  }
+  auto data = [&](int i) { return y[i].mutable_data_ptr(); };
+  rwkv7_prepare_forward(logits.q.device(), arguments.view(),
+                        {.r = data(0),
+                         .k = data(2),
+                         .v = data(3),
+                         .a = data(4),
+                         .b = data(5),
+                         .log_w = y[1].mutable_data_ptr<float>()});
   return y;
 }
 
@@ -126,13 +136,13 @@ class FusedRwkv7Prepare : public torch::autograd::Function<FusedRwkv7Prepare> {
                               const at::Tensor& v, const at::Tensor& w, const at::Tensor& a, const Maybe& v_mix,
                               const Maybe& v_first, const at::Tensor& w0, const at::Tensor& a0, const Maybe& v0,
                               const Maybe& k_k, const Maybe& k_a, const Maybe& cos, const Maybe& sin,
-                              bool balance_state) {
+                              bool balance_state, at::ScalarType output_type) {
     const Rwkv7Logits logits = {q, k, v, w, a, OrUndefined(v_mix), OrUndefined(v_first)};
     const Rwkv7Parameters parameters = {w0, a0, OrUndefined(v0), OrUndefined(k_k), OrUndefined(k_a)};
     context->save_for_backward({at::Tensor(), k, v, w, a, logits.v_mix, logits.v_first, w0, a0, parameters.v0,
                                 parameters.k_k, parameters.k_a, OrUndefined(cos), OrUndefined(sin)});
     context->saved_data["balance_state"] = balance_state;
-    return FusedForward(logits, parameters, OrUndefined(cos), OrUndefined(sin), balance_state);
+    return FusedForward(logits, parameters, OrUndefined(cos), OrUndefined(sin), balance_state, output_type);
   }
 
   static TensorVector backward(torch::autograd::AutogradContext* context, TensorVector gradients) {
@@ -141,37 +151,38 @@ class FusedRwkv7Prepare : public torch::autograd::Function<FusedRwkv7Prepare> {
     const Rwkv7Logits logits = {saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], saved[6]};
     const Rwkv7Parameters parameters = {saved[7], saved[8], saved[9], saved[10], saved[11]};
     const FusedArguments arguments(logits, parameters, saved[12], saved[13],
-                                   context->saved_data["balance_state"].toBool());
+                                   context->saved_data["balance_state"].toBool(), gradients[0].scalar_type());
     for (at::Tensor& gradient : gradients) gradient = gradient.contiguous();
 
-    TensorVector result(15);  // one per argument of forward
+    TensorVector result(16);  // one per argument of forward
     result[0] = at::empty(gradients[0].sizes(), logits.k.options());
     for (int i = 1; i < 6; ++i) {
       if (saved[i].defined()) result[i] = at::empty(saved[i].sizes(), logits.k.options());
     }
-    if (saved[6].defined()) result[6] = at::empty(saved[6].sizes(), saved[6].options().dtype(at::kFloat));
+    if (saved[6].defined()) result[6] = at::empty(saved[6].sizes(), gradients[0].options());
     const at::Tensor sums = at::empty({5, saved[7].numel()}, logits.k.options().dtype(at::kFloat));
-    auto in = [&](int i) { return gradients[i].const_data_ptr<float>(); };
+    auto in = [&](int i) { return gradients[i].const_data_ptr(); };
     auto out = [&](int i) { return result[i].defined() ? result[i].mutable_data_ptr() : nullptr; };
     auto sum = [&](int i) { return sums.mutable_data_ptr<float>() + i * saved[7].numel(); };
-    Rwkv7PrepareBackwardCpu(arguments.view(), {.r = in(0),
-                                               .log_w = in(1),
-                                               .k = in(2),
-                                               .v = in(3),
-                                               .a = in(4),
-                                               .b = in(5),
-                                               .dq = out(0),
-                                               .dk = out(1),
-                                               .dv = out(2),
-                                               .dw = out(3),
-                                               .da = out(4),
-                                               .dv_mix = out(5),
-                                               .dv_first = static_cast<float*>(out(6)),
-                                               .dw0 = sum(0),
-                                               .da0 = sum(1),
-                                               .dv0 = sum(2),
-                                               .dk_k = sum(3),
-                                               .dk_a = sum(4)});
+    rwkv7_prepare_backward(sums.device(), arguments.view(),
+                           {.r = in(0),
+                            .k = in(2),
+                            .v = in(3),
+                            .a = in(4),
+                            .b = in(5),
+                            .log_w = gradients[1].const_data_ptr<float>(),
+                            .dq = out(0),
+                            .dk = out(1),
+                            .dv = out(2),
+                            .dw = out(3),
+                            .da = out(4),
+                            .dv_mix = out(5),
+                            .dv_first = out(6),
+                            .dw0 = sum(0),
+                            .da0 = sum(1),
+                            .dv0 = sum(2),
+                            .dk_k = sum(3),
+                            .dk_a = sum(4)});
     if (saved[6].defined()) result[6] = result[6].to(saved[6].scalar_type());
     for (int i = 0; i < 5; ++i) {
       const at::Tensor& parameter = saved[7 + i];
@@ -186,7 +197,7 @@ class FusedRwkv7Prepare : public torch::autograd::Function<FusedRwkv7Prepare> {
 }  // namespace
 
 Rwkv7Operands Rwkv7Prepare(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters, const at::Tensor& cos,
-                           const at::Tensor& sin, bool balance_state) {
+                           const at::Tensor& sin, bool balance_state, std::optional<at::ScalarType> output_type) {
   CheckArguments(logits, parameters, cos, sin, balance_state);
   const Rwkv7Logits& l = logits;
   const Rwkv7Parameters& p = parameters;
@@ -196,16 +207,21 @@ Rwkv7Operands Rwkv7Prepare(const Rwkv7Logits& logits, const Rwkv7Parameters& par
   RADLADS_CHECK(alike) << "Rwkv7Prepare: logits must have one dtype; q is " << l.q.scalar_type() << ", k "
                        << l.k.scalar_type() << ", v " << l.v.scalar_type() << ", w " << l.w.scalar_type() << ", a "
                        << l.a.scalar_type();
-  if (!FusedPathApplies({l.q, l.v_first, p.w0, p.a0, p.v0, p.k_k, p.k_a, cos, sin})) {
-    return Rwkv7PrepareReference(logits, parameters, cos, sin, balance_state);
+  const at::ScalarType type = output_type.value_or(at::kFloat);
+  const bool fits = l.q.is_cpu() || l.q.size(3) <= cuda::kRwkv7PrepareMaxHeadDim;
+  const bool stores = type == at::kFloat || type == at::kBFloat16;
+  if (!fits || !stores ||
+      !rwkv7_prepare_forward.Takes(
+          {l.q, l.k, l.v, l.w, l.a, l.v_mix, l.v_first, p.w0, p.a0, p.v0, p.k_k, p.k_a, cos, sin})) {
+    return Rwkv7PrepareReference(logits, parameters, cos, sin, balance_state, output_type);
   }
   TensorVector y;
   if (RecordsGradient({l.q, l.k, l.v, l.w, l.a, l.v_mix, l.v_first, p.w0, p.a0, p.v0, p.k_k, p.k_a})) {
     y = FusedRwkv7Prepare::apply(l.q, l.k, l.v, l.w, l.a, Optional(l.v_mix), Optional(l.v_first), p.w0, p.a0,
                                  Optional(p.v0), Optional(p.k_k), Optional(p.k_a), Optional(cos), Optional(sin),
-                                 balance_state);
+                                 balance_state, type);
   } else {
-    y = FusedForward(logits, parameters, cos, sin, balance_state);
+    y = FusedForward(logits, parameters, cos, sin, balance_state, type);
   }
   return {y[0], y[1], y[2], y[3], y[4], y[5]};
 }

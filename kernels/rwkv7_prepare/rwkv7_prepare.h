@@ -7,6 +7,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 namespace radlads {
 
 // Outputs of the projections, all of one dtype (fp32, bf16 or double).
@@ -15,7 +17,7 @@ struct Rwkv7Logits {
   at::Tensor k, v;     // [B,T,KV,D]
   at::Tensor w, a;     // [B,T,A], the low-rank parts: without w0 and a0
   at::Tensor v_mix;    // [B,T,A], without v0; undefined in layer 0
-  at::Tensor v_first;  // [B,T,H,D] fp32 (double for double), `v` of layer 0; undefined in layer 0
+  at::Tensor v_first;  // [B,T,H,D], `v` of layer 0; undefined in layer 0
 };
 
 // A elements each, any shape ([1,1,A] say) and float dtype. v0 is read where v_mix is defined, k_k and k_a where
@@ -24,7 +26,7 @@ struct Rwkv7Parameters {
   at::Tensor w0, a0, v0, k_k, k_a;
 };
 
-// What Wkv7 takes, [B,T,H,D], fp32 (double for double).
+// What Wkv7 takes, [B,T,H,D]: log_w fp32, the others of one dtype (double for double, all of them).
 struct Rwkv7Operands {
   at::Tensor r, log_w, k, v, a, b;
 };
@@ -40,8 +42,10 @@ struct Rwkv7Operands {
 //
 // Gradients: to all logits (k and v summed over the heads that read them), v_first and the parameters; sums over
 // rows have a fixed order that does not depend on the number of threads. Nothing but the arguments is saved.
+// `output_type` is that of r, k, v, a, b: fp32 (also where absent) or bf16.
 Rwkv7Operands Rwkv7Prepare(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters, const at::Tensor& cos,
-                           const at::Tensor& sin, bool balance_state);
+                           const at::Tensor& sin, bool balance_state,
+                           std::optional<at::ScalarType> output_type = std::nullopt);
 
 }  // namespace radlads
 

@@ -33,7 +33,7 @@ float InverseNorm(const float* k, const float* k_k, size_t head_dim, bool* floor
   return 1.0f / (*floored ? kNormFloor : norm);
 }
 
-template <class T>
+template <class T, class R>
 void ForwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareResults& y, int64_t row, float* k) {
   const int64_t D = p.head_dim, group = p.heads / p.kv_heads, width = p.heads * D;
   const int64_t position = p.tables_per_batch ? row : row % p.time;
@@ -48,7 +48,8 @@ void ForwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareResults& y, in
       const T* q = static_cast<const T*>(p.q) + at;
       const T* w = static_cast<const T*>(p.w) + at;
       const T* a = static_cast<const T*>(p.a) + at;
-      Rotate(q, cos, sin, D, y.r + at);
+      Rotate(q, cos, sin, D, static_cast<R*>(y.r) + at);
+      R *key_out = static_cast<R*>(y.k) + at, *a_out = static_cast<R*>(y.a) + at, *b_out = static_cast<R*>(y.b) + at;
       bool floored;
       const FloatV inverse = Splat(InverseNorm(k, k_k == nullptr ? nullptr : k_k + channel, D, &floored));
       const FloatV one = Splat(1.0f);
@@ -66,18 +67,20 @@ void ForwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareResults& y, in
           factor = hn::MulAdd(hn::Sub(iclr, one), Load(p.k_a + c, size), one);
         }
         Store(log_w, y.log_w + at + i, size);
-        Store(hn::Mul(key, factor), y.k + at + i, size);
-        Store(hn::Neg(kk), y.a + at + i, size);
-        Store(hn::Mul(kk, iclr), y.b + at + i, size);
+        Store(hn::Mul(key, factor), key_out + i, size);
+        Store(hn::Neg(kk), a_out + i, size);
+        Store(hn::Mul(kk, iclr), b_out + i, size);
       });
       const T* v_mix = static_cast<const T*>(p.v_mix) + at;
+      const R* v_first = static_cast<const R*>(p.v_first) + at;
+      R* v_out = static_cast<R*>(y.v) + at;
       ForEachVector(D, [&](size_t i, auto size) HWY_ATTR {
         auto value = Load(v + i, size);
         if (p.v_mix != nullptr) {
           const auto mix = Sigmoid(hn::Add(Load(v_mix + i, size), Load(p.v0 + channel + i, size)));
-          value = hn::MulAdd(hn::Sub(Load(p.v_first + at + i, size), value), mix, value);
+          value = hn::MulAdd(hn::Sub(Load(v_first + i, size), value), mix, value);
         }
-        Store(value, y.v + at + i, size);
+        Store(value, v_out + i, size);
       });
     }
   }
@@ -89,7 +92,7 @@ struct ParameterSums {
 };
 
 // `scratch` holds 6 * D floats.
-template <class T>
+template <class T, class R>
 void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g, int64_t row, float* scratch,
                  const ParameterSums& sums) {
   const int64_t D = p.head_dim, group = p.heads / p.kv_heads, width = p.heads * D;
@@ -107,7 +110,9 @@ void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g,
     std::fill(dk, dk + 2 * D, 0.0f);
     for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
       const int64_t channel = h * D, at = row * width + channel;
-      RotateBack(g.r + at, cos, sin, D, static_cast<T*>(g.dq) + at);
+      RotateBack(static_cast<const R*>(g.r) + at, cos, sin, D, static_cast<T*>(g.dq) + at);
+      const R *k_gradient = static_cast<const R*>(g.k) + at, *v_gradient = static_cast<const R*>(g.v) + at;
+      const R *a_gradient = static_cast<const R*>(g.a) + at, *b_gradient = static_cast<const R*>(g.b) + at;
       const T* w = static_cast<const T*>(p.w) + at;
       const T* a = static_cast<const T*>(p.a) + at;
       const float* k_k = balance ? nullptr : p.k_k + channel;
@@ -119,7 +124,7 @@ void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g,
         const auto iclr = Sigmoid(hn::Add(Load(a + i, size), Load(p.a0 + channel + i, size)));
         auto kk = hn::Mul(Load(k + i, size), inverse);
         if (k_k != nullptr) kk = hn::Mul(kk, Load(k_k + i, size));
-        const auto dkk = hn::MulSub(Load(g.b + at + i, size), iclr, Load(g.a + at + i, size));
+        const auto dkk = hn::MulSub(Load(b_gradient + i, size), iclr, Load(a_gradient + i, size));
         along = hn::MulAdd(kk, dkk, along);
         Store(iclr, saved_iclr + i, size);
         Store(kk, saved_kk + i, size);
@@ -133,9 +138,9 @@ void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g,
         const auto decay = Sigmoid(hn::Add(Load(w + i, size), Load(p.w0 + c, size)));
         const auto log_w = hn::Mul(Splat(-kDecayScale), decay);
         const auto iclr = Load(saved_iclr + i, size), kk = Load(saved_kk + i, size), key = Load(k + i, size);
-        const auto gk = Load(g.k + at + i, size);
+        const auto gk = Load(k_gradient + i, size);
         const auto du = hn::Mul(hn::NegMulAdd(kk, removed, Load(saved_dkk + i, size)), inverse);
-        auto diclr = hn::Mul(Load(g.b + at + i, size), kk);
+        auto diclr = hn::Mul(Load(b_gradient + i, size), kk);
         auto dlog_w = Load(g.log_w + at + i, size);
         const auto gk_key = hn::Mul(gk, key);
         FloatV dkey;
@@ -152,26 +157,28 @@ void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g,
           Accumulate(hn::Mul(du, key), sums.k_k + c, size);
         }
         Accumulate(dkey, dk + i, size);
-        const auto a_gradient = hn::Mul(diclr, hn::Mul(iclr, hn::Sub(one, iclr)));
-        Store(a_gradient, da + i, size);
-        Accumulate(a_gradient, sums.a0 + c, size);
-        const auto w_gradient = hn::Mul(dlog_w, hn::Mul(log_w, hn::Sub(one, decay)));
-        Store(w_gradient, dw + i, size);
-        Accumulate(w_gradient, sums.w0 + c, size);
+        const auto da_logit = hn::Mul(diclr, hn::Mul(iclr, hn::Sub(one, iclr)));
+        Store(da_logit, da + i, size);
+        Accumulate(da_logit, sums.a0 + c, size);
+        const auto dw_logit = hn::Mul(dlog_w, hn::Mul(log_w, hn::Sub(one, decay)));
+        Store(dw_logit, dw + i, size);
+        Accumulate(dw_logit, sums.w0 + c, size);
       });
       const T* v_mix = static_cast<const T*>(p.v_mix) + at;
       T* dv_mix = static_cast<T*>(g.dv_mix) + at;
+      const R* v_first = static_cast<const R*>(p.v_first) + at;
+      R* dv_first = static_cast<R*>(g.dv_first) + at;
       ForEachVector(D, [&](size_t i, auto size) HWY_ATTR {
-        const auto gv = Load(g.v + at + i, size);
+        const auto gv = Load(v_gradient + i, size);
         if (!mixes) {
           Accumulate(gv, dv + i, size);
           return;
         }
         const auto mix = Sigmoid(hn::Add(Load(v_mix + i, size), Load(p.v0 + channel + i, size)));
         const auto first = hn::Mul(gv, mix);
-        Store(first, g.dv_first + at + i, size);
+        Store(first, dv_first + i, size);
         Accumulate(hn::Sub(gv, first), dv + i, size);
-        const auto difference = hn::Sub(Load(p.v_first + at + i, size), Load(v + i, size));
+        const auto difference = hn::Sub(Load(v_first + i, size), Load(v + i, size));
         const auto mix_gradient = hn::Mul(hn::Mul(first, hn::Sub(one, mix)), difference);
         Store(mix_gradient, dv_mix + i, size);
         Accumulate(mix_gradient, sums.v0 + channel + i, size);
@@ -184,13 +191,13 @@ void BackwardRow(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g,
 
 void ForwardRows(const Rwkv7PrepareArguments& p, const Rwkv7PrepareResults& y, int64_t first, int64_t last) {
   std::vector<float> scratch(p.head_dim);
-  for (int64_t row = first; row < last; ++row) {
-    if (p.bf16) {
-      ForwardRow<hwy::bfloat16_t>(p, y, row, scratch.data());
-    } else {
-      ForwardRow<float>(p, y, row, scratch.data());
-    }
-  }
+  WithElementType(p.bf16, [&](auto logit) HWY_ATTR {
+    WithElementType(p.results_bf16, [&](auto result) HWY_ATTR {
+      for (int64_t row = first; row < last; ++row) {
+        ForwardRow<decltype(logit), decltype(result)>(p, y, row, scratch.data());
+      }
+    });
+  });
 }
 
 void BackwardRows(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g, int64_t first, int64_t last,
@@ -198,13 +205,13 @@ void BackwardRows(const Rwkv7PrepareArguments& p, const Rwkv7PrepareGradients& g
   const int64_t width = p.heads * p.head_dim;
   const ParameterSums split = {sums, sums + width, sums + 2 * width, sums + 3 * width, sums + 4 * width};
   std::vector<float> scratch(6 * p.head_dim);
-  for (int64_t row = first; row < last; ++row) {
-    if (p.bf16) {
-      BackwardRow<hwy::bfloat16_t>(p, g, row, scratch.data(), split);
-    } else {
-      BackwardRow<float>(p, g, row, scratch.data(), split);
-    }
-  }
+  WithElementType(p.bf16, [&](auto logit) HWY_ATTR {
+    WithElementType(p.results_bf16, [&](auto result) HWY_ATTR {
+      for (int64_t row = first; row < last; ++row) {
+        BackwardRow<decltype(logit), decltype(result)>(p, g, row, scratch.data(), split);
+      }
+    });
+  });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -6,28 +6,31 @@
 
 namespace radlads {
 
-// All arrays are contiguous. Logits are bf16 if `bf16`, else fp32; everything else is fp32.
+// All arrays are contiguous. Logits are bf16 if `bf16`, else fp32; r, k, v, a, b and v_first are bf16 if
+// `results_bf16`, else fp32; everything else is fp32.
 struct Rwkv7PrepareArguments {
   int64_t batch, time, heads, kv_heads, head_dim;
-  bool bf16, balance_state;
+  bool bf16, results_bf16, balance_state;
   const void *q, *k, *v, *w, *a;
   const void* v_mix;                      // null in layer 0
-  const float* v_first;                   // null in layer 0
+  const void* v_first;                    // null in layer 0
   const float *cos, *sin;                 // null: no rotation
   bool tables_per_batch;                  // [B,T,D] rather than [T,D]
   const float *w0, *a0, *v0, *k_k, *k_a;  // [A]; null where not read
 };
 
 struct Rwkv7PrepareResults {
-  float *r, *log_w, *k, *v, *a, *b;
+  void *r, *k, *v, *a, *b;
+  float* log_w;
 };
 
-// Gradients of the results in, gradients of the arguments out. Logits' gradients have the logits' dtype.
+// Gradients of the results in, gradients of the arguments out; each has the dtype of what it belongs to.
 struct Rwkv7PrepareGradients {
-  const float *r, *log_w, *k, *v, *a, *b;
+  const void *r, *k, *v, *a, *b;
+  const float* log_w;
   void *dq, *dk, *dv, *dw, *da;
   void* dv_mix;                          // null in layer 0
-  float* dv_first;                       // null in layer 0
+  void* dv_first;                        // null in layer 0
   float *dw0, *da0, *dv0, *dk_k, *dk_a;  // [A] each, always written; zero where not read
 };
 

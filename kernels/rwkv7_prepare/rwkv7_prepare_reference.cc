@@ -24,7 +24,8 @@ at::Tensor Normalise(const at::Tensor& x) {
 }  // namespace
 
 Rwkv7Operands Rwkv7PrepareReference(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters, const at::Tensor& cos,
-                                    const at::Tensor& sin, bool balance_state) {
+                                    const at::Tensor& sin, bool balance_state,
+                                    std::optional<at::ScalarType> output_type) {
   const at::ScalarType type = ArithmeticType({logits.q, logits.k, logits.v, logits.w, logits.a, parameters.w0});
   const int64_t heads = logits.q.size(2), head_dim = logits.q.size(3), group = heads / logits.k.size(2);
   auto per_head = [&](const at::Tensor& x) { return x.to(type).unflatten(-1, {heads, head_dim}); };
@@ -51,6 +52,11 @@ Rwkv7Operands Rwkv7PrepareReference(const Rwkv7Logits& logits, const Rwkv7Parame
   }
   result.a = -kk;
   result.b = kk * iclr;
+  if (type != at::kDouble) {
+    for (at::Tensor* x : {&result.r, &result.k, &result.v, &result.a, &result.b}) {
+      *x = x->to(output_type.value_or(at::kFloat));
+    }
+  }
   return result;
 }
 

@@ -7,7 +7,8 @@ namespace radlads {
 
 // Rwkv7Prepare composed of ATen operations: any float dtype and device, differentiable.
 Rwkv7Operands Rwkv7PrepareReference(const Rwkv7Logits& logits, const Rwkv7Parameters& parameters, const at::Tensor& cos,
-                                    const at::Tensor& sin, bool balance_state);
+                                    const at::Tensor& sin, bool balance_state,
+                                    std::optional<at::ScalarType> output_type = std::nullopt);
 
 }  // namespace radlads
 

@@ -55,12 +55,12 @@ at::Tensor Angles(const Case& c) {
 }
 
 template <class F>
-Operation Bind(const F& f, const Case& c) {
+Operation Bind(const F& f, const Case& c, std::optional<at::ScalarType> output_type = std::nullopt) {
   const at::Tensor angles = Angles(c);
-  return [f, c, angles](const Tensors& x) -> Tensors {
+  return [f, c, angles, output_type](const Tensors& x) -> Tensors {
     const at::Tensor cos = angles.defined() ? angles.cos() : angles, sin = angles.defined() ? angles.sin() : angles;
-    const Rwkv7Operands y =
-        f({x[0], x[1], x[2], x[3], x[4], x[5], x[6]}, {x[7], x[8], x[9], x[10], x[11]}, cos, sin, c.balance);
+    const Rwkv7Operands y = f({x[0], x[1], x[2], x[3], x[4], x[5], x[6]}, {x[7], x[8], x[9], x[10], x[11]}, cos, sin,
+                              c.balance, output_type);
     return {y.r, y.log_w, y.k, y.v, y.a, y.b};
   };
 }
@@ -76,6 +76,20 @@ TEST(Rwkv7Prepare, Bf16LogitsMatchReferenceOnTheSameValues) {
   for (const Case& c : kCases) {
     ExpectMatchesReference(Bind(Rwkv7Prepare, c), Bind(Rwkv7PrepareReference, c), Inputs(c, at::kBFloat16), 1e-6, 5e-3,
                            Describe(c));
+  }
+}
+
+TEST(Rwkv7Prepare, Bf16ResultsMatchReferenceOnTheSameValues) {
+  for (const Case& c : kCases) {
+    Tensors x = Inputs(c, at::kBFloat16);
+    if (c.mixes) x[6] = x[6].to(at::kBFloat16);
+    ExpectMatchesReference(Bind(Rwkv7Prepare, c, at::kBFloat16), Bind(Rwkv7PrepareReference, c), x, 5e-3, 5e-3,
+                           Describe(c));
+    const Tensors got = Bind(Rwkv7Prepare, c, at::kBFloat16)(x), want = Bind(Rwkv7PrepareReference, c, at::kBFloat16)(x);
+    for (size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(got[i].scalar_type(), i == 1 ? at::kFloat : at::kBFloat16) << "output " << i;
+      EXPECT_EQ(want[i].scalar_type(), got[i].scalar_type()) << "output " << i;
+    }
   }
 }
 
