@@ -118,7 +118,7 @@ absl::StatusOr<PerplexityReport> MeasurePerplexity(const PerplexityOptions& opti
   report.data = options.text.empty() ? options.data : options.text;
   report.ctx = options.ctx;
   for (const NamedModel& named : options.models) {
-    RADLADS_ASSIGN_OR_RETURN(const auto model, LoadTransformer(named.path, options.dtype));
+    RADLADS_ASSIGN_OR_RETURN(const auto model, LoadForInference(named.path, options.dtype));
     Progress progress(named.name, windows.size(0) * options.ctx, "tokens");
     int64_t before = 0;
     const auto start = std::chrono::steady_clock::now();

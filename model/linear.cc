@@ -2,6 +2,10 @@
 
 #include <torch/types.h>
 
+#include "base/parallel_for.h"
+#include "base/status.h"
+#include "kernels/quantized_linear/quantized_linear_op.h"
+
 namespace radlads {
 
 Linear::Linear(int64_t in, int64_t out, bool with_bias) {
@@ -9,11 +13,63 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", torch::empty({out}));
 }
 
-Tensor Linear::Forward(const Tensor& x) const {
-  const auto dtype = x.scalar_type();
-  return at::linear(x, weight.to(dtype), bias.defined() ? c10::optional<Tensor>(bias.to(dtype)) : c10::nullopt);
+bool Linear::IsOnePass(const Tensor& x) const {
+  const auto type = weight.scalar_type();
+  return for_inference_ && x.scalar_type() == type && (type == at::kFloat || type == at::kBFloat16) && x.is_cpu() &&
+         weight.is_cpu() && weight.is_contiguous() && x.dim() > 0 && x.numel() <= kOnePassRows * x.size(-1) &&
+         !(at::GradMode::is_enabled() && x.requires_grad());
 }
 
-Tensor Project(const Tensor& x, const Tensor& matrix) { return at::matmul(x, matrix.to(x.scalar_type())); }
+Tensor Linear::Forward(const Tensor& x, at::ScalarType out) const {
+  if (quantized_) return QuantizedLinear(x, *quantized_, bias, out);
+  if (IsOnePass(x) && (out == at::kFloat || out == at::kBFloat16)) {
+    const WeightKind kind = weight.scalar_type() == at::kFloat ? WeightKind::kFp32 : WeightKind::kBf16;
+    return QuantizedLinear(x, WeightMatrix::Borrow(kind, weight.size(0), weight.size(1), weight.const_data_ptr()), bias,
+                           out);
+  }
+  const auto dtype = x.scalar_type();
+  return at::linear(x, weight.to(dtype), bias.defined() ? c10::optional<Tensor>(bias.to(dtype)) : c10::nullopt).to(out);
+}
+
+Tensor Linear::Rows(const Tensor& ids) const {
+  if (!quantized_) return at::embedding(weight, ids);
+  const Tensor list = ids.contiguous();
+  std::vector<int64_t> sizes = ids.sizes().vec();
+  sizes.push_back(quantized_->in());
+  Tensor rows = at::empty(sizes, at::kFloat);
+  const int64_t* id = list.const_data_ptr<int64_t>();
+  float* to = rows.mutable_data_ptr<float>();
+  ParallelFor(list.numel(), 16, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) quantized_->Read(id[i], 1, to + i * quantized_->in(), /*bf16=*/false);
+  });
+  return rows;
+}
+
+Tensor Linear::Weight(at::ScalarType dtype) const {
+  if (!quantized_) return weight;
+  RADLADS_CHECK(dtype == at::kFloat || dtype == at::kBFloat16) << "quantised weights as " << dtype;
+  Tensor numbers = at::empty({quantized_->out(), quantized_->in()}, dtype);
+  quantized_->Read(0, quantized_->out(), numbers.mutable_data_ptr(), dtype == at::kBFloat16);
+  return numbers;
+}
+
+void Linear::SetForInference() {
+  for_inference_ = true;
+  for (Tensor& parameter : parameters()) parameter.set_requires_grad(false);
+}
+
+void Linear::SetQuantized(const WeightMatrix& weights) {
+  RADLADS_CHECK(IsQuantized(weights.kind())) << WeightKindName(weights.kind()) << " weights are parameters";
+  RADLADS_CHECK(!weight.defined() || weight.sizes() == (at::IntArrayRef{weights.out(), weights.in()}))
+      << "weights [" << weights.out() << ", " << weights.in() << "] for " << weight.sizes();
+  quantized_ = weights;
+  if (weight.defined()) parameters_.erase("weight");
+  weight = Tensor();
+  SetForInference();
+}
+
+Tensor Project(const Tensor& x, const Tensor& matrix) {
+  return at::matmul(x, matrix.to(x.scalar_type()));
+}
 
 }  // namespace radlads

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/nearest_name.h"
 #include "base/status.h"
+#include "kernels/quantized_linear/weight_memory.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/hf_config.h"
 #include "model/checkpoint/safetensors.h"
@@ -92,7 +93,14 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& path) {
   return ModelConfigFromJson(text, file);
 }
 
-absl::Status LoadWeights(const std::string& path, Transformer& model) {
+// Memory that decoding reads fast, for what a parameter holds.
+void MoveToWeightMemory(Tensor parameter) {
+  const std::shared_ptr<uint8_t> memory = AllocateWeightMemory(parameter.nbytes());
+  parameter.set_data(at::from_blob(memory.get(), parameter.sizes(), [memory](void*) {}, parameter.options()));
+}
+
+// LoadWeights. `for_inference`: into weights that do not learn and may be quantised.
+absl::Status LoadWeightsInto(const std::string& path, Transformer& model, bool for_inference) {
   RADLADS_ASSIGN_OR_RETURN(const std::string resolved, ResolveModelDirectory(path));
   RADLADS_ASSIGN_OR_RETURN(auto source, OpenModelTensors(resolved));
   const auto parameters = model.NamedParameters();
@@ -104,8 +112,8 @@ absl::Status LoadWeights(const std::string& path, Transformer& model) {
     if (info.name == "lm_head.weight" && model.config().tie_word_embeddings()) continue;
     extra.push_back(info.name);
   }
-  std::map<std::string, std::vector<int64_t>> found;
-  for (const TensorInfo& info : source->tensors()) found[info.name] = info.shape;
+  std::map<std::string, TensorInfo> found;
+  for (const TensorInfo& info : source->tensors()) found[info.name] = info;
 
   Mismatches mismatches;
   for (const auto& [name, parameter] : parameters) {
@@ -113,19 +121,38 @@ absl::Status LoadWeights(const std::string& path, Transformer& model) {
     if (entry == found.end()) {
       const std::string nearest = NearestName(name, extra);
       mismatches.Add(Concatenate("missing: ", name, " ", parameter.sizes(), nearest.empty() ? "" : "; the nearest name in the file is " + nearest));
-    } else if (parameter.sizes() != at::IntArrayRef(entry->second)) {
-      mismatches.Add(Concatenate("shape: ", name, " is ", at::IntArrayRef(entry->second), " in the file, expected ", parameter.sizes()));
+    } else if (parameter.sizes() != at::IntArrayRef(entry->second.shape)) {
+      mismatches.Add(Concatenate("shape: ", name, " is ", at::IntArrayRef(entry->second.shape), " in the file, expected ", parameter.sizes()));
     }
   }
-  for (const std::string& name : extra) mismatches.Add(Concatenate("unknown: ", name, " ", at::IntArrayRef(found[name])));
+  for (const std::string& name : extra) mismatches.Add(Concatenate("unknown: ", name, " ", at::IntArrayRef(found[name].shape)));
   RADLADS_RETURN_IF_ERROR(mismatches.ToStatus(resolved));
 
   torch::NoGradGuard no_grad;
+  const std::map<std::string, Linear*> linears = model.LinearsByWeight();
   for (const auto& [name, parameter] : parameters) {
+    const auto linear = linears.find(name);
+    const std::optional<WeightKind> kind = found[name].blocks;
+    if (for_inference && linear != linears.end() && kind) {
+      RADLADS_ASSIGN_OR_RETURN(const Tensor blocks, source->ReadBlocks(name));
+      linear->second->SetQuantized(WeightMatrix::Pack(*kind, parameter.size(0), parameter.size(1), blocks.contiguous().const_data_ptr<uint8_t>()));
+      continue;
+    }
+    if (for_inference) MoveToWeightMemory(parameter);
     RADLADS_ASSIGN_OR_RETURN(const Tensor tensor, source->Read(name));
     Tensor(parameter).copy_(tensor);
   }
+  if (for_inference) model.SetForInference();
   return absl::OkStatus();
+}
+
+absl::Status LoadWeights(const std::string& path, Transformer& model) { return LoadWeightsInto(path, model, /*for_inference=*/false); }
+
+absl::StatusOr<std::shared_ptr<Transformer>> LoadForInference(const std::string& path, at::ScalarType dtype) {
+  RADLADS_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(path));
+  RADLADS_ASSIGN_OR_RETURN(auto model, Transformer::Create(config, dtype));
+  RADLADS_RETURN_IF_ERROR(LoadWeightsInto(path, *model, /*for_inference=*/true));
+  return model;
 }
 
 absl::StatusOr<std::shared_ptr<Transformer>> LoadTransformer(const std::string& path, at::ScalarType dtype) {
@@ -137,6 +164,9 @@ absl::StatusOr<std::shared_ptr<Transformer>> LoadTransformer(const std::string& 
 
 absl::StatusOr<std::shared_ptr<Transformer>> CreateStudent(const ModelConfig& config, Transformer& teacher, int64_t seed,
                                                            at::ScalarType dtype) {
+  if (teacher.IsQuantized()) {
+    return FailedPrecondition("the teacher was loaded for inference and has quantised weights; a student is made of numbers: load it with LoadTransformer");
+  }
   RADLADS_ASSIGN_OR_RETURN(auto student, Transformer::Create(config, dtype));
   if (student->layers() != teacher.layers()) {
     return InvalidArgument("the student has ", student->layers(), " layers, its teacher ", teacher.layers());
@@ -222,6 +252,10 @@ absl::StatusOr<ModelConfig> StudentConfig(const ModelConfig& student, const Mode
 
 absl::Status SaveTransformer(Transformer& model, const std::string& directory, at::ScalarType dtype,
                              const std::string& tokenizer_from) {
+  if (model.IsQuantized()) {
+    return FailedPrecondition("the model was loaded for inference and has quantised weights, which are not written; ",
+                              "//tools:import_checkpoint copies such a model, LoadTransformer makes numbers of it");
+  }
   RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, "config.json"), ModelConfigToJson(model.config(), dtype)));
   std::vector<std::pair<std::string, Tensor>> tensors;
   for (const auto& [name, parameter] : model.NamedParameters()) tensors.emplace_back(name, parameter.detach().to(dtype));

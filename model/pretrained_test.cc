@@ -7,6 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "model/checkpoint/hf_config.h"
+#include "model/checkpoint/quantized.h"
+#include "model/checkpoint/safetensors.h"
 #include "model/testing.h"
 
 namespace radlads {
@@ -48,6 +51,92 @@ TEST_P(RoundTripTest, ExportedEqualsImported) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, RoundTripTest, testing::ValuesIn(SmallKinds()),
                          [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+
+// A directory with the model's matrices in blocks of `kind`.
+std::string SaveQuantized(const Transformer& model, WeightKind kind, const std::string& name) {
+  const std::string directory = FreshDirectory(name);
+  NamedTensors tensors;
+  for (const auto& [parameter, value] : model.NamedParameters()) {
+    TensorInfo info;
+    info.name = parameter;
+    info.shape = value.sizes().vec();
+    if (!CanBeQuantized(info)) {
+      tensors.emplace_back(parameter, value.detach());
+      continue;
+    }
+    auto blocks = QuantizeTensor(value.detach(), kind);
+    EXPECT_TRUE(blocks.ok()) << blocks.status();
+    tensors.emplace_back(StoredName(parameter, kind), *blocks);
+  }
+  EXPECT_TRUE(WriteSafetensors(JoinPath(directory, "model.safetensors"), tensors).ok());
+  const std::string config = ModelConfigToJson(model.config(), at::kFloat, /*quantized=*/true);
+  EXPECT_TRUE(WriteFileAtomically(JoinPath(directory, "config.json"), config).ok());
+  return directory;
+}
+
+class InferenceTest : public testing::TestWithParam<std::string> {
+ protected:
+  torch::NoGradGuard no_grad_;
+};
+
+TEST_P(InferenceTest, QuantizedWeightsComputeWhatTheirNumbersDo) {
+  for (const WeightKind kind : {WeightKind::kQ8, WeightKind::kQ4}) {
+    const std::string directory = SaveQuantized(*SmallModel(GetParam()), kind, "quantized_" + GetParam());
+    auto numbers = LoadTransformer(directory), model = LoadForInference(directory, at::kFloat);
+    ASSERT_TRUE(numbers.ok() && model.ok()) << numbers.status() << model.status();
+    EXPECT_TRUE((*model)->IsQuantized());
+    EXPECT_FALSE((*numbers)->IsQuantized());
+    for (const auto& [name, parameter] : (*model)->NamedParameters()) EXPECT_FALSE(parameter.requires_grad()) << name;
+    for (const int64_t length : {1, 29, 90}) {
+      const at::Tensor ids = torch::arange(2 * length, torch::kLong).remainder(96).view({2, length});
+      const at::Tensor want = (*numbers)->Logits((*numbers)->Forward(ids));
+      EXPECT_LE(RelativeError((*model)->Logits((*model)->Forward(ids)), want), 5e-6) << length;
+    }
+    EXPECT_LE(RelativeError((*model)->HeadWeight(), (*numbers)->HeadWeight()), 0);
+    auto rounded = LoadForInference(directory, at::kBFloat16);
+    ASSERT_TRUE(rounded.ok()) << rounded.status();
+    const at::Tensor ids = torch::arange(1, 20, torch::kLong).view({1, 19});
+    const at::Tensor want = (*numbers)->Logits((*numbers)->Forward(ids));
+    EXPECT_LE(RelativeError((*rounded)->Logits((*rounded)->Forward(ids)), want), 0.05);
+  }
+}
+
+TEST_P(InferenceTest, PlainWeightsComputeWhatTheyDoInTraining) {
+  auto trained = SmallModel(GetParam());
+  const std::string directory = FreshDirectory("plain_" + GetParam());
+  ASSERT_TRUE(SaveTransformer(*trained, directory, at::kFloat, "").ok());
+  auto model = LoadForInference(directory, at::kFloat);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_FALSE((*model)->IsQuantized());
+  const at::Tensor ids = torch::arange(1, 90, torch::kLong).view({1, 89});
+  ModelState state;
+  const at::Tensor prompt = (*model)->Forward(ids.narrow(1, 0, 80), &state);
+  std::vector<at::Tensor> parts = {prompt};
+  for (int64_t t = 80; t < 89; ++t) parts.push_back((*model)->Forward(ids.narrow(1, t, 1), &state));
+  EXPECT_LE(RelativeError((*model)->Logits(at::cat(parts, 1)), trained->Logits(trained->Forward(ids))), 2e-6);
+}
+
+TEST_P(InferenceTest, QuantizedModelsAreNeitherTrainedNorWritten) {
+  const std::string directory = SaveQuantized(*SmallModel(GetParam()), WeightKind::kQ4, "refused_" + GetParam());
+  auto model = LoadForInference(directory, at::kFloat);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::string to = FreshDirectory("refused_copy_" + GetParam());
+  EXPECT_EQ(SaveTransformer(**model, to, at::kFloat, "").code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CreateStudent((*model)->config(), **model, 1).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, InferenceTest, testing::ValuesIn(SmallKinds()),
+                         [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+
+TEST(InferenceGgufTest, BlocksStayAndTheOthersAreNumbers) {
+  torch::NoGradGuard no_grad;
+  const std::string file = "model/checkpoint/testdata/tiny_llama.gguf";
+  auto model = LoadForInference(file, at::kFloat), numbers = LoadTransformer(file);
+  ASSERT_TRUE(model.ok() && numbers.ok()) << model.status() << numbers.status();
+  EXPECT_FALSE((*model)->IsQuantized()) << "its weights are plain";
+  const at::Tensor ids = torch::arange(1, 20, torch::kLong).view({1, 19});
+  EXPECT_LE(RelativeError((*model)->Logits((*model)->Forward(ids)), (*numbers)->Logits((*numbers)->Forward(ids))), 2e-6);
+}
 
 TEST(CreateStudentTest, WhatIsSharedIsCopiedBitForBit) {
   for (const char* teacher_kind : {"llama", "qwen2", "qwen3"}) {

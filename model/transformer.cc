@@ -67,24 +67,26 @@ absl::StatusOr<std::shared_ptr<Transformer>> Transformer::Create(const ModelConf
 
 Transformer::Transformer(const ModelConfig& config, const ModelSizes& sizes, const std::vector<LayerPlan>& plan)
     : config_(WithSizes(config, sizes)), sizes_(sizes) {
-  embed_tokens_ = register_parameter("embed_tokens", torch::empty({config.vocab_size(), sizes.width}));
+  embed_tokens_ = register_module("embed_tokens", std::make_shared<Linear>(sizes.width, config.vocab_size(), false));
   for (const LayerPlan& layer : plan) {
     layers_.push_back(register_module("layer" + std::to_string(layer.layer), std::make_shared<Block>(config, sizes, layer)));
   }
   norm_ = register_module("norm", std::make_shared<RmsNormLayer>(sizes.width, config.rms_norm_eps()));
   if (!config.tie_word_embeddings()) {
-    lm_head_ = register_parameter("lm_head", torch::empty({config.vocab_size(), sizes.width}));
+    lm_head_ = register_module("lm_head", std::make_shared<Linear>(sizes.width, config.vocab_size(), false));
   }
 }
 
-Tensor Transformer::Embed(const Tensor& ids) { return at::embedding(embed_tokens_, ids).to(WideDtype(compute_)); }
+Tensor Transformer::Embed(const Tensor& ids) { return embed_tokens_->Rows(ids).to(WideDtype(compute_)); }
 
 Tensor Transformer::FinalNorm(const Tensor& residual) { return norm_->Forward(residual, compute_); }
 
-Tensor Transformer::HeadWeight() const { return lm_head_.defined() ? lm_head_ : embed_tokens_; }
+const Linear& Transformer::Head() const { return lm_head_ ? *lm_head_ : *embed_tokens_; }
+
+Tensor Transformer::HeadWeight() const { return Head().Weight(compute_); }
 
 Tensor Transformer::Logits(const Tensor& hidden) {
-  return at::linear(hidden, HeadWeight().to(hidden.scalar_type())).to(WideDtype(compute_));
+  return Head().Forward(hidden, WideDtype(compute_));
 }
 
 MixContext Transformer::MakeContext(const Tensor& ids, const ModelState* state) const {
@@ -198,15 +200,40 @@ std::string Transformer::PlanDescription() const {
 }
 
 std::vector<std::pair<std::string, Tensor>> Transformer::NamedParameters() const {
-  std::vector<std::pair<std::string, Tensor>> parameters = {{"model.embed_tokens.weight", embed_tokens_}};
+  std::vector<std::pair<std::string, Tensor>> parameters;
+  if (embed_tokens_->weight.defined()) parameters.emplace_back("model.embed_tokens.weight", embed_tokens_->weight);
   for (size_t i = 0; i < layers_.size(); ++i) {
     for (const auto& item : layers_[i]->named_parameters()) {
       parameters.emplace_back(Concatenate("model.layers.", i, ".", item.key()), item.value());
     }
   }
   parameters.emplace_back("model.norm.weight", norm_->weight);
-  if (lm_head_.defined()) parameters.emplace_back("lm_head.weight", lm_head_);
+  if (lm_head_ && lm_head_->weight.defined()) parameters.emplace_back("lm_head.weight", lm_head_->weight);
   return parameters;
+}
+
+std::map<std::string, Linear*> Transformer::LinearsByWeight() const {
+  std::map<std::string, Linear*> linears = {{"model.embed_tokens.weight", embed_tokens_.get()}};
+  if (lm_head_) linears["lm_head.weight"] = lm_head_.get();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    for (const auto& item : layers_[i]->named_modules()) {
+      auto* linear = dynamic_cast<Linear*>(item.value().get());
+      if (linear != nullptr) linears[Concatenate("model.layers.", i, ".", item.key(), ".weight")] = linear;
+    }
+  }
+  return linears;
+}
+
+void Transformer::SetForInference() {
+  for (const auto& [name, parameter] : NamedParameters()) parameter.set_requires_grad(false);
+  for (const auto& [name, linear] : LinearsByWeight()) linear->SetForInference();
+}
+
+bool Transformer::IsQuantized() const {
+  for (const auto& [name, linear] : LinearsByWeight()) {
+    if (linear->quantized()) return true;
+  }
+  return false;
 }
 
 }  // namespace radlads

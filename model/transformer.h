@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "configs/config.pb.h"
 #include "model/layer_plan.h"
+#include "model/linear.h"
 #include "model/mixer.h"
 #include "model/state.h"
 
@@ -68,7 +70,8 @@ class Transformer : public torch::nn::Module {
   Block& block(int64_t layer) { return *layers_[layer]; }
   int64_t layers() const { return layers_.size(); }
   Tensor FinalNorm(const Tensor& residual);
-  // [W,C]: lm_head.weight, or the embedding when tied.
+  // [W,C]: lm_head.weight, or the embedding when tied: the live parameter, or a quantised weight as new numbers in the
+  // compute dtype.
   Tensor HeadWeight() const;
 
   const ModelConfig& config() const { return config_; }
@@ -88,13 +91,20 @@ class Transformer : public torch::nn::Module {
   void SetCheckpointing(bool on) { checkpointing_ = on; }
 
   // All parameters by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight", ...); a tied head is
-  // not listed. The tensors are the live ones.
+  // not listed, nor are quantised weights. The tensors are the live ones.
   std::vector<std::pair<std::string, Tensor>> NamedParameters() const;
+  // What can hold quantised weights, by the Hugging Face name of the weight; a tied head is the embedding.
+  std::map<std::string, Linear*> LinearsByWeight() const;
+  // Whether one of them does: the model is for inference only.
+  bool IsQuantized() const;
+  // No parameter learns from now on, and a Linear reads its weight in one pass for few rows (linear.h).
+  void SetForInference();
 
   // Use Create.
   Transformer(const ModelConfig& config, const ModelSizes& sizes, const std::vector<LayerPlan>& plan);
 
  private:
+  const Linear& Head() const;
   Tensor RunBlock(Block& block, const Tensor& residual, MixContext& context, LayerState* state);
   Tensor RunBlockCheckpointed(Block& block, const Tensor& residual, MixContext& context);
 
@@ -104,7 +114,7 @@ class Transformer : public torch::nn::Module {
   bool reset_at_document_ = false;
   bool checkpointing_ = false;
   double token_gradient_limit_ = 0;
-  Tensor embed_tokens_, lm_head_;
+  std::shared_ptr<Linear> embed_tokens_, lm_head_;  // no lm_head when tied
   std::vector<std::shared_ptr<Block>> layers_;
   std::shared_ptr<RmsNormLayer> norm_;
 };

@@ -38,6 +38,21 @@ expect "shards" "$(ls "$out/bf16")" "model.safetensors.index.json"
 expect "dtype" "$("$inspect" --summary "$out/bf16")" "BF16"
 expect "dtype" "$(cat "$out/bf16/config.json")" '"torch_dtype": "bfloat16"'
 
+# Quantised: stored in blocks, kept as they are, and plain again.
+said="$("$import" --from "$gguf" --to "$out/q4" --dtype q4 2>/dev/null)"
+expect "q4" "$said" " q4"
+expect "q4" "$("$inspect" "$out/q4")" "model.layers.0.mlp.gate_proj.weight  *Q4  *\[[0-9]*,64\]"
+expect "q4 embedding" "$("$inspect" "$out/q4")" "model.embed_tokens.weight  *Q8"
+expect "q4 norm" "$("$inspect" "$out/q4")" "model.norm.weight  *F32"
+expect "q4 config" "$(cat "$out/q4/config.json")" '"quant_method": "radlads"'
+"$import" --from "$out/q4" --to "$out/kept" >/dev/null 2>&1
+cmp "$out/q4/model.safetensors" "$out/kept/model.safetensors" || fail "keep changed quantised weights"
+"$import" --from "$out/q4" --to "$out/q8" --dtype q8 >/dev/null 2>&1
+cmp "$out/q4/model.safetensors" "$out/q8/model.safetensors" || fail "q8 made smaller blocks larger"
+"$import" --from "$out/q4" --to "$out/plain" --dtype fp32 >/dev/null 2>&1
+expect "plain" "$("$inspect" "$out/plain")" "model.layers.0.mlp.gate_proj.weight  *F32"
+if grep -q quantization_config "$out/plain/config.json"; then fail "plain weights are called quantised"; fi
+
 refused "is not empty" "$import" --from "$gguf" --to "$out/llama"
 "$import" --from "$gguf" --to "$out/llama" --force >/dev/null 2>&1
 mkdir -p "$out/precious" && touch "$out/precious/file"

@@ -53,7 +53,7 @@ absl::StatusOr<Loaded> Load(const std::string& path, at::ScalarType dtype) {
   }
   Loaded loaded;
   RADLADS_ASSIGN_OR_RETURN(loaded.tokenizer, Tokenizer::Load(directory));
-  RADLADS_ASSIGN_OR_RETURN(loaded.model, LoadTransformer(directory, dtype));
+  RADLADS_ASSIGN_OR_RETURN(loaded.model, LoadForInference(directory, dtype));
   return loaded;
 }
 

@@ -83,7 +83,7 @@ end bazel-bin
 begin "Fetch the teacher and import it"
 if [ ! -f "$teacher/config.json" ]; then
   gguf="$(tools/fetch_teacher.sh)"
-  "$bin/tools/import_checkpoint" --from "$gguf" --to "$teacher"
+  "$bin/tools/import_checkpoint" --from "$gguf" --to "$teacher" --dtype fp32
 fi
 end "$(shown "$teacher")"
 

@@ -169,7 +169,7 @@ absl::Status Q4FromQ4_0(const uint8_t* q4_0, int64_t blocks, uint8_t* q4) {
     std::memcpy(to, from, 2);
     if (!std::isfinite(StoreHalf(-8 * scale, to + 2))) {
       return InvalidArgument("the scale of block ", b, " is ", scale,
-                             ", too large for Q4, whose min would be -8 times that in fp16");
+                             ", too large for Q4, whose min would be -8 times that in fp16; import the tensor as fp32");
     }
     std::memcpy(to + 4, from + 2, kWeightBlock / 2);
   }

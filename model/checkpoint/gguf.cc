@@ -212,6 +212,7 @@ class GgufParser {
       return InvalidArgument(file_.path(), ": ", what, " has the unknown type ", type_number, "; types that are read: ", gguf::ReadableTypes());
     }
     info.dtype = type->name;
+    if (dimensions == 2) info.blocks = gguf::BlockKind(*type);
     const int64_t row = info.shape.empty() ? 1 : info.shape.back();
     if (row % type->block != 0) {
       return InvalidArgument(file_.path(), ": ", what, " is ", type->name, " with rows of ", row, ", which is not a multiple of its blocks of ", type->block);
@@ -286,6 +287,19 @@ absl::StatusOr<at::Tensor> GgufFile::Read(const std::string& name) const {
   at::Tensor values = at::empty(info.shape, at::kFloat);
   gguf::Dequantize(type, file_->bytes().data() + offset, info.bytes / type.bytes, values.data_ptr<float>());
   return values;
+}
+
+absl::StatusOr<at::Tensor> GgufFile::ReadBlocks(const std::string& name) const {
+  auto found = index_.find(name);
+  if (found == index_.end() || !tensors_[found->second].blocks) return TensorSource::ReadBlocks(name);
+  const TensorInfo& info = tensors_[found->second];
+  const gguf::TensorType& type = *gguf::FindTensorType(std::string_view(info.dtype));
+  const int64_t rows = info.shape[0], blocks = info.shape[1] / kWeightBlock, bytes = BlockBytes(*info.blocks);
+  if (type.bytes == bytes) return MappedTensor(file_, offsets_[found->second], {rows, blocks, bytes}, at::kByte);
+  at::Tensor converted = at::empty({rows, blocks, bytes}, at::kByte);
+  const absl::Status status = Q4FromQ4_0(file_->bytes().data() + offsets_[found->second], rows * blocks, converted.mutable_data_ptr<uint8_t>());
+  if (!status.ok()) return Annotate(status, Concatenate(path(), ": tensor ", name));
+  return converted;
 }
 
 absl::StatusOr<const GgufValue*> GgufFile::Value(std::string_view key) const {

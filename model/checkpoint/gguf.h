@@ -62,6 +62,8 @@ class GgufFile : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   bool Has(std::string_view name) const override { return index_.contains(name); }
   absl::StatusOr<at::Tensor> Read(const std::string& name) const override;
+  // Q8_0 and Q4_1: views of the file. Q4_0: as Q4, INVALID_ARGUMENT where that is not exact (Q4FromQ4_0).
+  absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const override;
   // nullptr if there is none.
   const TensorInfo* Find(std::string_view name) const;
 

@@ -119,14 +119,23 @@ class HuggingFaceView : public TensorSource {
     auto found = entries_.find(name);
     if (found == entries_.end()) return NotFound(file_->path(), " has no tensor for ", name);
     RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file_->Read(found->second.raw_name));
-    const int64_t heads = found->second.heads;
-    if (heads == 0) return tensor;
-    // llama.cpp rotates neighbours (2i, 2i+1), transformers halves (i, i + D/2): rows lie [head, i, half] there and
-    // [head, half, i] here.
-    return tensor.reshape({heads, tensor.size(0) / heads / 2, 2, -1}).transpose(1, 2).reshape(tensor.sizes()).contiguous();
+    return InHalves(tensor, found->second.heads);
+  }
+  absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const override {
+    auto found = entries_.find(name);
+    if (found == entries_.end()) return TensorSource::ReadBlocks(name);
+    RADLADS_ASSIGN_OR_RETURN(at::Tensor blocks, file_->ReadBlocks(found->second.raw_name));
+    return InHalves(blocks, found->second.heads);  // rows are whole blocks
   }
 
  private:
+  // llama.cpp rotates neighbours (2i, 2i+1), transformers halves (i, i + D/2): rows lie [head, i, half] there and
+  // [head, half, i] here.
+  static at::Tensor InHalves(const at::Tensor& tensor, int64_t heads) {
+    if (heads == 0) return tensor;
+    return tensor.reshape({heads, tensor.size(0) / heads / 2, 2, -1}).transpose(1, 2).reshape(tensor.sizes()).contiguous();
+  }
+
   struct Entry {
     std::string raw_name;
     int64_t heads;  // 0: rows stay as they are

@@ -181,6 +181,12 @@ std::string ReadableTypes() {
   return names;
 }
 
+std::optional<WeightKind> BlockKind(const TensorType& type) {
+  if (type.name == "Q8_0") return WeightKind::kQ8;
+  if (type.name == "Q4_1" || type.name == "Q4_0") return WeightKind::kQ4;
+  return std::nullopt;
+}
+
 void Dequantize(const TensorType& type, const uint8_t* data, int64_t blocks, float* out) {
   ParallelFor(blocks, 4096, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) type.decode(data + i * type.bytes, out + i * type.block);

@@ -5,8 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "kernels/quantized_linear/quantized_linear.h"
 
 namespace radlads::gguf {
 
@@ -26,6 +29,9 @@ const TensorType* FindTensorType(std::string_view name);
 inline bool IsReadable(const TensorType& type) { return type.decode != nullptr || type.dtype != at::ScalarType::Undefined; }
 // "F32, F16, ..., Q6_K": what can be read.
 std::string ReadableTypes();
+
+// The blocks of kernels/quantized_linear that hold the same: Q8_0 is Q8, Q4_1 is Q4, and Q4_0 has a place in Q4.
+std::optional<WeightKind> BlockKind(const TensorType& type);
 
 // Decodes `blocks` blocks, on all threads. Every product that the formats define is exact in fp32, so the result
 // does not depend on how the compiler contracts it.

@@ -23,14 +23,15 @@ namespace radlads {
 //   - A student whose num_attention_layers is n has preserve_last_n_layers = n; the softmax mixer of these layers is
 //     "tmix2" when the file says so, else follows from attention_bias (qwen2) and qk_norm (qwen3), else llama.
 // INVALID_ARGUMENT for what is missing or malformed, UNIMPLEMENTED (by name, with what is known) for models, activations,
-// scalings, windows, output biases and quantised weights that are not supported.
+// scalings, windows, output biases and ways to quantise that are not supported.
 absl::StatusOr<ModelConfig> ModelConfigFromJson(const std::string& text, const std::string& file_name);
 
 // The text of a config.json that transformers (4 and 5) and ModelConfigFromJson read, in the older spelling. Sizes
 // that are 0 are written as what they stand for; the LoRA ranks in use must be resolved, since readers would derive
 // others than we do. What Hugging Face has no key for (a hybrid's tmix2, inv_other_layer_ratio, ...) is written
 // under our own name, and only where it departs from what a reader would assume.
-std::string ModelConfigToJson(const ModelConfig& config, at::ScalarType dtype);
+// `quantized` says that some weights are in blocks (quantized.h): other readers then refuse the model and say why.
+std::string ModelConfigToJson(const ModelConfig& config, at::ScalarType dtype, bool quantized = false);
 
 // The "dtype" or "torch_dtype" of a config.json; nullopt if it has none.
 absl::StatusOr<std::optional<at::ScalarType>> DtypeFromJson(const std::string& text, const std::string& file_name);

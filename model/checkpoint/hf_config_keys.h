@@ -31,6 +31,10 @@ inline constexpr char kQkNorm[] = "qk_norm";
 inline constexpr char kVocabPaddingIdx[] = "vocab_padding_idx";
 inline constexpr char kRopeRescale[] = "rescale";  // inside rope_scaling
 
+// "quant_method" in quantization_config, for weights as docs/formats/quantized.md has them. Other software knows none of this
+// name and refuses the model.
+inline constexpr char kQuantMethod[] = "radlads";
+
 inline bool IsStudent(std::string_view tmix) {
   return tmix == "rad_rwkv6" || tmix == "rad_rwkv7" || tmix == "qwerky6" || tmix == "qwerky7";
 }

@@ -201,8 +201,13 @@ absl::Status RefuseUnsupported(const Fields& fields, const hf::Architecture& arc
   if (bias && !fields.Has("attention_output_bias") && (architecture.tmix == "llama" || architecture.tmix == "qwen3")) {
     return Unimplemented(fields.where(), ": attention_bias of ", architecture.model_type, " puts a bias on o_proj, which is not supported");
   }
-  if (fields.Has("quantization_config")) {
-    return Unimplemented(fields.where(), ": the weights are quantised (quantization_config); take the repository with the plain ones");
+  if (const json* quantization = fields.Find("quantization_config")) {
+    if (!quantization->is_object()) return fields.Wrong("quantization_config", "an object");
+    RADLADS_ASSIGN_OR_RETURN(const std::string method, Fields(*quantization, fields.where()).Text("quant_method", "unnamed"));
+    if (method != hf::kQuantMethod) {
+      return Unimplemented(fields.where(), ": the weights are quantised (quantization_config) by \"", method, "\", known is ", hf::kQuantMethod,
+                           "; take the repository with the plain ones");
+    }
   }
   if (const json* types = fields.Find("layer_types")) {
     if (!types->is_array()) return fields.Wrong("layer_types", "a list");

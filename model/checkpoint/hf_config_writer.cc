@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/status.h"
+#include "kernels/quantized_linear/quantized_linear.h"
 #include "model/checkpoint/hf_config.h"
 #include "model/checkpoint/hf_config_keys.h"
 
@@ -57,7 +58,7 @@ ordered_json Scaling(const RopeConfig& rope) {
 
 }  // namespace
 
-std::string ModelConfigToJson(const ModelConfig& config, at::ScalarType dtype) {
+std::string ModelConfigToJson(const ModelConfig& config, at::ScalarType dtype, bool quantized) {
   const hf::Architecture& first = ArchitectureOf(config.tmix());
   const hf::Architecture* second = config.tmix2().empty() ? nullptr : &ArchitectureOf(config.tmix2());
   const bool is_student = hf::IsStudent(first.tmix) || (second != nullptr && hf::IsStudent(second->tmix));
@@ -119,6 +120,7 @@ std::string ModelConfigToJson(const ModelConfig& config, at::ScalarType dtype) {
   if (&named != &first) json[hf::kTmix] = first.tmix;
   if (second != nullptr) json[hf::kTmix2] = second->tmix;
   if (config.inv_other_layer_ratio() != 1) json[hf::kInvOtherLayerRatio] = config.inv_other_layer_ratio();
+  if (quantized) json["quantization_config"] = {{"quant_method", hf::kQuantMethod}, {"block_size", kWeightBlock}};
   return json.dump(2) + "\n";
 }
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "model/checkpoint/gguf.h"
+#include "model/checkpoint/quantized.h"
 #include "model/checkpoint/safetensors.h"
 
 namespace radlads {
@@ -13,7 +14,9 @@ absl::StatusOr<std::unique_ptr<TensorSource>> OpenTensors(const std::string& pat
   if (IsDirectory(path)) {
     for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
       const std::string file = JoinPath(path, name);
-      if (FileExists(file)) return std::string_view(name).ends_with(".json") ? OpenShardedSafetensors(file) : OpenSafetensors(file);
+      if (!FileExists(file)) continue;
+      RADLADS_ASSIGN_OR_RETURN(auto source, std::string_view(name).ends_with(".json") ? OpenShardedSafetensors(file) : OpenSafetensors(file));
+      return ShowQuantized(std::move(source));
     }
     return NotFound("no weights in the directory ", path,
                     ": expected model.safetensors or model.safetensors.index.json (PyTorch's .bin and .pth files are not read)");
@@ -25,7 +28,8 @@ absl::StatusOr<std::unique_ptr<TensorSource>> OpenTensors(const std::string& pat
     return InvalidArgument(path, " is a zip archive (a PyTorch checkpoint or a Python wheel?); expected safetensors or GGUF. ",
                            "Convert the one to safetensors, unpack the other with `python3 -m zipfile -e`");
   }
-  return OpenSafetensors(path);
+  RADLADS_ASSIGN_OR_RETURN(auto source, OpenSafetensors(path));
+  return ShowQuantized(std::move(source));
 }
 
 }  // namespace radlads

@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/quantized_linear/quantized_linear.h"
 
 namespace radlads {
 
@@ -20,6 +22,8 @@ struct TensorInfo {
   std::vector<int64_t> shape;  // outermost first, as torch has it, in every format
   uint64_t bytes = 0;          // in the file
   std::string file;            // path
+  // Q8 or Q4, when ReadBlocks gives the tensor in blocks of that kind.
+  std::optional<WeightKind> blocks;
 };
 
 // Immutable and safe to share between threads. The files stay mapped for as long as the source or one of the
@@ -37,6 +41,10 @@ class TensorSource {
   // Quantised types: dequantised to a new fp32 tensor, exactly.
   // NOT_FOUND for an unknown name, UNIMPLEMENTED for a type that torch does not have.
   virtual absl::StatusOr<at::Tensor> Read(const std::string& name) const = 0;
+
+  // The blocks of a tensor [N,C] whose info says that it has some, uint8 [N, C/32, 34 or 20] in the layout of
+  // kernels/quantized_linear; read-only as Read. They stand for exactly what Read gives. NOT_FOUND for a tensor without.
+  virtual absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const;
 };
 
 // Opens a .safetensors file, a directory that holds model.safetensors or model.safetensors.index.json, or a GGUF

@@ -1,6 +1,11 @@
+#include "base/status.h"
 #include "model/checkpoint/tensor_source.h"
 
 namespace radlads {
+
+absl::StatusOr<at::Tensor> TensorSource::ReadBlocks(const std::string& name) const {
+  return NotFound("there are no quantised blocks of ", name);
+}
 
 std::string ShapeString(const std::vector<int64_t>& shape) {
   std::string text = "[";
