@@ -154,20 +154,27 @@ class RowPacks {
   Elements<kPack, T> first_;
 };
 
-// Floats of shared memory that SumOverTeam wants.
+// Floats of shared memory that sums and maxima over teams want.
 inline constexpr int kTeamSumFloats = 32;
 
-// The sum of x over a team, the same bits in all of its threads; for all threads of a block
-// together.
-__device__ __forceinline__ float SumOverTeam(float x, int size, float* place) {
-  for (int mask = (size < 32 ? size : 32) / 2; mask > 0; mask /= 2) x += ShuffleXor(x, mask);
+// x of all threads of a team joined by `join`, the same bits in each of them; for all threads of a block together.
+template <typename F>
+__device__ __forceinline__ float JoinOverTeam(float x, int size, float* place, const F& join) {
+  for (int mask = (size < 32 ? size : 32) / 2; mask > 0; mask /= 2) x = join(x, ShuffleXor(x, mask));
   if (size <= 32) return x;
   SyncThreads();
   if (Lane() == 0) StoreShared(place + Warp(), x);
   SyncThreads();
-  float sum = 0;
-  for (int i = 0; i < size / 32; ++i) sum += LoadShared(place + i);
-  return sum;
+  x = LoadShared(place);
+  for (int i = 1; i < size / 32; ++i) x = join(x, LoadShared(place + i));
+  return x;
+}
+__device__ __forceinline__ float SumOverTeam(float x, int size, float* place) {
+  return JoinOverTeam(x, size, place, [](float a, float b) { return a + b; });
+}
+// Of numbers and NaN, the numbers.
+__device__ __forceinline__ float MaxOverTeam(float x, int size, float* place) {
+  return JoinOverTeam(x, size, place, [](float a, float b) { return Max(a, b); });
 }
 
 }  // namespace radlads::cuda

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <memory>
-#include <vector>
+#include <numeric>
 
 #include "base/status.h"
-#include "kernels/linear_loss/linear_loss_cpu.h"
+#include "kernels/linear_loss/linear_loss_kernels.h"
 #include "kernels/linear_loss/linear_loss_reference.h"
 #include "kernels/tensor_arguments.h"
 
@@ -46,8 +46,17 @@ class ChunkedLogits {
   const at::Tensor hidden_, weight_, buffer_;
 };
 
+// More rows at a time cost memory; fewer let the sum of the weight's gradient be read and written more often.
+int64_t ChunkRows(int64_t chosen, const at::Tensor& hidden, const at::Tensor& weight) {
+  if (chosen > 0) return chosen;
+  if (!hidden.is_cuda()) return 512;
+  constexpr int64_t kBytes = 1'250'000'000;
+  const int64_t rows = kBytes / std::max<int64_t>(weight.size(0) * hidden.element_size(), 1);
+  return std::max<int64_t>(rows / 128 * 128, 128);
+}
+
 int64_t CountScored(const at::Tensor& labels, int64_t vocabulary) {
-  const at::Tensor contiguous = labels.contiguous();
+  const at::Tensor contiguous = labels.cpu().contiguous();
   const int64_t* data = contiguous.const_data_ptr<int64_t>();
   int64_t scored = 0;
   for (int64_t i = 0; i < labels.numel(); ++i) {
@@ -58,17 +67,24 @@ int64_t CountScored(const at::Tensor& labels, int64_t vocabulary) {
   return scored;
 }
 
+// Of doubles, one after the other: the same for any number of threads.
+double InOrderSum(const at::Tensor& x) {
+  const at::Tensor here = x.cpu();
+  return std::accumulate(here.const_data_ptr<double>(), here.const_data_ptr<double>() + here.numel(), 0.0);
+}
+
 struct FusedResult {
   LinearLossResult result;
   at::Tensor d_hidden, d_weight;  // defined where asked for
 };
 
 FusedResult FusedLinearLoss(const LinearLossInputs& inputs, bool needs_hidden, bool needs_weight) {
-  const int64_t rows = inputs.hidden.size(0), vocabulary = inputs.weight.size(0), width = inputs.hidden.size(1);
-  ChunkedLogits student(inputs.hidden, inputs.weight, inputs.chunk_rows);
+  const int64_t rows = inputs.hidden.size(0), vocabulary = inputs.weight.size(0), width = inputs.hidden.size(1),
+                chunk_rows = ChunkRows(inputs.chunk_rows, inputs.hidden, inputs.weight);
+  ChunkedLogits student(inputs.hidden, inputs.weight, chunk_rows);
   std::unique_ptr<ChunkedLogits> teacher;
   if (inputs.teacher_hidden.defined()) {
-    teacher = std::make_unique<ChunkedLogits>(inputs.teacher_hidden, inputs.teacher_weight, inputs.chunk_rows);
+    teacher = std::make_unique<ChunkedLogits>(inputs.teacher_hidden, inputs.teacher_weight, chunk_rows);
   }
   const at::Tensor labels = inputs.labels.defined() ? inputs.labels.contiguous() : inputs.labels;
   const int64_t scored = labels.defined() ? CountScored(labels, vocabulary) : 0;
@@ -80,21 +96,25 @@ FusedResult FusedLinearLoss(const LinearLossInputs& inputs, bool needs_hidden, b
     fused.d_weight = rows > 0 ? at::empty({vocabulary, width}, fp32) : at::zeros({vocabulary, width}, fp32);
   }
   at::Tensor share;  // of a chunk in the gradient of a bf16 weight
-  std::vector<double> row_kl(teacher ? rows : 0), row_ce(labels.defined() ? rows : 0);
-  for (int64_t first = 0; first < rows; first += inputs.chunk_rows) {
-    const int64_t count = std::min(inputs.chunk_rows, rows - first);
+  const at::Device device = inputs.hidden.device();
+  const at::Tensor row_kl = at::empty({teacher ? rows : 0}, fp32.dtype(at::kDouble)),
+                   row_ce = at::empty({labels.defined() ? rows : 0}, fp32.dtype(at::kDouble));
+  for (int64_t first = 0; first < rows; first += chunk_rows) {
+    const int64_t count = std::min(chunk_rows, rows - first);
     at::Tensor logits = student.Compute(first, count);
-    LossRowsCpu({.rows = count,
-                 .vocabulary = vocabulary,
-                 .student = logits.mutable_data_ptr(),
-                 .student_bf16 = student.bf16(),
-                 .teacher = teacher ? teacher->Compute(first, count).const_data_ptr() : nullptr,
-                 .teacher_bf16 = teacher && teacher->bf16(),
-                 .labels = labels.defined() ? labels.const_data_ptr<int64_t>() + first : nullptr,
-                 .differentiate = needs_hidden || needs_weight,
-                 .kl_scale = teacher ? inputs.kl_weight / rows : 0,
-                 .ce_scale = scored > 0 ? inputs.ce_weight / scored : 0},
-                teacher ? row_kl.data() + first : nullptr, labels.defined() ? row_ce.data() + first : nullptr);
+    loss_rows(device,
+              {.rows = count,
+               .vocabulary = vocabulary,
+               .student = logits.mutable_data_ptr(),
+               .student_bf16 = student.bf16(),
+               .teacher = teacher ? teacher->Compute(first, count).const_data_ptr() : nullptr,
+               .teacher_bf16 = teacher && teacher->bf16(),
+               .labels = labels.defined() ? labels.const_data_ptr<int64_t>() + first : nullptr,
+               .differentiate = needs_hidden || needs_weight,
+               .kl_scale = teacher ? inputs.kl_weight / rows : 0,
+               .ce_scale = scored > 0 ? inputs.ce_weight / scored : 0},
+              teacher ? row_kl.mutable_data_ptr<double>() + first : nullptr,
+              labels.defined() ? row_ce.mutable_data_ptr<double>() + first : nullptr);
     if (needs_hidden) {
       at::Tensor d_rows = fused.d_hidden.narrow(0, first, count);
       at::mm_out(d_rows, logits, student.weight());
@@ -107,6 +127,9 @@ FusedResult FusedLinearLoss(const LinearLossInputs& inputs, bool needs_hidden, b
       } else {
         fused.d_weight.addmm_(logits.t(), hidden);
       }
+    } else if (device.is_cuda()) {
+      // cuBLAS adds up in fp32 where the sum is.
+      at::addmm_out(fused.d_weight, fused.d_weight, logits.t(), hidden, at::kFloat, /*beta=*/first == 0 ? 0 : 1);
     } else {
       if (!share.defined()) share = at::empty({vocabulary, width}, student.hidden().options());
       at::mm_out(share, logits.t(), hidden);
@@ -117,8 +140,8 @@ FusedResult FusedLinearLoss(const LinearLossInputs& inputs, bool needs_hidden, b
       }
     }
   }
-  for (const double kl : row_kl) fused.result.kl += kl / rows;
-  for (const double ce : row_ce) fused.result.ce += ce / std::max<int64_t>(scored, 1);
+  fused.result.kl = InOrderSum(row_kl) / std::max<int64_t>(rows, 1);
+  fused.result.ce = InOrderSum(row_ce) / std::max<int64_t>(scored, 1);
   double loss = 0;
   if (inputs.kl_weight != 0) loss += inputs.kl_weight * fused.result.kl;
   if (inputs.ce_weight != 0) loss += inputs.ce_weight * fused.result.ce;
@@ -162,7 +185,7 @@ class PrecomputedGradients : public torch::autograd::Function<PrecomputedGradien
 
 LinearLossResult LinearLoss(const LinearLossInputs& inputs) {
   CheckProjection("LinearLoss (student)", inputs.hidden, inputs.weight);
-  RADLADS_CHECK(inputs.chunk_rows > 0) << "LinearLoss: chunk_rows must be positive, got " << inputs.chunk_rows;
+  RADLADS_CHECK(inputs.chunk_rows >= 0) << "LinearLoss: chunk_rows must not be negative, got " << inputs.chunk_rows;
   RADLADS_CHECK(inputs.teacher_hidden.defined() == inputs.teacher_weight.defined() &&
                 (inputs.kl_weight == 0 || inputs.teacher_hidden.defined()))
       << "LinearLoss: teacher_hidden and teacher_weight go together, and a kl_weight needs them";
@@ -176,7 +199,8 @@ LinearLossResult LinearLoss(const LinearLossInputs& inputs) {
         << " and " << inputs.teacher_weight.sizes();
   }
   if (inputs.labels.defined()) CheckLabels("LinearLoss", inputs.labels, inputs.hidden.size(0));
-  if (!FusedPathApplies({inputs.hidden, inputs.weight, inputs.teacher_hidden, inputs.teacher_weight})) {
+  if (!loss_rows.Takes(
+          {inputs.hidden, inputs.weight, inputs.teacher_hidden, inputs.teacher_weight, inputs.labels})) {
     return LinearLossReference(inputs);
   }
   const bool records = RecordsGradient({inputs.hidden, inputs.weight});
@@ -196,27 +220,26 @@ at::Tensor TokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& wei
                                  int64_t chunk_rows) {
   CheckProjection("TokenLogProbabilities", hidden, weight);
   CheckLabels("TokenLogProbabilities", labels, hidden.size(0));
-  RADLADS_CHECK(chunk_rows > 0) << "TokenLogProbabilities: chunk_rows must be positive, got " << chunk_rows;
-  if (!FusedPathApplies({hidden, weight})) return TokenLogProbabilitiesReference(hidden, weight, labels);
+  RADLADS_CHECK(chunk_rows >= 0) << "TokenLogProbabilities: chunk_rows must not be negative, got " << chunk_rows;
+  if (!loss_rows.Takes({hidden, weight, labels})) return TokenLogProbabilitiesReference(hidden, weight, labels);
   at::NoGradGuard no_grad;
   CountScored(labels, weight.size(0));
+  chunk_rows = ChunkRows(chunk_rows, hidden, weight);
   const at::Tensor contiguous = labels.contiguous();
   ChunkedLogits logits(hidden, weight, chunk_rows);
   const int64_t rows = hidden.size(0);
-  const at::Tensor result = at::empty({rows}, hidden.options().dtype(at::kFloat).requires_grad(false));
-  std::vector<double> ce(rows);
+  const at::Tensor ce = at::empty({rows}, hidden.options().dtype(at::kDouble).requires_grad(false));
   for (int64_t first = 0; first < rows; first += chunk_rows) {
     const int64_t count = std::min(chunk_rows, rows - first);
-    LossRowsCpu({.rows = count,
-                 .vocabulary = weight.size(0),
-                 .student = logits.Compute(first, count).mutable_data_ptr(),
-                 .student_bf16 = logits.bf16(),
-                 .labels = contiguous.const_data_ptr<int64_t>() + first},
-                nullptr, ce.data() + first);
+    loss_rows(hidden.device(),
+              {.rows = count,
+               .vocabulary = weight.size(0),
+               .student = logits.Compute(first, count).mutable_data_ptr(),
+               .student_bf16 = logits.bf16(),
+               .labels = contiguous.const_data_ptr<int64_t>() + first},
+              nullptr, ce.mutable_data_ptr<double>() + first);
   }
-  std::transform(ce.begin(), ce.end(), result.mutable_data_ptr<float>(),
-                 [](double x) { return static_cast<float>(-x); });
-  return result;
+  return ce.neg_().to(at::kFloat);
 }
 
 }  // namespace radlads

@@ -20,7 +20,7 @@ struct LinearLossInputs {
   at::Tensor teacher_hidden, teacher_weight;  // [N,Ct], [W,Ct]; both undefined: no KL
   at::Tensor labels;                          // [N] int64 in [0,W), kIgnoredLabel is not scored; undefined: no CE
   double kl_weight = 0, ce_weight = 0;
-  int64_t chunk_rows = 512;
+  int64_t chunk_rows = 0;  // 0: 512 on a CPU; on a GPU as many as make 1.25 GB of logits
 };
 
 struct LinearLossResult {
@@ -35,13 +35,13 @@ struct LinearLossResult {
 // softmax and sums are in fp32 or wider (double when hidden is double). NaN in a row makes the loss NaN.
 // Gradients: hidden and weight, each in its dtype, the sum over rows for weight in fp32; nothing to teacher and
 // labels. No gradient work where nothing requires it. The graph of the result can be walked backward once: the
-// gradients are handed over, not kept.
+// gradients are handed over, not kept. On a GPU the call waits for the result.
 LinearLossResult LinearLoss(const LinearLossInputs& inputs);
 
 // log softmax(hidden weight^T) at the labels: hidden [N,C], weight [W,C], labels [N] int64 -> [N] fp32 (double for
-// double), 0 where a label is kIgnoredLabel. Without gradient; never holds more than chunk_rows rows of logits.
+// double), 0 where a label is kIgnoredLabel. Without gradient; never holds more than chunk_rows (as above) rows of logits.
 at::Tensor TokenLogProbabilities(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                                 int64_t chunk_rows = 512);
+                                 int64_t chunk_rows = 0);
 
 }  // namespace radlads
 

@@ -1,50 +1,50 @@
-// Forward and backward of LinearLoss at SmolLM2's shape. GFLOP/s counts the four GEMMs (2 * N * C * W each).
+// LinearLoss (KL against a teacher) at SmolLM2's shape, forward and backward in one, beside full logits in PyTorch.
+// Operations are those of the four products.
 #include <ATen/ATen.h>
-#include <benchmark/benchmark.h>
-#include <malloc.h>
 
-#include "base/parallel_for.h"
+#include "kernels/benchmarks/differentiable.h"
 #include "kernels/linear_loss/linear_loss.h"
 
 namespace radlads {
 namespace {
 
-void BM_LinearLoss(benchmark::State& state) {
-  const int64_t N = state.range(0), C = 576, W = 49152;
-  const at::ScalarType type = state.range(1) ? at::kBFloat16 : at::kFloat;
-  const at::TensorOptions options = at::TensorOptions().dtype(type);
-  LinearLossInputs inputs;
-  inputs.hidden = at::randn({N, C}, options).set_requires_grad(true);
-  inputs.weight = at::randn({W, C}, options).mul_(0.1).set_requires_grad(true);
-  inputs.teacher_hidden = at::randn({N, C}, options);
-  inputs.teacher_weight = inputs.weight.detach();
-  inputs.kl_weight = 1;
-  for (auto _ : state) {
-    LinearLoss(inputs).loss.backward();
-    inputs.hidden.mutable_grad().reset();
-    inputs.weight.mutable_grad().reset();
-  }
-  state.counters["GFLOP/s"] =
-      benchmark::Counter(8.0 * N * C * W * state.iterations() * 1e-9, benchmark::Counter::kIsRate);
+using at::Tensor;
+
+constexpr int64_t C = 576, W = 49152;
+
+void Pytorch(const LinearLossInputs& in) {
+  const auto logits = [](const Tensor& hidden, const Tensor& weight) {
+    return at::log_softmax(at::matmul(hidden, weight.t()).to(at::kFloat), -1);
+  };
+  const Tensor student = logits(in.hidden, in.weight), teacher = logits(in.teacher_hidden, in.teacher_weight);
+  at::kl_div(student, teacher, at::Reduction::Sum, /*log_target=*/true).div(in.hidden.size(0)).backward();
 }
-BENCHMARK(BM_LinearLoss)
-    ->ArgNames({"N", "bf16"})
-    ->Args({512, 0})
-    ->Args({512, 1})
-    ->Args({1024, 1})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+
+const BenchmarkRegistration kRegistration("linear_loss", [](BenchmarkRun& run) {
+  for (const auto& [N, type] : {std::pair(512, at::kFloat), std::pair(512, at::kBFloat16)}) {
+    LinearLossInputs in;
+    in.hidden = BenchmarkTensor({N, C}, type).set_requires_grad(true);
+    in.weight = BenchmarkTensor({W, C}, type).mul_(0.1).set_requires_grad(true);
+    in.teacher_hidden = BenchmarkTensor({N, C}, type);
+    in.teacher_weight = in.weight.detach();
+    in.kl_weight = 1;
+    const auto forget = [&] {
+      in.hidden.mutable_grad().reset();
+      in.weight.mutable_grad().reset();
+    };
+    run.Compare({.name = "forward and backward " + TypeName(type) + " N=512 C=576 W=49152",
+                 .flops = 8.0 * N * C * W,
+                 .ours =
+                     [&] {
+                       LinearLoss(in).loss.backward();
+                       forget();
+                     },
+                 .peers = {{"PyTorch", [&] {
+                              Pytorch(in);
+                              forget();
+                            }}}});
+  }
+});
 
 }  // namespace
 }  // namespace radlads
-
-int main(int argc, char** argv) {
-  // Freed memory stays with the process, as in a long run: page faults are not what is measured.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 2047 << 20);
-  radlads::SetThreads(0);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}

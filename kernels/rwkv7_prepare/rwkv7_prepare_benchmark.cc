@@ -1,100 +1,60 @@
-// What stands around the recurrence of one RAD-RWKV7 layer, forward and backward: B*T = 1024, H = 9, KV = 3, D = 64
-// (SmolLM2-135M). GB/s counts each array that must be read or written once.
+// What stands between the projections and the recurrence of RAD-RWKV7: heads that share keys, rotary embedding, value
+// residual. Bytes count each array that must be read or written once.
 #include <ATen/ATen.h>
-#include <benchmark/benchmark.h>
-#include <malloc.h>
-#include <torch/csrc/autograd/autograd.h>
 
-#include <vector>
+#include <cmath>
 
-#include "base/parallel_for.h"
-#include "kernels/head_norm_gate/head_norm_gate.h"
+#include "kernels/benchmarks/differentiable.h"
 #include "kernels/rwkv7_prepare/rwkv7_prepare.h"
 
 namespace radlads {
 namespace {
 
-constexpr int64_t B = 2, T = 512, H = 9, KV = 3, D = 64, A = H * D;
+using at::Tensor;
 
-at::ScalarType TypeOf(const benchmark::State& state) {
-  return state.range(0) ? at::kBFloat16 : at::kFloat;
+constexpr int64_t B = 4, T = 512, H = 9, KV = 3, D = 64, A = H * D;
+
+// Inputs: q, k, v, w, a, v_mix, v_first, w0, a0, v0, k_k, k_a.
+std::vector<Tensor> Ours(const std::vector<Tensor>& x, const Tensor& cos, const Tensor& sin) {
+  const Rwkv7Operands y = Rwkv7Prepare({x[0], x[1], x[2], x[3], x[4], x[5], x[6]}, {x[7], x[8], x[9], x[10], x[11]},
+                                       cos, sin, /*balance_state=*/false);
+  return {y.r, y.log_w, y.k, y.v, y.a, y.b};
 }
 
-void BM_Rwkv7Prepare(benchmark::State& state) {
-  const bool backward = state.range(1);
-  auto draw = [&](at::IntArrayRef sizes, at::ScalarType type) {
-    return at::randn(sizes, at::TensorOptions().dtype(type)).set_requires_grad(backward);
+// distill/train_torch.py has the same in Python.
+std::vector<Tensor> Pytorch(const std::vector<Tensor>& x, const Tensor& cos, const Tensor& sin) {
+  const auto heads = [](const Tensor& y) { return y.to(at::kFloat).unflatten(-1, {H, D}); };
+  const auto rotate = [&](const Tensor& given) {
+    const Tensor y = given.to(at::kFloat);
+    const Tensor rotated = at::cat({-y.narrow(3, D / 2, D / 2), y.narrow(3, 0, D / 2)}, 3);
+    return y * cos.unsqueeze(1) + rotated * sin.unsqueeze(1);
   };
-  const at::ScalarType type = TypeOf(state);
-  const Rwkv7Logits logits = {draw({B, T, H, D}, type),      draw({B, T, KV, D}, type), draw({B, T, KV, D}, type),
-                              draw({B, T, A}, type),         draw({B, T, A}, type),     draw({B, T, A}, type),
-                              draw({B, T, H, D}, at::kFloat)};
-  const Rwkv7Parameters parameters = {draw({1, 1, A}, at::kFloat), draw({1, 1, A}, at::kFloat),
-                                      draw({1, 1, A}, at::kFloat), draw({1, 1, A}, at::kFloat),
-                                      draw({1, 1, A}, at::kFloat)};
-  const at::Tensor angles = at::randn({T, D});
-  const at::Tensor cos = angles.cos(), sin = angles.sin(), dy = at::randn({B, T, H, D});
-  std::vector<at::Tensor> leaves = {logits.q,      logits.k,      logits.v,       logits.w,
-                                    logits.a,      logits.v_mix,  logits.v_first, parameters.w0,
-                                    parameters.a0, parameters.v0, parameters.k_k, parameters.k_a};
-  const std::vector<at::Tensor> dys(6, dy);
-  for (auto _ : state) {
-    const Rwkv7Operands y = Rwkv7Prepare(logits, parameters, cos, sin, false);
-    if (backward) {
-      torch::autograd::backward({y.r, y.log_w, y.k, y.v, y.a, y.b}, dys);
-      for (at::Tensor& leaf : leaves) leaf.mutable_grad().reset();
-    }
-    benchmark::DoNotOptimize(y.r.const_data_ptr());
-  }
-  const double inputs = 4 * A + 2 * KV * D, element = type == at::kFloat ? 4 : 2;
-  const double forward_bytes = inputs * element + A * 4 + 6 * A * 4;
-  const double backward_bytes = 2 * inputs * element + 2 * A * 4 + 6 * A * 4;
-  state.counters["GB/s"] =
-      benchmark::Counter(B * T * (forward_bytes + (backward ? backward_bytes : 0)) * state.iterations() * 1e-9,
-                         benchmark::Counter::kIsRate);
+  const Tensor r = rotate(x[0]), k = rotate(x[1]).repeat_interleave(H / KV, 2),
+               v = x[2].to(at::kFloat).repeat_interleave(H / KV, 2);
+  const Tensor log_w = -std::exp(-0.5) * at::sigmoid(heads(x[3] + x[7])), rate = at::sigmoid(heads(x[4] + x[8]));
+  const Tensor scaled = k * heads(x[10]);
+  const Tensor direction = scaled / at::linalg_vector_norm(scaled, 2, at::IntArrayRef{-1}, true).clamp_min(1e-12);
+  const Tensor mixed = v + (x[6] - v) * at::sigmoid(heads(x[5] + x[9]));
+  return {r, log_w, k * (1 + (rate - 1) * heads(x[11])), mixed, -direction, direction * rate};
 }
-BENCHMARK(BM_Rwkv7Prepare)
-    ->ArgNames({"bf16", "backward"})
-    ->ArgsProduct({{0, 1}, {0, 1}})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
 
-void BM_HeadNormGate(benchmark::State& state) {
-  const bool backward = state.range(1);
-  const at::ScalarType type = TypeOf(state);
-  at::Tensor o = at::randn({B, T, H, D}).set_requires_grad(backward),
-             weight = at::randn({A}).set_requires_grad(backward);
-  at::Tensor bias = at::randn({A}).set_requires_grad(backward);
-  at::Tensor gate = at::randn({B, T, A}, at::TensorOptions().dtype(type)).set_requires_grad(backward);
-  const at::Tensor dy = at::randn({B, T, A}, at::TensorOptions().dtype(type));
-  for (auto _ : state) {
-    const at::Tensor y = HeadNormGate(o, weight, bias, D * 1e-5, 1, gate, true, type);
-    if (backward) {
-      y.backward(dy);
-      for (at::Tensor* leaf : {&o, &weight, &bias, &gate}) leaf->mutable_grad().reset();
-    }
-    benchmark::DoNotOptimize(y.const_data_ptr());
+const BenchmarkRegistration kRegistration("rwkv7_prepare", [](BenchmarkRun& run) {
+  const Tensor angles = at::rand({T, D / 2}).repeat({1, 2}), cos = angles.cos(), sin = angles.sin();
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    std::vector<Tensor> inputs = {BenchmarkTensor({B, T, H, D}, type), BenchmarkTensor({B, T, KV, D}, type),
+                                  BenchmarkTensor({B, T, KV, D}, type)};
+    for (int i = 0; i < 3; ++i) inputs.push_back(BenchmarkTensor({B, T, A}, type));
+    inputs.push_back(BenchmarkTensor({B, T, H, D}, at::kFloat));
+    for (int i = 0; i < 5; ++i) inputs.push_back(BenchmarkTensor({1, 1, A}, at::kFloat));
+    const double logits = (4 * A + 2 * KV * D) * c10::elementSize(type), v_first = A * 4, operands = 6 * A * 4;
+    CompareForwardAndBackward(run, {.name = TypeName(type) + " B=4 T=512 H=9 KV=3 D=64",
+                                    .inputs = inputs,
+                                    .forward_bytes = B * T * (logits + v_first + operands),
+                                    .backward_bytes = B * T * (2 * logits + 2 * v_first + operands),
+                                    .ours = [&](const auto& x) { return Ours(x, cos, sin); },
+                                    .pytorch = [&](const auto& x) { return Pytorch(x, cos, sin); }});
   }
-  const double element = type == at::kFloat ? 4 : 2;
-  const double bytes = A * (4 + 2 * element) + (backward ? A * (8 + 3 * element) : 0);
-  state.counters["GB/s"] = benchmark::Counter(B * T * bytes * state.iterations() * 1e-9, benchmark::Counter::kIsRate);
-}
-BENCHMARK(BM_HeadNormGate)
-    ->ArgNames({"bf16", "backward"})
-    ->ArgsProduct({{0, 1}, {0, 1}})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+});
 
 }  // namespace
 }  // namespace radlads
-
-int main(int argc, char** argv) {
-  // Freed memory stays with the process, as in a long run: page faults are not what is measured.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 2047 << 20);
-  radlads::SetThreads(0);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}

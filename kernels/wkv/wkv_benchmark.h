@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/benchmark/benchmark.h"
+#include "kernels/benchmarks/benchmark.h"
 #include "kernels/wkv/shape.h"
 
 // Before a scalar loop: compiled as those programs usually are, for the instructions of the machine.

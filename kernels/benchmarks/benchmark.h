@@ -6,8 +6,8 @@
 //     run.Compare({.name = "forward fp32 [8192,1024]", .bytes = ..., .ours = [&] { RmsNorm(...); },
 //                  .peers = {{"ATen", [&] { RmsNormReference(...); }}}});
 //   });
-#ifndef RADLADS_KERNELS_BENCHMARK_BENCHMARK_H_
-#define RADLADS_KERNELS_BENCHMARK_BENCHMARK_H_
+#ifndef RADLADS_KERNELS_BENCHMARKS_BENCHMARK_H_
+#define RADLADS_KERNELS_BENCHMARKS_BENCHMARK_H_
 
 #include <functional>
 #include <string>
@@ -61,4 +61,4 @@ int BenchmarkMain(int argc, char** argv);
 
 }  // namespace radlads
 
-#endif  // RADLADS_KERNELS_BENCHMARK_BENCHMARK_H_
+#endif  // RADLADS_KERNELS_BENCHMARKS_BENCHMARK_H_

@@ -1,4 +1,4 @@
-#include "kernels/benchmark/benchmark.h"
+#include "kernels/benchmarks/benchmark.h"
 
 int main(int argc, char** argv) {
   return radlads::BenchmarkMain(argc, argv);

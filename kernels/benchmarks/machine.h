@@ -1,6 +1,6 @@
 // What this machine can do, measured.
-#ifndef RADLADS_KERNELS_BENCHMARK_MACHINE_H_
-#define RADLADS_KERNELS_BENCHMARK_MACHINE_H_
+#ifndef RADLADS_KERNELS_BENCHMARKS_MACHINE_H_
+#define RADLADS_KERNELS_BENCHMARKS_MACHINE_H_
 
 #include <string>
 
@@ -22,4 +22,4 @@ double BenchmarkClock();
 
 }  // namespace radlads
 
-#endif  // RADLADS_KERNELS_BENCHMARK_MACHINE_H_
+#endif  // RADLADS_KERNELS_BENCHMARKS_MACHINE_H_

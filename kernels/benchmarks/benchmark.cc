@@ -1,4 +1,4 @@
-#include "kernels/benchmark/benchmark.h"
+#include "kernels/benchmarks/benchmark.h"
 
 #include <malloc.h>
 
@@ -9,7 +9,7 @@
 #include <map>
 
 #include "base/parallel_for.h"
-#include "kernels/benchmark/machine.h"
+#include "kernels/benchmarks/machine.h"
 
 namespace radlads {
 namespace {

@@ -1,7 +1,7 @@
-#include "kernels/benchmark/machine.h"
+#include "kernels/benchmarks/machine.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/benchmark/machine.cc"
+#define HWY_TARGET_INCLUDE "kernels/benchmarks/machine.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
 //
 #include <hwy/highway.h>
