@@ -10,7 +10,7 @@ def operation_benchmark(name, deps):
 
     Args:
       name: <operation>_benchmark.
-      deps: of <name>.cc, besides //kernels/benchmark.
+      deps: of <name>.cc, besides //kernels/benchmarks.
     """
     cc_library(
         name = name + "_cases",

@@ -9,7 +9,9 @@
 #ifndef RADLADS_KERNELS_BENCHMARKS_BENCHMARK_H_
 #define RADLADS_KERNELS_BENCHMARKS_BENCHMARK_H_
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +23,9 @@ struct BenchmarkCase {
   // What one call of `ours` must do at least; the larger share of the machine's peak is reported. 0: not counted.
   double flops = 0;
   double bytes = 0;
+  // Bytes that calls go through before they come back to the same: they are what the caches hold, or do not. 0:
+  // `bytes`.
+  double working_set = 0;
   // Things done in one call, and what they are called, if a time for each is worth a column ("token-head").
   double items = 0;
   std::string item;
@@ -28,16 +33,10 @@ struct BenchmarkCase {
   std::vector<std::pair<std::string, std::function<void()>>> peers;
 };
 
-// What the machine can do with the threads that the benchmark uses, measured.
-struct MachinePeak {
-  double flops_per_second;  // fp32 multiply-adds in registers, two operations each
-  double bytes_per_second;  // reading an array far larger than the caches
-};
-
 class BenchmarkRun {
  public:
-  // `seconds`: how long each case is measured.
-  BenchmarkRun(const MachinePeak& peak, double seconds) : peak_(peak), seconds_(seconds) {}
+  // `flops_per_second`: what the machine can do (machine.h). `seconds`: how long each case is measured.
+  BenchmarkRun(double flops_per_second, double seconds) : flops_per_second_(flops_per_second), seconds_(seconds) {}
 
   // Measures `ours` and its peers in turns, so that what disturbs the machine disturbs all of them, and prints a line
   // with the shortest time of each. With one thread, time is that of the processor and not of the wall clock: other
@@ -46,8 +45,10 @@ class BenchmarkRun {
 
  private:
   friend int BenchmarkMain(int argc, char** argv);
-  MachinePeak peak_;
-  double seconds_;
+  double ReadPeak(double bytes);
+
+  double flops_per_second_, seconds_;
+  std::map<int64_t, double> read_peaks_;  // by the size of the array
   std::string operation_;
 };
 

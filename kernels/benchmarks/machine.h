@@ -2,6 +2,7 @@
 #ifndef RADLADS_KERNELS_BENCHMARKS_MACHINE_H_
 #define RADLADS_KERNELS_BENCHMARKS_MACHINE_H_
 
+#include <cstdint>
 #include <string>
 
 namespace radlads {
@@ -14,8 +15,9 @@ std::string InstructionSet();
 // base/parallel_for.h. The best of several measurements; takes about half a second.
 double MeasureFlops();
 
-// Bytes a second read from an array of 256 MiB, on all threads. The best of several measurements.
-double MeasureReadBandwidth();
+// Bytes a second read from an array of `bytes`, again and again, on all threads: from a cache where one holds it. The
+// best of several measurements.
+double MeasureReadBandwidth(int64_t bytes);
 
 // Seconds that this thread has run if there is one thread only, those of the wall clock otherwise.
 double BenchmarkClock();

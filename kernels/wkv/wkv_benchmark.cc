@@ -71,17 +71,20 @@ void Sequences(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape&
     std::vector<const float*> pointers;
     for (const Tensor& row : rows) pointers.push_back(row.const_data_ptr<float>());
     const Tensor output = at::empty_like(rows[0]), state = at::empty({shape.heads, shape.key_dim, shape.value_dim});
-    const auto scalar_loop = [&] {
+    const auto run_loop = [&](const WkvBenchmark::Loop& loop) {
       state.zero_();
-      benchmark.scalar_loop(shape, pointers, state.mutable_data_ptr<float>(), output.mutable_data_ptr<float>());
+      loop(shape, pointers, state.mutable_data_ptr<float>(), output.mutable_data_ptr<float>());
     };
-    scalar_loop();
     const Tensor want = benchmark.call(operands, {}).first;
-    CheckSame("the scalar loop", output, want);
     CheckSame("PyTorch's form", benchmark.chunked(chunked).transpose(1, 2), want);
     BenchmarkCase test = Case("forward", shape, type, benchmark.forward_flops);
     test.ours = [&] { benchmark.call(operands, {}); };
-    test.peers = {{"PyTorch chunked", [&] { benchmark.chunked(chunked); }}, {"scalar loop", scalar_loop}};
+    test.peers = {{"PyTorch chunked", [&] { benchmark.chunked(chunked); }}};
+    for (const auto& [name, loop] : benchmark.loops) {
+      run_loop(loop);
+      CheckSame(name.c_str(), output, want);
+      test.peers.emplace_back(name, [&run_loop, &loop = loop] { run_loop(loop); });
+    }
     run.Compare(test);
   }
   const std::vector<Tensor> leaves = RequireGradients(operands), chunked_leaves = RequireGradients(chunked);
@@ -121,14 +124,17 @@ void Step(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape& shap
   size_t our_layer = 0, their_layer = 0;
   BenchmarkCase test = Case("one token", shape, at::kFloat, benchmark.forward_flops);
   test.bytes = 2.0 * shape.states() * sizeof(float);
+  test.working_set = layers * test.bytes;
   test.ours = [&] {
     Tensor& state = ours[our_layer++ % layers];
     state = benchmark.call(operands, state).second;
   };
-  test.peers = {{"scalar loop", [&] {
-                   float* state = theirs[their_layer++ % layers].mutable_data_ptr<float>();
-                   benchmark.scalar_loop(flat, pointers, state, output.mutable_data_ptr<float>());
-                 }}};
+  for (const auto& [name, loop] : benchmark.loops) {
+    test.peers.emplace_back(name, [&, &loop = loop] {
+      float* state = theirs[their_layer++ % layers].mutable_data_ptr<float>();
+      loop(flat, pointers, state, output.mutable_data_ptr<float>());
+    });
+  }
   run.Compare(test);
 }
 

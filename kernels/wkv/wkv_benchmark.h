@@ -6,13 +6,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "kernels/benchmarks/benchmark.h"
 #include "kernels/wkv/shape.h"
 
-// Before a scalar loop: compiled as those programs usually are, for the instructions of the machine.
+// Before a loop: compiled as those programs usually are, for the instructions of the machine.
 #if defined(__x86_64__)
 #define RADLADS_FOR_THIS_MACHINE __attribute__((target_clones("arch=haswell", "default")))
 #else
@@ -31,10 +32,11 @@ struct WkvBenchmark {
   // What one writes in PyTorch: batched matrix products over chunks of 16 tokens. Operands [B,H,T,D] fp32, T a multiple
   // of 16; returns the output, [B,H,T,D].
   std::function<at::Tensor(const std::vector<at::Tensor>& operands)> chunked;
-  // The loop that llama.cpp and rwkv.cpp run where they have no vector instructions, one token after the other.
-  // Operands [T,H,D], the decay not its logarithm; `state` [H,D,D] in their layout; fp32.
-  std::function<void(const WkvShape& shape, const std::vector<const float*>& operands, float* state, float* output)>
-      scalar_loop;
+  // Loops as llama.cpp and rwkv.cpp have them, one token after the other, by name. Operands [T,H,D], the decay not its
+  // logarithm; `state` [H,D,D] in their layout; fp32.
+  using Loop = std::function<void(const WkvShape& shape, const std::vector<const float*>& operands, float* state,
+                                  float* output)>;
+  std::vector<std::pair<std::string, Loop>> loops;
 };
 
 void RunWkvBenchmark(BenchmarkRun& run, const WkvBenchmark& benchmark);

@@ -32,26 +32,37 @@ Tensor Chunked(const std::vector<Tensor>& operands) {
   return at::stack(output, 1).reshape(sizes);
 }
 
-// llama.cpp's ggml_compute_forward_gla without vector instructions: state [H,K,V]. A compiler vectorises its inner
-// loop.
-RADLADS_FOR_THIS_MACHINE void ScalarLoop(const WkvShape& shape, const std::vector<const float*>& operands, float* state,
-                                         float* output) {
+// llama.cpp's ggml_compute_forward_gla without vector instructions of its own: state [H,K,V]. A compiler vectorises the
+// inner loop unless it is kept from it.
+template <bool kVectorised>
+inline __attribute__((always_inline)) void Loop(const WkvShape& shape, const std::vector<const float*>& operands,
+                                                float* state, float* output) {
   const int64_t D = shape.key_dim;
+  const float *q = operands[0], *w = operands[1], *k = operands[2], *v = operands[3];
   for (int64_t t = 0; t < shape.time; ++t) {
     for (int64_t h = 0; h < shape.heads; ++h) {
       const int64_t row = (t * shape.heads + h) * D;
       for (int64_t j = 0; j < D; ++j) output[row + j] = 0;
       for (int64_t i = 0; i < D; ++i) {
-        const float q = operands[0][row + i], w = operands[1][row + i], k = operands[2][row + i];
+        const float q_i = q[row + i], w_i = w[row + i], k_i = k[row + i];
+        float* s = state + (h * D + i) * D;
         for (int64_t j = 0; j < D; ++j) {
-          const float kv = operands[3][row + j] * k, previous = state[(h * D + i) * D + j];
-          const float next = previous * w + kv;
-          output[row + j] += next * q;
-          state[(h * D + i) * D + j] = next;
+          const float next = s[j] * w_i + v[row + j] * k_i;
+          output[row + j] += next * q_i;
+          s[j] = next;
+          if (!kVectorised) asm volatile("" ::: "memory");
         }
       }
     }
   }
+}
+RADLADS_FOR_THIS_MACHINE void VectorisedLoop(const WkvShape& shape, const std::vector<const float*>& operands,
+                                             float* state, float* output) {
+  Loop<true>(shape, operands, state, output);
+}
+RADLADS_FOR_THIS_MACHINE void ScalarLoop(const WkvShape& shape, const std::vector<const float*>& operands, float* state,
+                                         float* output) {
+  Loop<false>(shape, operands, state, output);
 }
 
 const BenchmarkRegistration kRegistration("wkv6", [](BenchmarkRun& run) {
@@ -62,7 +73,7 @@ const BenchmarkRegistration kRegistration("wkv6", [](BenchmarkRun& run) {
                    .call = [](const std::vector<Tensor>& x,
                               const Tensor& state) { return Wkv6(x[0], x[1], x[2], x[3], /*scale=*/1, state, {}); },
                    .chunked = Chunked,
-                   .scalar_loop = ScalarLoop});
+                   .loops = {{"scalar loop", ScalarLoop}, {"vectorised loop", VectorisedLoop}}});
 });
 
 }  // namespace

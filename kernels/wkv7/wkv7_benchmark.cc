@@ -42,7 +42,8 @@ Tensor Chunked(const std::vector<Tensor>& operands) {
   return at::stack(output, 1).reshape(sizes);
 }
 
-// rwkv.cpp's (rwkv_operators_wkv_v7.inc), and llama.cpp's without vector instructions: state [H,V,K].
+// rwkv.cpp's (rwkv_operators_wkv_v7.inc), and llama.cpp's without vector instructions: state [H,V,K]. No compiler
+// vectorises its sums.
 RADLADS_FOR_THIS_MACHINE void ScalarLoop(const WkvShape& shape, const std::vector<const float*>& operands, float* state,
                                          float* output) {
   const int64_t D = shape.key_dim;
@@ -75,7 +76,7 @@ const BenchmarkRegistration kRegistration("wkv7", [](BenchmarkRun& run) {
                               return Wkv7(x[0], x[1], x[2], x[3], x[4], x[5], /*scale=*/1, state, {});
                             },
                         .chunked = Chunked,
-                        .scalar_loop = ScalarLoop});
+                        .loops = {{"scalar loop", ScalarLoop}}});
 });
 
 }  // namespace
