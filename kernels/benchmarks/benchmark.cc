@@ -105,7 +105,7 @@ int BenchmarkMain(int argc, char** argv) {
     }
   }
   // Freed memory stays with the process, as in a long run: page faults are not what is measured.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, 2047 << 20);
   SetThreads(threads);
 

@@ -18,8 +18,7 @@ namespace {
 using at::Tensor;
 
 void Check(cuda::Error error, const char* what) {
-  TORCH_CHECK(error == 0, what, ": CUDA error ", error, " (",
-              cudaGetErrorString(static_cast<cudaError_t>(error)), ")");
+  TORCH_CHECK(error == 0, what, ": CUDA error ", error, " (", cudaGetErrorString(static_cast<cudaError_t>(error)), ")");
 }
 
 template <typename T>
@@ -31,27 +30,31 @@ const T* ConstData(const Tensor& tensor) {
   return tensor.defined() ? static_cast<const T*>(tensor.const_data_ptr()) : nullptr;
 }
 
-// Whether the chunked kernels are meant: all operands but the decay in bf16, and more than a token
-// at a time.
+// Whether the chunked kernels are meant: all operands but the decay in bf16, and more than a token at a time. Says once
+// where the head size is what stands in their way.
 bool Chunked(at::TensorList operands) {
   for (size_t i = 0; i < operands.size(); ++i) {
     if (i != kWkvLogDecay && operands[i].scalar_type() != at::kBFloat16) return false;
   }
   const WkvShape shape = WkvShapeOf(operands);
-  return cuda::WkvChunkedTakes(shape) && shape.time > 1;
+  if (shape.time <= 1) return false;
+  if (!cuda::WkvChunkedTakes(shape)) {
+    TORCH_WARN_ONCE("wkv: heads of [", shape.key_dim, ", ", shape.value_dim,
+                    "] have no tensor-core kernel; the general one is used, which is several times slower");
+    return false;
+  }
+  return true;
 }
 
 // The arguments as the kernels take them, alive as long as this object.
 struct CudaOperands {
-  CudaOperands(at::TensorList given, double scale, const OptionalTensor& given_state,
-               const OptionalTensor& given_reset)
+  CudaOperands(at::TensorList given, double scale, const OptionalTensor& given_state, const OptionalTensor& given_reset)
       : shape(WkvShapeOf(given)), chunked(Chunked(given)), scale(static_cast<float>(scale)) {
     TORCH_CHECK(WkvComputeType(given) == at::kFloat,
                 "wkv: float64 is computed on the CPU only; move the tensors there, or make them "
                 "float32 or bfloat16");
     for (size_t i = 0; i < given.size(); ++i) {
-      operands.push_back(
-          WkvOperand(given[i], chunked && i != kWkvLogDecay ? at::kBFloat16 : at::kFloat));
+      operands.push_back(WkvOperand(given[i], chunked && i != kWkvLogDecay ? at::kBFloat16 : at::kFloat));
     }
     operands.resize(6);
     initial_state = WkvOperand(given_state, at::kFloat);
@@ -87,9 +90,7 @@ struct CudaOperands {
 
   bool delta() const { return operands[4].defined(); }
   at::TensorOptions Options(at::ScalarType type) const { return operands[0].options().dtype(type); }
-  Tensor Empty(at::IntArrayRef sizes, at::ScalarType type) const {
-    return at::empty(sizes, Options(type));
-  }
+  Tensor Empty(at::IntArrayRef sizes, at::ScalarType type) const { return at::empty(sizes, Options(type)); }
 
   WkvShape shape;
   bool chunked;
@@ -104,77 +105,66 @@ cuda::Stream CurrentStream(const Tensor& tensor) {
 
 std::tuple<Tensor, Tensor, std::vector<Tensor>> ForwardCuda(at::TensorList operands, double scale,
                                                             const OptionalTensor& initial_state,
-                                                            const OptionalTensor& reset,
-                                                            at::ScalarType output_type,
+                                                            const OptionalTensor& reset, at::ScalarType output_type,
                                                             bool for_backward) {
   const c10::cuda::CUDAGuard device(operands[0].device());
   const CudaOperands in(operands, scale, initial_state, reset);
   const WkvShape& s = in.shape;
   const cuda::Stream stream = CurrentStream(operands[0]);
-  const Tensor output =
-      in.Empty({s.batch, s.time, s.heads, s.value_dim}, in.chunked ? at::kBFloat16 : at::kFloat);
+  const Tensor output = in.Empty({s.batch, s.time, s.heads, s.value_dim}, in.chunked ? at::kBFloat16 : at::kFloat);
   const Tensor final_state = in.Empty({s.batch, s.heads, s.key_dim, s.value_dim}, at::kFloat);
   std::vector<Tensor> saved;
   if (in.chunked) {
     cuda::WkvChunkedSaved kept = {};
     if (for_backward) {
-      saved.push_back(in.Empty({s.batch, s.heads, cuda::WkvChunks(s.time), s.value_dim, s.key_dim},
-                               at::kBFloat16));
+      saved.push_back(in.Empty({s.batch, s.heads, cuda::WkvChunks(s.time), s.value_dim, s.key_dim}, at::kBFloat16));
       if (in.delta()) saved.push_back(at::empty_like(output));
       kept = {Data<cuda::Bf16>(saved[0]), in.delta() ? Data<cuda::Bf16>(saved[1]) : nullptr};
     }
-    Check(cuda::WkvChunkedForward(in.ChunkedInputs(), Data<cuda::Bf16>(output),
-                                  Data<float>(final_state), kept, stream),
+    Check(cuda::WkvChunkedForward(in.ChunkedInputs(), Data<cuda::Bf16>(output), Data<float>(final_state), kept, stream),
           "wkv forward");
     return {output.to(output_type), final_state, std::move(saved)};
   }
-  if (for_backward)
-    saved.push_back(
-        in.Empty({static_cast<int64_t>(cuda::WkvRecurrentCheckpointSize(s))}, at::kFloat));
-  Check(
-      cuda::WkvRecurrentForward(in.RecurrentInputs(), Data<float>(output), Data<float>(final_state),
-                                for_backward ? Data<float>(saved[0]) : nullptr, stream),
-      "wkv forward");
+  if (for_backward) saved.push_back(in.Empty({static_cast<int64_t>(cuda::WkvRecurrentCheckpointSize(s))}, at::kFloat));
+  Check(cuda::WkvRecurrentForward(in.RecurrentInputs(), Data<float>(output), Data<float>(final_state),
+                                  for_backward ? Data<float>(saved[0]) : nullptr, stream),
+        "wkv forward");
   return {output.to(output_type), final_state, std::move(saved)};
 }
 
-std::vector<Tensor> BackwardCuda(at::TensorList operands, double scale,
-                                 const OptionalTensor& initial_state, const OptionalTensor& reset,
-                                 at::TensorList saved, const OptionalTensor& d_output,
+std::vector<Tensor> BackwardCuda(at::TensorList operands, double scale, const OptionalTensor& initial_state,
+                                 const OptionalTensor& reset, at::TensorList saved, const OptionalTensor& d_output,
                                  const OptionalTensor& d_final_state) {
   const c10::cuda::CUDAGuard device(operands[0].device());
   const CudaOperands in(operands, scale, initial_state, reset);
   const WkvShape& s = in.shape;
   const cuda::Stream stream = CurrentStream(operands[0]);
   std::vector<Tensor> d;
-  for (const Tensor& operand : in.operands)
-    d.push_back(operand.defined() ? at::empty_like(operand) : Tensor());
+  for (const Tensor& operand : in.operands) d.push_back(operand.defined() ? at::empty_like(operand) : Tensor());
   d.push_back(in.initial_state.defined() ? at::empty_like(in.initial_state) : Tensor());
   const Tensor d_state = WkvOperand(d_final_state, at::kFloat);
   if (in.chunked) {
     const Tensor d_o = WkvOperand(d_output, at::kBFloat16), d_states = at::empty_like(saved[0]),
                  y = in.delta() ? at::empty_like(saved[1]) : Tensor();
     const auto bf16 = [&](size_t i) { return Data<cuda::Bf16>(d[i]); };
-    Check(cuda::WkvChunkedBackward(
-              in.ChunkedInputs(),
-              {Data<cuda::Bf16>(saved[0]), in.delta() ? Data<cuda::Bf16>(saved[1]) : nullptr},
-              {.output = ConstData<cuda::Bf16>(d_o),
-               .final_state = ConstData<float>(d_state),
-               .d_states = Data<cuda::Bf16>(d_states),
-               .y = Data<cuda::Bf16>(y),
-               .r = bf16(0),
-               .k = bf16(2),
-               .v = bf16(3),
-               .a = bf16(4),
-               .b = bf16(5),
-               .log_w = Data<float>(d[1]),
-               .initial_state = Data<float>(d[6])},
-              stream),
+    Check(cuda::WkvChunkedBackward(in.ChunkedInputs(),
+                                   {Data<cuda::Bf16>(saved[0]), in.delta() ? Data<cuda::Bf16>(saved[1]) : nullptr},
+                                   {.output = ConstData<cuda::Bf16>(d_o),
+                                    .final_state = ConstData<float>(d_state),
+                                    .d_states = Data<cuda::Bf16>(d_states),
+                                    .y = Data<cuda::Bf16>(y),
+                                    .r = bf16(0),
+                                    .k = bf16(2),
+                                    .v = bf16(3),
+                                    .a = bf16(4),
+                                    .b = bf16(5),
+                                    .log_w = Data<float>(d[1]),
+                                    .initial_state = Data<float>(d[6])},
+                                   stream),
           "wkv backward");
   } else {
     const Tensor d_o = WkvOperand(d_output, at::kFloat),
-                 scratch =
-                     in.Empty({static_cast<int64_t>(cuda::WkvRecurrentScratchSize(s))}, at::kFloat);
+                 scratch = in.Empty({static_cast<int64_t>(cuda::WkvRecurrentScratchSize(s))}, at::kFloat);
     const auto fp32 = [&](size_t i) { return Data<float>(d[i]); };
     Check(cuda::WkvRecurrentBackward(in.RecurrentInputs(), ConstData<float>(saved[0]),
                                      {.output = ConstData<float>(d_o),
