@@ -206,9 +206,48 @@ TYPED_TEST_P(WkvOperatorTest, OneTokenOfManyRows) {
   }
 }
 
+// Only a state that is moved in and held by no one else is overwritten, and the result is the same.
+TYPED_TEST_P(WkvOperatorTest, OverwritesStateThatIsMovedIn) {
+  for (const WkvShape shape : {WkvShape{2, 1, 3, 64, 64}, WkvShape{32, 1, 9, 64, 64}, WkvShape{3, 40, 5, 64, 80}}) {
+    const WkvData data = WithResets(WithState(TypeParam::Make(shape, 60)));
+    const auto [output, final_state] = TypeParam::Operator(data);
+    const auto expect_same = [&](const std::pair<Tensor, Tensor>& got) {
+      EXPECT_TRUE(BitwiseEqual(got.first, output));
+      EXPECT_TRUE(BitwiseEqual(got.second, final_state));
+    };
+    Tensor state = data.initial_state.clone();
+    const void* memory = state.const_data_ptr();
+    const auto moved = TypeParam::From(std::move(state), data);
+    expect_same(moved);
+    EXPECT_EQ(moved.second.const_data_ptr(), memory);
+
+    const auto expect_kept = [&](Tensor kept, const char* why) {
+      const Tensor other = kept;  // for those that are not held already
+      expect_same(TypeParam::From(std::move(kept), data));
+      EXPECT_TRUE(BitwiseEqual(other, data.initial_state)) << why;
+    };
+    expect_kept(data.initial_state.clone(), "held by another");
+    Tensor holder = at::cat({data.initial_state, data.initial_state});
+    expect_kept(holder.narrow(0, 0, shape.batch), "a view");
+    Tensor foreign = data.initial_state.clone();
+    expect_same(TypeParam::From(at::from_blob(foreign.mutable_data_ptr(), foreign.sizes()), data));
+    EXPECT_TRUE(BitwiseEqual(foreign, data.initial_state)) << "memory of others";
+    expect_same(TypeParam::From(data.initial_state.transpose(2, 3).contiguous().transpose(2, 3), data));
+  }
+  // What is differentiated keeps its state for the backward pass.
+  const WkvShape shape = {2, 5, 3, 64, 64};
+  WkvData data = WithState(TypeParam::Make(shape, 61));
+  data.inputs[0].requires_grad_(true);
+  Tensor state = data.initial_state.clone();
+  const void* memory = state.const_data_ptr();
+  const auto [output, final_state] = TypeParam::From(std::move(state), data);
+  EXPECT_TRUE(output.requires_grad());
+  EXPECT_NE(final_state.const_data_ptr(), memory);
+}
+
 REGISTER_TYPED_TEST_SUITE_P(WkvOperatorTest, OperatorGradients, OperatorWithSomeInputsRequiringGradients,
                             Bfloat16IsFloatRounded, StridesDoNotMatter, SharedHeads, StepsEqualSequence,
-                            OneTokenOfManyRows);
+                            OneTokenOfManyRows, OverwritesStateThatIsMovedIn);
 
 }  // namespace radlads
 

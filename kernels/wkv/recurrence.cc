@@ -106,8 +106,8 @@ void ForwardToken(const WkvProblem& problem, const WkvMutableArray& output, floa
   const WkvShape& shape = problem.shape;
   const int64_t K = shape.key_dim, V = shape.value_dim, slices = V / kWkvSlice, heads = shape.batch * shape.heads;
   const bool delta = problem.delta();
-  const bool stream =
-      heads * K * V * int64_t{sizeof(float)} >= kStreamedBytes && reinterpret_cast<uintptr_t>(final_state) % 64 == 0;
+  const bool stream = heads * K * V * int64_t{sizeof(float)} >= kStreamedBytes &&
+                      reinterpret_cast<uintptr_t>(final_state) % 64 == 0 && final_state != problem.initial_state;
   alignas(64) static constexpr float kZeros[kWkvSlice] = {};
   const auto run = [&](int64_t first, int64_t last) {
     // Rows start at lines of the cache.

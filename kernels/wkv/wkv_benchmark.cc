@@ -127,7 +127,7 @@ void Step(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape& shap
   test.working_set = layers * test.bytes;
   test.ours = [&] {
     Tensor& state = ours[our_layer++ % layers];
-    state = benchmark.call(operands, state).second;
+    state = benchmark.call(operands, std::move(state)).second;
   };
   for (const auto& [name, loop] : benchmark.loops) {
     test.peers.emplace_back(name, [&, &loop = loop] {

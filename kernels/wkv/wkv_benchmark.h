@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,7 +28,8 @@ struct WkvBenchmark {
   double forward_flops, backward_flops;
   size_t operands;  // 6, or 4 without the delta term
   // The operator on `operands` [B,T,H,D] from `state`, scale 1.
-  std::function<std::pair<at::Tensor, at::Tensor>(const std::vector<at::Tensor>& operands, const at::Tensor& state)>
+  std::function<std::pair<at::Tensor, at::Tensor>(const std::vector<at::Tensor>& operands,
+                                                  std::optional<at::Tensor> state)>
       call;
   // What one writes in PyTorch: batched matrix products over chunks of 16 tokens. Operands [B,H,T,D] fp32, T a multiple
   // of 16; returns the output, [B,H,T,D].

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <array>
 
 #include "kernels/wkv/recurrence.h"
@@ -92,7 +93,7 @@ class WkvFunction : public torch::autograd::Function<WkvFunction> {
     const auto [output, final_state, saved] =
         Find(name, "_forward")
             .typed<WkvForwardFunction>()
-            .call(operands, scale, initial_state, reset, output_type, /*for_backward=*/true);
+            .call(operands, scale, initial_state, reset, output_type, /*for_backward=*/true, /*into=*/{});
     // The operands are kept in their own dtype: half the memory for bfloat16.
     variable_list tensors = operands.vec();
     tensors.insert(tensors.end(), {initial_state.value_or(Tensor()), reset.value_or(Tensor())});
@@ -134,11 +135,11 @@ bool RequiresGradient(const OptionalTensor& tensor) {
 std::tuple<Tensor, Tensor, std::vector<Tensor>> WkvForwardCpu(at::TensorList operands, double scale,
                                                               const OptionalTensor& initial_state,
                                                               const OptionalTensor& reset, at::ScalarType output_type,
-                                                              bool for_backward) {
+                                                              bool for_backward, const OptionalTensor& into) {
   const WkvShape shape = WkvShapeOf(operands);
   const at::ScalarType type = WkvComputeType(operands);
   const Tensor output = at::empty({shape.batch, shape.time, shape.heads, shape.value_dim}, output_type),
-               final_state = at::empty({shape.batch, shape.heads, shape.key_dim, shape.value_dim}, type);
+               final_state = into ? *into : at::empty({shape.batch, shape.heads, shape.key_dim, shape.value_dim}, type);
   if (type == at::kDouble) {
     const DoubleArguments arguments(operands, scale, initial_state, reset);
     WkvReferenceForward<double>(shape, arguments.inputs,
@@ -210,8 +211,28 @@ std::tuple<Tensor, Tensor> WkvWithAutograd(const std::string& name, at::TensorLi
   const auto [output, final_state, saved] =
       Find(name, "_forward")
           .typed<WkvForwardFunction>()
-          .call(operands, scale, initial_state, reset, output_type, /*for_backward=*/false);
+          .call(operands, scale, initial_state, reset, output_type, /*for_backward=*/false, /*into=*/{});
   return {output, final_state};
+}
+
+bool CanBeOverwritten(const OptionalTensor& state, at::TensorList operands) {
+  if (!state || !state->defined() || state->use_count() != 1 || state->storage().use_count() != 1) return false;
+  // What is not resizable is memory of others: a mapped file perhaps.
+  if (!state->storage().unsafeGetStorageImpl()->resizable() || !state->is_contiguous()) return false;
+  if (state->scalar_type() != at::kFloat || WkvComputeType(operands) != at::kFloat) return false;
+  return !at::GradMode::is_enabled() ||
+         !(state->requires_grad() || std::any_of(operands.begin(), operands.end(),
+                                                 [](const Tensor& operand) { return operand.requires_grad(); }));
+}
+
+Tensor WkvInPlace(const std::string& name, at::TensorList operands, double scale, const Tensor& state,
+                  const OptionalTensor& reset, std::optional<at::ScalarType> output_type) {
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  auto [output, final_state, saved] =
+      Find(name, "_forward")
+          .typed<WkvForwardFunction>()
+          .call(operands, scale, state, reset, output_type.value_or(WkvComputeType(operands)), false, state);
+  return output;
 }
 
 }  // namespace radlads

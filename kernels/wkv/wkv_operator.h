@@ -4,7 +4,7 @@
 //                   ScalarType? output_type=None) -> (Tensor output, Tensor final_state)
 //     what callers use: checks its arguments, records the gradient.
 //   radlads::_<name>_forward(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset,
-//                            ScalarType output_type, bool for_backward)
+//                            ScalarType output_type, bool for_backward, Tensor? into)
 //       -> (Tensor output, Tensor final_state, Tensor[] saved)
 //   radlads::_<name>_backward(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, Tensor[] saved,
 //                             Tensor? d_output, Tensor? d_final_state) -> Tensor[]
@@ -28,11 +28,12 @@
 
 namespace radlads {
 
-// The output is of `output_type`, the state float32 (both float64 if the operands are).
-// `saved` is what the device wants for the backward pass besides the arguments; empty without `for_backward`.
+// The output is of `output_type`, the state float32 (both float64 if the operands are). It is written to `into`, which
+// may be initial_state, and returned, or is a new tensor if that is absent. `saved` is what the device wants for the
+// backward pass besides the arguments; empty without `for_backward`.
 using WkvForwardFunction = std::tuple<at::Tensor, at::Tensor, std::vector<at::Tensor>>(
     at::TensorList operands, double scale, const OptionalTensor& initial_state, const OptionalTensor& reset,
-    at::ScalarType output_type, bool for_backward);
+    at::ScalarType output_type, bool for_backward, const OptionalTensor& into);
 // The gradients of the operands, each in its operand's dtype, then that of initial_state, undefined if there was none.
 // d_output, d_final_state: absent or undefined means zero; any dtype and strides.
 using WkvBackwardFunction = std::vector<at::Tensor>(at::TensorList operands, double scale,
@@ -47,6 +48,14 @@ WkvBackwardFunction WkvBackwardCpu;
 std::tuple<at::Tensor, at::Tensor> WkvWithAutograd(const std::string& name, at::TensorList operands, double scale,
                                                    const OptionalTensor& initial_state, const OptionalTensor& reset,
                                                    std::optional<at::ScalarType> output_type);
+
+// Whether `state` can be overwritten by what comes after it: the caller holds it alone, in memory of LibTorch's own, in
+// the form that the final state has, and no gradient is recorded.
+bool CanBeOverwritten(const OptionalTensor& state, at::TensorList operands);
+
+// radlads::<name> without gradient on `operands`, past the checks; `state` becomes the final one.
+at::Tensor WkvInPlace(const std::string& name, at::TensorList operands, double scale, const at::Tensor& state,
+                      const OptionalTensor& reset, std::optional<at::ScalarType> output_type);
 
 // `Recurrence` is a type with kName, "wkv7" say, and kOperands, a std::array of the operands' names.
 template <class Recurrence, class Indices = std::make_index_sequence<Recurrence::kOperands.size()>>
@@ -66,7 +75,7 @@ class WkvOperator<Recurrence, std::index_sequence<I...>> {
     define(name + "(" + operands + "float scale, Tensor? initial_state=None, Tensor? reset=None, " +
            "ScalarType? output_type=None) -> (Tensor, Tensor)");
     define(forward + "(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, " +
-           "ScalarType output_type, bool for_backward)" + " -> (Tensor, Tensor, Tensor[])");
+           "ScalarType output_type, bool for_backward, Tensor? into) -> (Tensor, Tensor, Tensor[])");
     define(backward + "(Tensor[] operands, float scale, Tensor? initial_state, Tensor? reset, Tensor[] saved, " +
            "Tensor? d_output, Tensor? d_final_state) -> Tensor[]");
     library.impl(name.c_str(), Run);
@@ -74,9 +83,16 @@ class WkvOperator<Recurrence, std::index_sequence<I...>> {
     library.impl(backward.c_str(), torch::dispatch(at::DispatchKey::CPU, WkvBackwardCpu));
   }
 
-  static std::pair<at::Tensor, at::Tensor> Call(Operand<I>... operands, double scale,
-                                                const OptionalTensor& initial_state, const OptionalTensor& reset,
+  // A state that is moved in may be overwritten: CanBeOverwritten.
+  static std::pair<at::Tensor, at::Tensor> Call(Operand<I>... operands, double scale, OptionalTensor initial_state,
+                                                const OptionalTensor& reset,
                                                 std::optional<at::ScalarType> output_type) {
+    const std::array<at::Tensor, sizeof...(I)> list = {operands...};
+    if (CanBeOverwritten(initial_state, list)) {
+      CheckWkvArguments(Recurrence::kName, Recurrence::kOperands, list, initial_state, reset, output_type);
+      at::Tensor output = WkvInPlace(Recurrence::kName, list, scale, *initial_state, reset, output_type);
+      return {std::move(output), *std::move(initial_state)};
+    }
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow((std::string("radlads::") + Recurrence::kName).c_str(), "")
                                .template typed<decltype(Run)>();

@@ -66,14 +66,15 @@ RADLADS_FOR_THIS_MACHINE void ScalarLoop(const WkvShape& shape, const std::vecto
 }
 
 const BenchmarkRegistration kRegistration("wkv6", [](BenchmarkRun& run) {
-  RunWkvBenchmark(run,
-                  {.forward_flops = 5,
-                   .backward_flops = 18,
-                   .operands = 4,
-                   .call = [](const std::vector<Tensor>& x,
-                              const Tensor& state) { return Wkv6(x[0], x[1], x[2], x[3], /*scale=*/1, state, {}); },
-                   .chunked = Chunked,
-                   .loops = {{"scalar loop", ScalarLoop}, {"vectorised loop", VectorisedLoop}}});
+  RunWkvBenchmark(run, {.forward_flops = 5,
+                        .backward_flops = 18,
+                        .operands = 4,
+                        .call =
+                            [](const std::vector<Tensor>& x, std::optional<Tensor> state) {
+                              return Wkv6(x[0], x[1], x[2], x[3], /*scale=*/1, std::move(state), {});
+                            },
+                        .chunked = Chunked,
+                        .loops = {{"scalar loop", ScalarLoop}, {"vectorised loop", VectorisedLoop}}});
 });
 
 }  // namespace

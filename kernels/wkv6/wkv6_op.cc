@@ -17,9 +17,9 @@ TORCH_LIBRARY_FRAGMENT(radlads, library) {
 }
 
 std::pair<at::Tensor, at::Tensor> Wkv6(const at::Tensor& q, const at::Tensor& log_w, const at::Tensor& k,
-                                       const at::Tensor& v, double scale, const OptionalTensor& initial_state,
+                                       const at::Tensor& v, double scale, OptionalTensor initial_state,
                                        const OptionalTensor& reset, std::optional<at::ScalarType> output_type) {
-  return WkvOperator<Recurrence>::Call(q, log_w, k, v, scale, initial_state, reset, output_type);
+  return WkvOperator<Recurrence>::Call(q, log_w, k, v, scale, std::move(initial_state), reset, output_type);
 }
 
 }  // namespace radlads

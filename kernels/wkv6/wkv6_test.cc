@@ -39,6 +39,11 @@ struct Wkv6Operation {
     const auto& in = data.inputs;
     return Wkv6(in[kQ], in[kLogW], in[kK], in[kV], data.scale, data.initial_state, data.reset, output_type);
   }
+  // With a state of the caller's instead of the data's.
+  static std::pair<Tensor, Tensor> From(std::optional<Tensor> state, const WkvData& data) {
+    const auto& in = data.inputs;
+    return Wkv6(in[kQ], in[kLogW], in[kK], in[kV], data.scale, std::move(state), data.reset);
+  }
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Wkv6, WkvGridTest, Wkv6Operation);

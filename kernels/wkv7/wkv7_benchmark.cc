@@ -72,8 +72,8 @@ const BenchmarkRegistration kRegistration("wkv7", [](BenchmarkRun& run) {
                         .backward_flops = 30,
                         .operands = 6,
                         .call =
-                            [](const std::vector<Tensor>& x, const Tensor& state) {
-                              return Wkv7(x[0], x[1], x[2], x[3], x[4], x[5], /*scale=*/1, state, {});
+                            [](const std::vector<Tensor>& x, std::optional<Tensor> state) {
+                              return Wkv7(x[0], x[1], x[2], x[3], x[4], x[5], /*scale=*/1, std::move(state), {});
                             },
                         .chunked = Chunked,
                         .loops = {{"scalar loop", ScalarLoop}}});

@@ -18,9 +18,9 @@ TORCH_LIBRARY_FRAGMENT(radlads, library) {
 
 std::pair<at::Tensor, at::Tensor> Wkv7(const at::Tensor& r, const at::Tensor& log_w, const at::Tensor& k,
                                        const at::Tensor& v, const at::Tensor& a, const at::Tensor& b, double scale,
-                                       const OptionalTensor& initial_state, const OptionalTensor& reset,
+                                       OptionalTensor initial_state, const OptionalTensor& reset,
                                        std::optional<at::ScalarType> output_type) {
-  return WkvOperator<Recurrence>::Call(r, log_w, k, v, a, b, scale, initial_state, reset, output_type);
+  return WkvOperator<Recurrence>::Call(r, log_w, k, v, a, b, scale, std::move(initial_state), reset, output_type);
 }
 
 }  // namespace radlads

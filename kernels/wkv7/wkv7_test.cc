@@ -47,6 +47,11 @@ struct Wkv7Operation {
     return Wkv7(in[kR], in[kLogW], in[kK], in[kV], in[kA], in[kB], data.scale, data.initial_state, data.reset,
                 output_type);
   }
+  // With a state of the caller's instead of the data's.
+  static std::pair<Tensor, Tensor> From(std::optional<Tensor> state, const WkvData& data) {
+    const auto& in = data.inputs;
+    return Wkv7(in[kR], in[kLogW], in[kK], in[kV], in[kA], in[kB], data.scale, std::move(state), data.reset);
+  }
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Wkv7, WkvGridTest, Wkv7Operation);

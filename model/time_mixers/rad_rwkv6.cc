@@ -13,7 +13,8 @@ namespace {
 
 // The recurrence never sees a decay stronger than e^-5, as RADLADS.
 constexpr double kMinLogDecay = -5;
-constexpr std::array<const char*, 5> kShiftNames = {"time_maa_r", "time_maa_k", "time_maa_v", "time_maa_w", "time_maa_g"};
+constexpr std::array<const char*, 5> kShiftNames = {"time_maa_r", "time_maa_k", "time_maa_v", "time_maa_w",
+                                                    "time_maa_g"};
 
 }  // namespace
 
@@ -35,7 +36,7 @@ RadRwkv6::RadRwkv6(const ModelConfig& config, const ModelSizes& sizes, const Lay
 std::array<Tensor, 5> RadRwkv6::ShiftTokens(const Tensor& x, const MixContext& context, LayerState* state) const {
   if (!config_.use_tokenshift()) return {x, x, x, x, x};
   const int64_t batch = x.size(0), time = x.size(1), width = x.size(2);
-  const Tensor before = Carried(state, "shift").value_or(Tensor());
+  const Tensor before = TakeCarried(state, "shift").value_or(Tensor());
   if (state != nullptr) state->tensors["shift"] = x.select(1, time - 1).detach().clone();
 
   const Tensor mixed = TokenShift(x, before, context.reset, maa_x_.view({1, width}), /*amounts=*/Tensor())[0];
@@ -48,7 +49,7 @@ std::array<Tensor, 5> RadRwkv6::ShiftTokens(const Tensor& x, const MixContext& c
 }
 
 Tensor RadRwkv6::Forward(const Tensor& x, MixContext& context, LayerState* state) {
-  const std::optional<Tensor> initial = Carried(state, "wkv");
+  std::optional<Tensor> initial = TakeCarried(state, "wkv");
   const auto [xr, xk, xv, xw, xg] = ShiftTokens(x, context, state);
   Tensor q = Queries(xr), k = Keys(xk), v = Values(xv);
   if (config_.use_pos_emb()) {
@@ -57,13 +58,14 @@ Tensor RadRwkv6::Forward(const Tensor& x, MixContext& context, LayerState* state
   }
   const auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   Tensor decay = decay_.to(wide) + Project(at::tanh(Project(xw, decay_w1_)), decay_w2_).to(wide);
-  Tensor log_w = at::clamp_min(-at::exp(decay), kMinLogDecay).view({x.size(0), x.size(1), sizes_.heads, sizes_.head_dim});
+  Tensor log_w =
+      at::clamp_min(-at::exp(decay), kMinLogDecay).view({x.size(0), x.size(1), sizes_.heads, sizes_.head_dim});
   k = ExpandKeyValueHeads(k, sizes_.heads).to(wide);
   v = ExpandKeyValueHeads(v, sizes_.heads).to(wide);
   if (config_.balance_state()) k = k * (1 - at::exp(log_w));
 
   const double scale = 1 / std::sqrt(static_cast<double>(sizes_.head_dim));
-  auto [o, final_state] = Wkv6(q.to(wide), log_w, k, v, scale, initial, ResetOf(context));
+  auto [o, final_state] = Wkv6(q.to(wide), log_w, k, v, scale, std::move(initial), ResetOf(context));
   if (state != nullptr) state->tensors["wkv"] = final_state.detach();
   return Output(head_output_->Forward(o, xg, /*scale=*/1));
 }

@@ -38,13 +38,12 @@ Tensor RadRwkv7::Forward(const Tensor& x, MixContext& context, LayerState* state
     logits.v_first = context.v_first;
   }
   const bool rotary = config_.use_pos_emb();
-  Rwkv7Operands operands =
-      Rwkv7Prepare(logits, {w0_, a0_, v0_, k_k_, k_a_}, rotary ? context.cos : Tensor(), rotary ? context.sin : Tensor(),
-                   config_.balance_state());
+  Rwkv7Operands operands = Rwkv7Prepare(logits, {w0_, a0_, v0_, k_k_, k_a_}, rotary ? context.cos : Tensor(),
+                                        rotary ? context.sin : Tensor(), config_.balance_state());
   if (plan_.first_of_kind) context.v_first = operands.v;
 
   auto [o, final_state] = Wkv7(operands.r, operands.log_w, operands.k, operands.v, operands.a, operands.b, /*scale=*/1,
-                               Carried(state, "wkv"), ResetOf(context));
+                               TakeCarried(state, "wkv"), ResetOf(context));
   if (state != nullptr) state->tensors["wkv"] = final_state.detach();
   return Output(head_output_->Forward(o, x, 1 / std::sqrt(static_cast<double>(sizes_.head_dim))));
 }

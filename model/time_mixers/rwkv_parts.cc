@@ -44,7 +44,8 @@ Tensor HeadOutput::Forward(const Tensor& o, const Tensor& x, double scale) const
   } else if (g1_.defined()) {
     gate = Project(at::sigmoid(Project(x, g1_)), g2_);
   }
-  return HeadNormGate(o, norm_weight_, norm_bias_, eps_, scale, gate, /*gate_sigmoid=*/gate_ != nullptr, x.scalar_type());
+  return HeadNormGate(o, norm_weight_, norm_bias_, eps_, scale, gate, /*gate_sigmoid=*/gate_ != nullptr,
+                      x.scalar_type());
 }
 
 void HeadOutput::Initialize() {
@@ -70,9 +71,9 @@ void InitializeOrthogonal(Tensor& matrix) {
   matrix.copy_(drawn);
 }
 
-std::optional<Tensor> Carried(const LayerState* state, const char* name) {
+std::optional<Tensor> TakeCarried(LayerState* state, const char* name) {
   if (state == nullptr || state->empty()) return std::nullopt;
-  return state->tensors.at(name);
+  return std::move(state->tensors.at(name));
 }
 
 std::optional<Tensor> ResetOf(const MixContext& context) {

@@ -30,8 +30,9 @@ class HeadOutput {
 // Orthogonal with gain 0.1 * max(1, sqrt(rows / columns)), as RADLADS draws the second low-rank matrices.
 void InitializeOrthogonal(Tensor& matrix);
 
-// The tensor `name` of a carried state, or nothing for a fresh one.
-std::optional<Tensor> Carried(const LayerState* state, const char* name);
+// The tensor `name` of a carried state, or nothing for a fresh one. Taken: the caller puts what comes after it in its
+// place.
+std::optional<Tensor> TakeCarried(LayerState* state, const char* name);
 std::optional<Tensor> ResetOf(const MixContext& context);
 
 }  // namespace radlads

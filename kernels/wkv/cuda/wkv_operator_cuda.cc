@@ -106,13 +106,13 @@ cuda::Stream CurrentStream(const Tensor& tensor) {
 std::tuple<Tensor, Tensor, std::vector<Tensor>> ForwardCuda(at::TensorList operands, double scale,
                                                             const OptionalTensor& initial_state,
                                                             const OptionalTensor& reset, at::ScalarType output_type,
-                                                            bool for_backward) {
+                                                            bool for_backward, const OptionalTensor& into) {
   const c10::cuda::CUDAGuard device(operands[0].device());
   const CudaOperands in(operands, scale, initial_state, reset);
   const WkvShape& s = in.shape;
   const cuda::Stream stream = CurrentStream(operands[0]);
   const Tensor output = in.Empty({s.batch, s.time, s.heads, s.value_dim}, in.chunked ? at::kBFloat16 : at::kFloat);
-  const Tensor final_state = in.Empty({s.batch, s.heads, s.key_dim, s.value_dim}, at::kFloat);
+  const Tensor final_state = into ? *into : in.Empty({s.batch, s.heads, s.key_dim, s.value_dim}, at::kFloat);
   std::vector<Tensor> saved;
   if (in.chunked) {
     cuda::WkvChunkedSaved kept = {};
