@@ -104,31 +104,29 @@ void ForwardItem(const WkvProblem& problem, const Layout& layout, const Item& it
 // One token, where the state stands in the caller's memory: [K,V] rows, V a multiple of kWkvSlice.
 void ForwardToken(const WkvProblem& problem, const WkvMutableArray& output, float* final_state) {
   const WkvShape& shape = problem.shape;
-  const int64_t K = shape.key_dim, V = shape.value_dim, slices = V / kWkvSlice, heads = shape.batch * shape.heads;
+  const int64_t K = shape.key_dim, V = shape.value_dim, heads = shape.batch * shape.heads;
   const bool delta = problem.delta();
   const bool stream = heads * K * V * int64_t{sizeof(float)} >= kStreamedBytes &&
                       reinterpret_cast<uintptr_t>(final_state) % 64 == 0 && final_state != problem.initial_state;
-  alignas(64) static constexpr float kZeros[kWkvSlice] = {};
   const auto run = [&](int64_t first, int64_t last) {
     // Rows start at lines of the cache.
     const int64_t row = (K + 15) / 16 * 16;
-    Scratch scratch(kKeys * row + 2 * kWkvSlice);
+    Scratch scratch(kKeys * row + 3 * V);
     float *r = scratch.Allocate(row), *w = scratch.Allocate(row), *k = scratch.Allocate(row),
-          *a = scratch.Allocate(row), *b = scratch.Allocate(row), *v = scratch.Allocate(kWkvSlice),
-          *out = scratch.Allocate(kWkvSlice);
-    for (int64_t item = first; item < last; ++item) {
-      const int64_t head = item / slices, column = item % slices * kWkvSlice, at = head * K * V + column;
-      const auto rows = [&](const auto& array, int64_t begin, int64_t width) {
-        return array.Rows(head / shape.heads, head % shape.heads, 0, 1, begin, width);
+          *a = scratch.Allocate(row), *b = scratch.Allocate(row), *v = scratch.Allocate(V), *out = scratch.Allocate(V),
+          *zeros = scratch.Allocate(V);
+    std::fill_n(zeros, V, 0.0f);
+    for (int64_t head = first; head < last; ++head) {
+      const int64_t at = head * K * V;
+      const auto rows = [&](const auto& array, int64_t width) {
+        return array.Rows(head / shape.heads, head % shape.heads, 0, 1, 0, width);
       };
-      if (item == first || column == 0) {
-        WkvLoadRows(rows(problem.r, 0, K), problem.scale, K, r);
-        WkvLoadRowsExp(rows(problem.log_w, 0, K), K, w);
-        WkvLoadRows(rows(problem.k, 0, K), 1, K, k);
-        if (delta) WkvLoadRows(rows(problem.a, 0, K), 1, K, a);
-        if (delta) WkvLoadRows(rows(problem.b, 0, K), 1, K, b);
-      }
-      WkvLoadRows(rows(problem.v, column, kWkvSlice), 1, kWkvSlice, v);
+      WkvLoadRows(rows(problem.r, K), problem.scale, K, r);
+      WkvLoadRowsExp(rows(problem.log_w, K), K, w);
+      WkvLoadRows(rows(problem.k, K), 1, K, k);
+      if (delta) WkvLoadRows(rows(problem.a, K), 1, K, a);
+      if (delta) WkvLoadRows(rows(problem.b, K), 1, K, b);
+      WkvLoadRows(rows(problem.v, V), 1, V, v);
       const bool zero =
           problem.initial_state == nullptr || (problem.reset != nullptr && problem.reset[head / shape.heads]);
       WkvForwardRun({.tokens = 1,
@@ -139,14 +137,15 @@ void ForwardToken(const WkvProblem& problem, const WkvMutableArray& output, floa
                      .a = delta ? a : nullptr,
                      .b = delta ? b : nullptr,
                      .v = v,
+                     .columns = V,
                      .stream = stream},
-                    zero ? kZeros : problem.initial_state + at, zero ? 0 : V, final_state + at, V, 0, nullptr, out);
-      WkvStoreRows(out, kWkvSlice, 1, nullptr, rows(output, column, kWkvSlice));
+                    zero ? zeros : problem.initial_state + at, zero ? 0 : V, final_state + at, V, 0, nullptr, out);
+      WkvStoreRows(out, V, 1, nullptr, rows(output, V));
     }
     if (stream) hwy::FlushStream();
   };
-  if (heads * K * V < kSerialUpdates) return run(0, heads * slices);
-  ParallelFor(heads * slices, 1, run);
+  if (heads * K * V < kSerialUpdates) return run(0, heads);
+  ParallelFor(heads, 1, run);
 }
 
 // Turns the row sums of a chunk, [tokens][keys] each, into gradients of the inputs: r was scaled, and w is exp(log_w).

@@ -20,6 +20,9 @@ using Vector = hn::Vec<D>;
 constexpr int64_t kLanes = hn::MaxLanes(D());
 // Columns in registers at a time: two vectors, enough independent chains to hide the latency of an FMA.
 constexpr int64_t kColumns = 2 * kLanes;
+// Of a single token, whose time is that of reading the state, four where there are registers for them: the memory is
+// then read in longer pieces.
+constexpr int kTokenVectors = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4 : 2;
 static_assert(kWkvSlice % kColumns == 0);
 
 HWY_INLINE void Prefetch(const WkvRun& run, int64_t t) {
@@ -32,38 +35,45 @@ HWY_INLINE void Prefetch(const WkvRun& run, int64_t t) {
   }
 }
 
-// Two vectors: as many columns as pass over the state at a time.
-struct Pair {
-  Vector lower, upper;
+// As many columns as pass over the state at a time.
+template <int N>
+struct Vectors {
+  Vector part[N];
 };
-HWY_INLINE Pair Zeros() {
-  return {hn::Zero(D()), hn::Zero(D())};
+template <int N, class F>
+HWY_INLINE Vectors<N> Make(const F& part) {
+  Vectors<N> x;
+  for (int i = 0; i < N; ++i) x.part[i] = part(i);
+  return x;
 }
-HWY_INLINE Pair LoadPair(const float* p) {
-  return {hn::LoadU(D(), p), hn::LoadU(D(), p + kLanes)};
+template <int N>
+HWY_INLINE Vectors<N> Zeros() {
+  return Make<N>([](int) HWY_ATTR { return hn::Zero(D()); });
 }
-HWY_INLINE void StorePair(const Pair& x, float* p) {
-  hn::StoreU(x.lower, D(), p);
-  hn::StoreU(x.upper, D(), p + kLanes);
+template <int N>
+HWY_INLINE Vectors<N> LoadColumns(const float* p) {
+  return Make<N>([p](int i) HWY_ATTR { return hn::LoadU(D(), p + i * kLanes); });
 }
-template <bool kStream>
-HWY_INLINE void StoreState(const Pair& x, float* p) {
-  if constexpr (kStream) {
-    hn::Stream(x.lower, D(), p);
-    hn::Stream(x.upper, D(), p + kLanes);
-  } else {
-    StorePair(x, p);
-  }
+template <int N>
+HWY_INLINE void StoreColumns(const Vectors<N>& x, float* p) {
+  for (int i = 0; i < N; ++i) hn::StoreU(x.part[i], D(), p + i * kLanes);
 }
-HWY_INLINE Pair Mul(Vector a, const Pair& x) {
-  return {hn::Mul(a, x.lower), hn::Mul(a, x.upper)};
+template <bool kStream, int N>
+HWY_INLINE void StoreState(const Vectors<N>& x, float* p) {
+  if constexpr (!kStream) return StoreColumns(x, p);
+  for (int i = 0; i < N; ++i) hn::Stream(x.part[i], D(), p + i * kLanes);
+}
+template <int N>
+HWY_INLINE Vectors<N> Mul(Vector a, const Vectors<N>& x) {
+  return Make<N>([&](int i) HWY_ATTR { return hn::Mul(a, x.part[i]); });
 }
 // a * x + sum
-HWY_INLINE Pair MulAdd(Vector a, const Pair& x, const Pair& sum) {
-  return {hn::MulAdd(a, x.lower, sum.lower), hn::MulAdd(a, x.upper, sum.upper)};
+template <int N>
+HWY_INLINE Vectors<N> MulAdd(Vector a, const Vectors<N>& x, const Vectors<N>& sum) {
+  return Make<N>([&](int i) HWY_ATTR { return hn::MulAdd(a, x.part[i], sum.part[i]); });
 }
 
-// Where the state of a pair of columns is read and written.
+// Where the state of these columns is read and written.
 struct StateRows {
   const float* from;
   int64_t from_stride;
@@ -73,8 +83,8 @@ struct StateRows {
 
 // Token t of wkv7. `sa` comes in as a^T h for this token; with kNext, it leaves as that for the next one, taken in the
 // same pass. Returns r^T h if kOutput.
-template <bool kNext, bool kOutput, bool kStream>
-HWY_INLINE Pair DeltaToken(const WkvRun& run, int64_t t, const StateRows& state, Pair& sa) {
+template <bool kNext, bool kOutput, bool kStream, int N>
+HWY_INLINE Vectors<N> DeltaToken(const WkvRun& run, int64_t t, const StateRows& state, Vectors<N>& sa) {
   const D d;
   const int64_t keys = run.keys;
   const float* HWY_RESTRICT r = run.r + t * keys;
@@ -82,12 +92,12 @@ HWY_INLINE Pair DeltaToken(const WkvRun& run, int64_t t, const StateRows& state,
   const float* HWY_RESTRICT k = run.k + t * keys;
   const float* HWY_RESTRICT b = run.b + t * keys;
   const float* HWY_RESTRICT next_a = run.a + (kNext ? t + 1 : t) * keys;
-  const Pair v = LoadPair(run.v + t * kWkvSlice);
-  Pair output = Zeros(), next = Zeros();
+  const Vectors<N> v = LoadColumns<N>(run.v + t * kWkvSlice);
+  Vectors<N> output = Zeros<N>(), next = Zeros<N>();
   const float* from = state.from;
   float* to = state.to;
   for (int64_t i = 0; i < keys; ++i, from += state.from_stride, to += state.to_stride) {
-    Pair h = Mul(hn::Set(d, w[i]), LoadPair(from));
+    Vectors<N> h = Mul(hn::Set(d, w[i]), LoadColumns<N>(from));
     h = MulAdd(hn::Set(d, b[i]), sa, h);
     h = MulAdd(hn::Set(d, k[i]), v, h);
     StoreState<kStream>(h, to);
@@ -98,19 +108,19 @@ HWY_INLINE Pair DeltaToken(const WkvRun& run, int64_t t, const StateRows& state,
   return output;
 }
 
-template <bool kOutput>
+template <bool kOutput, int N>
 void DeltaColumns(const WkvRun& run, StateRows state, int64_t step, float* sa_rows, float* output) {
-  Pair sa = Zeros();
+  Vectors<N> sa = Zeros<N>();
   for (int64_t i = 0; i < run.keys; ++i) {
-    sa = MulAdd(hn::Set(D(), run.a[i]), LoadPair(state.from + i * state.from_stride), sa);
+    sa = MulAdd(hn::Set(D(), run.a[i]), LoadColumns<N>(state.from + i * state.from_stride), sa);
   }
   for (int64_t t = 0; t < run.tokens; ++t) {
     Prefetch(run, t);
-    if (sa_rows != nullptr) StorePair(sa, sa_rows + t * kWkvSlice);
-    const Pair out = t + 1 < run.tokens ? DeltaToken<true, kOutput, false>(run, t, state, sa)
-                     : run.stream       ? DeltaToken<false, kOutput, true>(run, t, state, sa)
-                                        : DeltaToken<false, kOutput, false>(run, t, state, sa);
-    if constexpr (kOutput) StorePair(out, output + t * kWkvSlice);
+    if (sa_rows != nullptr) StoreColumns(sa, sa_rows + t * kWkvSlice);
+    const Vectors<N> out = t + 1 < run.tokens ? DeltaToken<true, kOutput, false>(run, t, state, sa)
+                           : run.stream       ? DeltaToken<false, kOutput, true>(run, t, state, sa)
+                                              : DeltaToken<false, kOutput, false>(run, t, state, sa);
+    if constexpr (kOutput) StoreColumns(out, output + t * kWkvSlice);
     state.from = state.to;
     state.from_stride = state.to_stride;
     state.to += step;
@@ -119,23 +129,23 @@ void DeltaColumns(const WkvRun& run, StateRows state, int64_t step, float* sa_ro
 
 // Tokens [t, t + kTokens) of wkv6 in one pass over the state, which saves loads and stores: no token needs a sum over
 // the state that another one leaves. The result is that of one token after the other, bit for bit.
-template <int kTokens, bool kOutput, bool kStream>
+template <int kTokens, bool kOutput, bool kStream, int N>
 HWY_INLINE void Tokens(const WkvRun& run, int64_t t, const StateRows& state, int64_t step, float* output) {
   const D d;
   const int64_t keys = run.keys;
   const float* HWY_RESTRICT r = run.r + t * keys;
   const float* HWY_RESTRICT w = run.w + t * keys;
   const float* HWY_RESTRICT k = run.k + t * keys;
-  Pair v[kTokens], out[kTokens];
+  Vectors<N> v[kTokens], out[kTokens];
   for (int j = 0; j < kTokens; ++j) {
     Prefetch(run, t + j);
-    v[j] = LoadPair(run.v + (t + j) * kWkvSlice);
-    out[j] = Zeros();
+    v[j] = LoadColumns<N>(run.v + (t + j) * kWkvSlice);
+    out[j] = Zeros<N>();
   }
   const float* from = state.from;
   float* to = state.to;
   for (int64_t i = 0; i < keys; ++i, from += state.from_stride, to += state.to_stride) {
-    Pair h = LoadPair(from);
+    Vectors<N> h = LoadColumns<N>(from);
     for (int j = 0; j < kTokens; ++j) {
       h = MulAdd(hn::Set(d, k[j * keys + i]), v[j], Mul(hn::Set(d, w[j * keys + i]), h));
       if (step != 0 || j == kTokens - 1) StoreState<kStream>(h, to + j * step);
@@ -143,10 +153,10 @@ HWY_INLINE void Tokens(const WkvRun& run, int64_t t, const StateRows& state, int
     }
   }
   if constexpr (!kOutput) return;
-  for (int j = 0; j < kTokens; ++j) StorePair(out[j], output + (t + j) * kWkvSlice);
+  for (int j = 0; j < kTokens; ++j) StoreColumns(out[j], output + (t + j) * kWkvSlice);
 }
 
-template <bool kOutput>
+template <bool kOutput, int N>
 void PlainColumns(const WkvRun& run, StateRows state, int64_t step, float* output) {
   const auto advance = [&](int64_t tokens) {
     state.from = state.to + (tokens - 1) * step;
@@ -157,35 +167,47 @@ void PlainColumns(const WkvRun& run, StateRows state, int64_t step, float* outpu
   // Two at a time keep the multipliers busy; with four, the chain of a row is longer than what the processor looks
   // ahead. Where every state is stored, there is little to save.
   for (; step == 0 && t + 2 <= run.tokens; t += 2) {
-    Tokens<2, kOutput, false>(run, t, state, step, output);
+    Tokens<2, kOutput, false, N>(run, t, state, step, output);
     advance(2);
   }
   for (; t < run.tokens; ++t) {
     if (run.stream) {
-      Tokens<1, kOutput, true>(run, t, state, step, output);
+      Tokens<1, kOutput, true, N>(run, t, state, step, output);
     } else {
-      Tokens<1, kOutput, false>(run, t, state, step, output);
+      Tokens<1, kOutput, false, N>(run, t, state, step, output);
     }
     advance(1);
+  }
+}
+
+// The N vectors of columns that the arguments point to.
+template <int N>
+HWY_INLINE void ForwardColumns(const WkvRun& run, const StateRows& state, int64_t step, float* sa, float* output) {
+  if (run.a != nullptr && output != nullptr) {
+    DeltaColumns<true, N>(run, state, step, sa, output);
+  } else if (run.a != nullptr) {
+    DeltaColumns<false, N>(run, state, step, sa, nullptr);
+  } else if (output != nullptr) {
+    PlainColumns<true, N>(run, state, step, output);
+  } else {
+    PlainColumns<false, N>(run, state, step, nullptr);
   }
 }
 
 void ForwardRun(const WkvRun& run, const float* before, int64_t before_stride, float* after, int64_t after_stride,
                 int64_t step, float* sa, float* output) {
   WkvRun columns = run;
-  for (int64_t c = 0; c < kWkvSlice; c += kColumns, columns.prefetch = nullptr) {
+  for (int64_t c = 0; c < run.columns; columns.prefetch = nullptr) {
     columns.v = run.v + c;
     const StateRows state = {before + c, before_stride, after + c, after_stride};
     float* columns_output = output == nullptr ? nullptr : output + c;
     float* columns_sa = sa == nullptr ? nullptr : sa + c;
-    if (run.a != nullptr && output != nullptr) {
-      DeltaColumns<true>(columns, state, step, columns_sa, columns_output);
-    } else if (run.a != nullptr) {
-      DeltaColumns<false>(columns, state, step, columns_sa, nullptr);
-    } else if (output != nullptr) {
-      PlainColumns<true>(columns, state, step, columns_output);
+    if (run.columns - c >= kTokenVectors * kLanes && run.columns > kWkvSlice) {
+      ForwardColumns<kTokenVectors>(columns, state, step, columns_sa, columns_output);
+      c += kTokenVectors * kLanes;
     } else {
-      PlainColumns<false>(columns, state, step, nullptr);
+      ForwardColumns<2>(columns, state, step, columns_sa, columns_output);
+      c += kColumns;
     }
   }
 }

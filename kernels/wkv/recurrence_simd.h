@@ -33,6 +33,7 @@ struct WkvRun {
   const float* v;                  // [tokens][kWkvSlice]
   const WkvPrefetch* prefetch = nullptr;
   int64_t first_row = 0;
+  int64_t columns = kWkvSlice;  // of a single token also a multiple: all of its V
   bool stream = false;  // a single token: its state goes past the caches, and is visible after hwy::FlushStream()
 };
 

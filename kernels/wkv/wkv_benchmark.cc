@@ -109,30 +109,39 @@ void Sequences(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape&
 void Step(BenchmarkRun& run, const WkvBenchmark& benchmark, const WkvShape& shape, size_t layers) {
   const at::NoGradGuard no_gradients;
   const std::vector<Tensor> operands = Operands(shape, benchmark.operands, at::kFloat);
-  std::vector<Tensor> decays = operands, ours, theirs;
+  std::vector<Tensor> decays = operands;
   decays[1] = operands[1].exp();
   std::vector<const float*> pointers;
   for (const Tensor& operand : decays) pointers.push_back(operand.const_data_ptr<float>());
+  // Every variant has states of its own.
+  struct States {
+    std::vector<Tensor> layers;
+    size_t turn = 0;
+    Tensor& Next() { return layers[turn++ % layers.size()]; }
+  };
+  States initial;
   for (size_t i = 0; i < layers; ++i) {
-    ours.push_back(at::randn({shape.batch, shape.heads, shape.key_dim, shape.value_dim}));
-    theirs.push_back(ours.back().clone());
+    initial.layers.push_back(at::randn({shape.batch, shape.heads, shape.key_dim, shape.value_dim}));
   }
+  const auto copied = [&] {
+    States states = initial;
+    for (Tensor& state : states.layers) state = state.clone();
+    return states;
+  };
   const Tensor output = at::empty_like(operands[0]);
   // To the loop, rows are heads.
   WkvShape flat = shape;
   flat.heads = shape.batch * shape.heads;
-  size_t our_layer = 0, their_layer = 0;
   BenchmarkCase test = Case("one token", shape, at::kFloat, benchmark.forward_flops);
   test.bytes = 2.0 * shape.states() * sizeof(float);
   test.working_set = layers * test.bytes;
-  test.ours = [&] {
-    Tensor& state = ours[our_layer++ % layers];
+  test.ours = [&, states = copied()]() mutable {
+    Tensor& state = states.Next();
     state = benchmark.call(operands, std::move(state)).second;
   };
   for (const auto& [name, loop] : benchmark.loops) {
-    test.peers.emplace_back(name, [&, &loop = loop] {
-      float* state = theirs[their_layer++ % layers].mutable_data_ptr<float>();
-      loop(flat, pointers, state, output.mutable_data_ptr<float>());
+    test.peers.emplace_back(name, [&, &loop = loop, states = copied()]() mutable {
+      loop(flat, pointers, states.Next().mutable_data_ptr<float>(), output.mutable_data_ptr<float>());
     });
   }
   run.Compare(test);
