@@ -27,7 +27,8 @@ while [ $# -gt 0 ]; do
 done
 
 if [ -n "$bundle" ]; then
-  "$here/bundle.sh" --cuda --to "$bundle" //kernels/wkv/cuda:gpu_test //kernels:libradlads_kernels.so
+  "$here/bundle.sh" --cuda --to "$bundle" //kernels/wkv/cuda:gpu_test \
+    //kernels:operations_gpu_test //kernels:libradlads_kernels.so
   cp "$here/gpu_check.sh" "$here/gpu_benchmark.py" "$bundle/"
   printf 'Copy %s to the machine with the GPU and run gpu_check.sh there.\n' "$bundle"
   exit 0
@@ -55,6 +56,8 @@ if [ -n "$sanitizer" ]; then
     chmod +x "$here/run_sanitized"
     timeout 120 "$here/run_sanitized" gpu_test --gtest_filter='*EmptyShapes:*StridedInputs' \
       >"$results/$tool.log" 2>&1 || { status=1; tail -n 40 "$results/$tool.log" >&2; }
+    timeout 120 "$here/run_sanitized" operations_gpu_test \
+      >"$results/$tool.operations.log" 2>&1 || { status=1; tail -n 40 "$results/$tool.operations.log" >&2; }
   done
 else
   printf 'gpu_check: no compute-sanitizer here; its checks were not made\n'

@@ -36,7 +36,8 @@ OutputsAndGradients Differentiate(const Operation& operation, const Tensors& inp
   at::Tensor total;
   for (size_t i = 0; i < result.outputs.size(); ++i) {
     const at::Tensor& y = result.outputs[i];
-    const at::Tensor weighted = (y.to(at::kDouble) * RandomTensor(y.sizes(), 1000 + i, at::kDouble)).sum();
+    const at::Tensor weighted =
+        (y.to(at::kDouble) * RandomTensor(y.sizes(), 1000 + i, at::kDouble).to(y.device())).sum();
     total = total.defined() ? total + weighted : weighted;
   }
   total.backward();
