@@ -1,37 +1,23 @@
 #include "data/tokenizer/bpe.h"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <utility>
+
+#include "base/status.h"
 
 namespace radlads {
 namespace {
 
-constexpr uint64_t kNoPair = ~uint64_t{0};
+constexpr uint64_t kEmpty = ~uint64_t{0};
+constexpr int kIdBits = 20, kRankBits = 24;
 constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15ull;
-// Pieces of up to this many bytes are merged by scanning for the lowest rank; longer ones with a
-// heap.
-constexpr size_t kShort = 40;
+// Pieces of up to this many bytes are merged by scanning for the lowest rank; longer ones with a queue, and those
+// beyond kPart in parts.
+constexpr size_t kShort = 40, kPart = 4096;
 
 uint64_t PairOf(int32_t left, int32_t right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-}
-
-uint64_t HashBytes(std::string_view bytes) {
-  uint64_t hash = bytes.size() * kMultiplier;
-  const char* data = bytes.data();
-  size_t left = bytes.size();
-  while (left > 0) {
-    uint64_t word = 0;
-    const size_t step = std::min<size_t>(left, 8);
-    std::memcpy(&word, data, step);
-    hash = (hash ^ word) * kMultiplier;
-    hash ^= hash >> 32;
-    data += step;
-    left -= step;
-  }
-  return hash;
+  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << kIdBits | static_cast<uint32_t>(right);
 }
 
 }  // namespace
@@ -39,115 +25,119 @@ uint64_t HashBytes(std::string_view bytes) {
 Bpe::Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& merges,
          absl::flat_hash_map<std::string, int32_t> whole_pieces)
     : byte_ids_(byte_ids), whole_pieces_(std::move(whole_pieces)) {
+  RADLADS_CHECK(merges.size() <= kMaxMerges) << merges.size() << " merges";
   size_t places = 16;
   pair_shift_ = 60;
   while (places < 2 * merges.size()) {
     places *= 2;
     --pair_shift_;
   }
-  pairs_.assign(places, {kNoPair, kNoRank});
+  pairs_.assign(places, kEmpty);
   results_.reserve(merges.size());
   for (const BpeMerge& merge : merges) {
+    RADLADS_CHECK(std::max({merge.left, merge.right, merge.result}) < kMaxId);
     const uint64_t pair = PairOf(merge.left, merge.right);
     size_t place = pair * kMultiplier >> pair_shift_;
-    while (pairs_[place].pair != kNoPair && pairs_[place].pair != pair)
-      place = (place + 1) & (places - 1);
-    pairs_[place] = {pair, static_cast<uint32_t>(results_.size())};
+    while (pairs_[place] != kEmpty && pairs_[place] >> kRankBits != pair) place = (place + 1) & (places - 1);
+    pairs_[place] = pair << kRankBits | results_.size();
     results_.push_back(merge.result);
+  }
+  knows_all_bytes_ = *std::min_element(byte_ids.begin(), byte_ids.end()) >= 0;
+  byte_ranks_.assign(1 << 16, kNoRank);
+  for (int first = 0; first < 256; ++first) {
+    for (int second = 0; second < 256; ++second) {
+      if (byte_ids[first] >= 0 && byte_ids[second] >= 0)
+        byte_ranks_[first << 8 | second] = Rank(byte_ids[first], byte_ids[second]);
+    }
   }
 }
 
 uint32_t Bpe::Rank(int32_t left, int32_t right) const {
   const uint64_t pair = PairOf(left, right);
-  for (size_t place = pair * kMultiplier >> pair_shift_;;
-       place = (place + 1) & (pairs_.size() - 1)) {
-    if (pairs_[place].pair == pair) return pairs_[place].rank;
-    if (pairs_[place].pair == kNoPair) return kNoRank;
+  for (size_t place = pair * kMultiplier >> pair_shift_;; place = (place + 1) & (pairs_.size() - 1)) {
+    if (pairs_[place] >> kRankBits == pair && pairs_[place] != kEmpty)
+      return static_cast<uint32_t>(pairs_[place] & ((1 << kRankBits) - 1));
+    if (pairs_[place] == kEmpty) return kNoRank;
   }
 }
 
 void Bpe::Encode(std::string_view piece, BpeScratch* scratch, std::vector<int32_t>* ids) const {
-  if (piece.size() == 1) {
-    const int32_t id = byte_ids_[static_cast<uint8_t>(piece[0])];
-    if (id >= 0) ids->push_back(id);
-    return;
-  }
-  BpeScratch::CacheEntry* entry = nullptr;
-  if (!scratch->cache_.empty() && piece.size() <= BpeScratch::kMaxKey) {
-    entry = &scratch->cache_[HashBytes(piece) & (scratch->cache_.size() - 1)];
-    if (entry->key_size == piece.size() &&
-        std::memcmp(entry->key, piece.data(), piece.size()) == 0) {
-      ids->insert(ids->end(), entry->ids, entry->ids + entry->ids_size);
+  if (!whole_pieces_.empty()) {
+    const auto whole = whole_pieces_.find(absl::string_view(piece.data(), piece.size()));
+    if (whole != whole_pieces_.end()) {
+      ids->push_back(whole->second);
       return;
     }
   }
-  const auto whole = whole_pieces_.empty()
-                         ? whole_pieces_.end()
-                         : whole_pieces_.find(absl::string_view(piece.data(), piece.size()));
-  if (whole != whole_pieces_.end()) {
-    scratch->symbols_.assign(1, whole->second);
+  if (!knows_all_bytes_) {
+    scratch->known_.clear();
+    for (const char byte : piece) {
+      if (byte_ids_[static_cast<uint8_t>(byte)] >= 0) scratch->known_.push_back(byte);
+    }
+    piece = scratch->known_;
+  }
+  if (piece.size() > kPart) {
+    EncodeLong(piece, scratch, ids);
   } else {
     Merge(piece, scratch);
-  }
-  const std::vector<int32_t>& symbols = scratch->symbols_;
-  ids->insert(ids->end(), symbols.begin(), symbols.end());
-  if (entry != nullptr && symbols.size() <= BpeScratch::kMaxIds) {
-    entry->key_size = static_cast<uint8_t>(piece.size());
-    entry->ids_size = static_cast<uint8_t>(symbols.size());
-    std::memcpy(entry->key, piece.data(), piece.size());
-    std::copy(symbols.begin(), symbols.end(), entry->ids);
+    ids->insert(ids->end(), scratch->symbols_.begin(), scratch->symbols_.end());
   }
 }
 
 void Bpe::Merge(std::string_view piece, BpeScratch* scratch) const {
-  std::vector<int32_t>& symbols = scratch->symbols_;
-  symbols.clear();
-  for (const char byte : piece) {
-    const int32_t id = byte_ids_[static_cast<uint8_t>(byte)];
-    if (id >= 0) symbols.push_back(id);
+  const size_t count = piece.size();
+  scratch->symbols_.resize(count);
+  scratch->offsets_.resize(count);
+  scratch->ranks_.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    const auto byte = static_cast<uint8_t>(piece[i]);
+    scratch->symbols_[i] = byte_ids_[byte];
+    scratch->offsets_[i] = static_cast<uint32_t>(i);
+    scratch->ranks_[i] = i + 1 < count ? byte_ranks_[byte << 8 | static_cast<uint8_t>(piece[i + 1])] : kNoRank;
   }
-  if (symbols.size() < 2) return;
-  if (symbols.size() <= kShort) {
+  if (count <= kShort) {
     MergeShort(scratch);
   } else {
-    MergeLong(scratch);
+    MergeWithQueue(scratch);
   }
 }
 
+// ranks_[i] is that of the pair (i, i + 1) in both.
+
 void Bpe::MergeShort(BpeScratch* scratch) const {
   int32_t* symbols = scratch->symbols_.data();
+  uint32_t* offsets = scratch->offsets_.data();
+  uint32_t* ranks = scratch->ranks_.data();
   size_t count = scratch->symbols_.size();
-  uint32_t ranks[kShort];  // ranks[i]: of the pair (i, i + 1)
-  for (size_t i = 0; i + 1 < count; ++i) ranks[i] = Rank(symbols[i], symbols[i + 1]);
   while (count > 1) {
     const size_t best = static_cast<size_t>(std::min_element(ranks, ranks + count - 1) - ranks);
     if (ranks[best] == kNoRank) break;
     symbols[best] = results_[ranks[best]];
-    std::memmove(symbols + best + 1, symbols + best + 2, (count - best - 2) * sizeof(*symbols));
-    if (best + 2 < count)
-      std::memmove(ranks + best, ranks + best + 1, (count - best - 2) * sizeof(*ranks));
+    std::copy(symbols + best + 2, symbols + count, symbols + best + 1);
+    std::copy(offsets + best + 2, offsets + count, offsets + best + 1);
+    std::copy(ranks + best + 1, ranks + count, ranks + best);
     --count;
     if (best > 0) ranks[best - 1] = Rank(symbols[best - 1], symbols[best]);
     if (best + 1 < count) ranks[best] = Rank(symbols[best], symbols[best + 1]);
   }
   scratch->symbols_.resize(count);
+  scratch->offsets_.resize(count);
 }
 
-void Bpe::MergeLong(BpeScratch* scratch) const {
+void Bpe::MergeWithQueue(BpeScratch* scratch) const {
   std::vector<int32_t>& symbols = scratch->symbols_;
+  std::vector<uint32_t>& offsets = scratch->offsets_;
   std::vector<uint32_t>& ranks = scratch->ranks_;
   std::vector<uint32_t>& previous = scratch->previous_;
   std::vector<uint32_t>& next = scratch->next_;
   std::vector<uint64_t>& queue = scratch->queue_;  // rank << 32 | position, least first
   const auto count = static_cast<uint32_t>(symbols.size());
-  ranks.assign(count, kNoRank);
   previous.resize(count);
   next.resize(count);
   queue.clear();
   for (uint32_t i = 0; i < count; ++i) {
     previous[i] = i - 1;  // wraps round at 0, which is tested before use
     next[i] = i + 1;
-    if (i + 1 < count) ranks[i] = Rank(symbols[i], symbols[i + 1]);
     if (ranks[i] != kNoRank) queue.push_back(static_cast<uint64_t>(ranks[i]) << 32 | i);
   }
   const std::greater<uint64_t> later;
@@ -166,14 +156,59 @@ void Bpe::MergeLong(BpeScratch* scratch) const {
     if (ranks[i] != rank) continue;  // the pair has changed since
     const uint32_t gone = next[i];
     symbols[i] = results_[rank];
-    symbols[gone] = -1;
     ranks[gone] = kNoRank;
     next[i] = next[gone];
     if (next[i] < count) previous[next[i]] = i;
     if (i > 0) update(previous[i]);
     update(i);
   }
-  symbols.erase(std::remove(symbols.begin(), symbols.end(), -1), symbols.end());
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < count; i = next[i], ++kept) {
+    symbols[kept] = symbols[i];
+    offsets[kept] = i;
+  }
+  symbols.resize(kept);
+  offsets.resize(kept);
+}
+
+// Ids of two texts, put together, are those of the joined text exactly if merging the two tokens at the seam, alone,
+// gives these two tokens: as long as nothing merges across the seam, merges on both sides go on as they do apart, and
+// the first one across it would happen between these two tokens alone just as well, in the same order. So a long piece
+// is merged part by part, each beginning with the tokens of the last quarter of the one before, and every seam is
+// checked. A vocabulary for which a seam does not hold gets larger parts.
+void Bpe::EncodeLong(std::string_view piece, BpeScratch* scratch, std::vector<int32_t>* ids) const {
+  const size_t begin = ids->size();
+  for (size_t part_size = kPart; !EncodeInParts(piece, part_size, scratch, ids); part_size *= 4) ids->resize(begin);
+}
+
+bool Bpe::EncodeInParts(std::string_view piece, size_t part_size, BpeScratch* scratch,
+                        std::vector<int32_t>* ids) const {
+  const std::vector<int32_t>& symbols = scratch->symbols_;
+  const std::vector<uint32_t>& offsets = scratch->offsets_;
+  size_t last_start = 0;  // of the last token that is appended
+  for (size_t start = 0;;) {
+    const std::string_view part = piece.substr(start, part_size);
+    const bool final = start + part.size() == piece.size();
+    Merge(part, scratch);
+    size_t kept = symbols.size();
+    if (!final) {
+      kept = static_cast<size_t>(std::lower_bound(offsets.begin(), offsets.end(), part_size / 4 * 3) - offsets.begin());
+      kept = std::min(kept, symbols.size() - 1);
+      if (kept == 0) return false;
+    }
+    const int32_t first = symbols[0];
+    const size_t first_end = symbols.size() > 1 ? start + offsets[1] : piece.size();
+    const size_t next_last_start = start + offsets[kept - 1], next_start = final ? 0 : start + offsets[kept];
+    const int32_t before = start == 0 ? -1 : ids->back();
+    ids->insert(ids->end(), symbols.begin(), symbols.begin() + static_cast<std::ptrdiff_t>(kept));
+    if (start > 0) {
+      Merge(piece.substr(last_start, first_end - last_start), scratch);
+      if (symbols.size() != 2 || symbols[0] != before || symbols[1] != first) return false;
+    }
+    if (final) return true;
+    last_start = next_last_start;
+    start = next_start;
+  }
 }
 
 }  // namespace radlads

@@ -14,7 +14,8 @@
 namespace radlads {
 namespace {
 
-constexpr size_t kCacheEntries = 1 << 14;  // 1 MiB for each encoder
+constexpr size_t kCachedWords = 1 << 16;     // of an encoder that is kept: 3 MiB
+constexpr size_t kCachedWordsOnce = 1 << 9;  // of one that lives for one text
 
 // FNV-1a with 128 bits (http://www.isthe.com/chongo/tech/comp/fnv/). Every field is followed by its
 // length or has a fixed one, so that different lists cannot run together.
@@ -209,17 +210,16 @@ absl::Status Tokenizer::Apply(const TokenizerSettings& settings) {
   return absl::OkStatus();
 }
 
-void Tokenizer::Encoder::EncodeNormalized(std::string_view text, std::vector<int32_t>* ids) {
+void Tokenizer::Encoder::EncodeNormalized(std::string_view text) {
   const Tokenizer& t = *tokenizer_;
   const auto encode = [&](std::string_view part) {
     t.pre_tokenizer_.Split(part, &prefixed_,
-                           [&](std::string_view piece) { t.bpe_.Encode(piece, &bpe_, ids); });
+                           [&](std::string_view piece, const char* limit) { words_.Encode(piece, limit); });
   };
-  t.normalized_tokens_.Split(text, encode, [ids](int32_t id) { ids->push_back(id); });
+  t.normalized_tokens_.Split(text, encode, [&](int32_t id) { words_.Append(id); });
 }
 
-void Tokenizer::Encoder::EncodeTo(std::string_view text, std::vector<int32_t>* ids,
-                                  bool add_special_tokens) {
+void Tokenizer::Encoder::EncodeTo(std::string_view text, std::vector<int32_t>* ids, bool add_special_tokens) {
   const Tokenizer& t = *tokenizer_;
   if (!IsValidUtf8(text)) {
     well_formed_.clear();
@@ -227,27 +227,29 @@ void Tokenizer::Encoder::EncodeTo(std::string_view text, std::vector<int32_t>* i
     text = well_formed_;
   }
   if (add_special_tokens) ids->insert(ids->end(), t.prefix_.begin(), t.prefix_.end());
+  words_.Begin(ids);
   const auto encode = [&](std::string_view part) {
-    EncodeNormalized(t.nfc_ ? NormalizeNfc(part, &normalized_, &code_points_) : part, ids);
+    EncodeNormalized(t.nfc_ ? NormalizeNfc(part, &normalized_, &code_points_) : part);
   };
-  t.raw_tokens_.Split(text, encode, [ids](int32_t id) { ids->push_back(id); });
+  t.raw_tokens_.Split(text, encode, [&](int32_t id) { words_.Append(id); });
+  words_.End();
   if (add_special_tokens) ids->insert(ids->end(), t.suffix_.begin(), t.suffix_.end());
 }
 
 Tokenizer::Encoder Tokenizer::NewEncoder() const {
-  Encoder encoder(this, kCacheEntries);
+  Encoder encoder(this, kCachedWords);
   encoder.keep_alive_ = shared_from_this();
   return encoder;
 }
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool add_special_tokens) const {
   std::vector<int32_t> ids;
-  Encoder(this, 0).EncodeTo(text, &ids, add_special_tokens);
+  Encoder(this, kCachedWordsOnce).EncodeTo(text, &ids, add_special_tokens);
   return ids;
 }
 
 void Tokenizer::EncodeTo(std::string_view text, std::vector<int32_t>* ids) const {
-  Encoder(this, 0).EncodeTo(text, ids);
+  Encoder(this, kCachedWordsOnce).EncodeTo(text, ids);
 }
 
 absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids,

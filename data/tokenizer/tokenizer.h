@@ -21,6 +21,7 @@
 #include "data/tokenizer/bpe.h"
 #include "data/tokenizer/pre_tokenizer.h"
 #include "data/tokenizer/tokenizer_json.h"
+#include "data/tokenizer/word_encoder.h"
 
 namespace radlads {
 
@@ -46,13 +47,13 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
 
    private:
     friend class Tokenizer;
-    Encoder(const Tokenizer* tokenizer, size_t cache_entries)
-        : tokenizer_(tokenizer), bpe_(cache_entries) {}
-    void EncodeNormalized(std::string_view text, std::vector<int32_t>* ids);
+    Encoder(const Tokenizer* tokenizer, size_t cached_words)
+        : tokenizer_(tokenizer), words_(&tokenizer->bpe_, cached_words) {}
+    void EncodeNormalized(std::string_view text);
 
     const Tokenizer* tokenizer_;
     std::shared_ptr<const Tokenizer> keep_alive_;
-    BpeScratch bpe_;
+    WordEncoder words_;
     std::string well_formed_, normalized_, prefixed_;
     std::vector<int32_t> code_points_;
   };

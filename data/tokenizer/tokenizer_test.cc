@@ -430,7 +430,7 @@ TEST(Bpe, MergesByTheDefinitionAtEveryLength) {
       symbols.push_back(next);
     }
     const Bpe bpe(byte_ids, merges, {});
-    BpeScratch scratch(16);
+    BpeScratch scratch;
     for (int trial = 0; trial < 8; ++trial) {
       std::string piece(random() % 120, ' ');
       Ids bytes;

@@ -1,0 +1,148 @@
+// Ids of pre-tokenised pieces, most of them from a table of the words that one thread has met.
+#ifndef RADLADS_DATA_TOKENIZER_WORD_ENCODER_H_
+#define RADLADS_DATA_TOKENIZER_WORD_ENCODER_H_
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "data/tokenizer/bpe.h"
+
+namespace radlads {
+
+static_assert(std::endian::native == std::endian::little);
+
+// Words of up to 8 * kWords - 1 bytes with up to 2 * kWords - 1 ids, in buckets of two. A bucket that is full loses one
+// entry to a new word: the second, and every eighth time the first as well, so that words met early stay for long but
+// not for ever.
+template <size_t kWords>
+class WordTable {
+ public:
+  static constexpr size_t kMaxSize = 8 * kWords - 1, kMaxIds = 2 * kWords - 1;
+  using Key = std::array<uint64_t, kWords>;  // the bytes, zeros, and in the last byte their number
+  struct Entry {
+    Key key;
+    int32_t ids[kMaxIds];
+    uint32_t count;
+  };
+  static_assert(sizeof(Entry) == 16 * kWords);
+
+  // A power of two of buckets.
+  explicit WordTable(size_t buckets) : entries_(2 * buckets) {}
+
+  // `word` has 1 to kMaxSize bytes; memory from its start to `limit` may be read.
+  static Key KeyOf(std::string_view word, const char* limit) {
+    Key key{};
+    if (static_cast<size_t>(limit - word.data()) >= sizeof(key)) {
+      Key mask;
+      std::memcpy(&mask, &kMask[sizeof(key) - word.size()], sizeof(mask));
+      std::memcpy(&key, word.data(), sizeof(key));
+      for (size_t i = 0; i < kWords; ++i) key[i] &= mask[i];
+    } else {
+      std::memcpy(&key, word.data(), word.size());
+    }
+    key[kWords - 1] |= static_cast<uint64_t>(word.size()) << 56;
+    return key;
+  }
+
+  // The entry of `key`, or null.
+  const Entry* Find(const Key& key) const {
+    const Entry* bucket = &entries_[BucketOf(key)];
+    if (bucket[0].key == key) return bucket;
+    return bucket[1].key == key ? bucket + 1 : nullptr;
+  }
+
+  // At most kMaxIds ids.
+  void Insert(const Key& key, const std::vector<int32_t>& ids) {
+    Entry* bucket = &entries_[BucketOf(key)];
+    if (bucket[0].key == Key{} || (++turn_ & 7) == 0) {
+      bucket[1] = bucket[0];
+    } else {
+      ++bucket;
+    }
+    bucket->key = key;
+    std::memcpy(bucket->ids, ids.data(), ids.size() * sizeof(int32_t));
+    bucket->count = static_cast<uint32_t>(ids.size());
+  }
+
+ private:
+  static constexpr std::array<uint8_t, 16 * kWords> kMask = [] {
+    std::array<uint8_t, 16 * kWords> ones_then_zeros{};
+    for (size_t i = 0; i < 8 * kWords; ++i) ones_then_zeros[i] = 0xFF;
+    return ones_then_zeros;
+  }();
+
+  size_t BucketOf(const Key& key) const {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < kWords; i += 2) {
+      const unsigned __int128 product =
+          static_cast<unsigned __int128>(key[i] ^ 0x9E3779B97F4A7C15ull ^ hash) * (key[i + 1] ^ 0xC2B2AE3D27D4EB4Full);
+      hash = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+    }
+    return 2 * (hash & (entries_.size() / 2 - 1));
+  }
+
+  std::vector<Entry> entries_;
+  uint32_t turn_ = 0;
+};
+
+// One thread; the Bpe must outlive it.
+class WordEncoder {
+ public:
+  // `cached_words`: a power of two, about how many words of 15 bytes are remembered (32 bytes each, half as much again
+  // for longer ones).
+  WordEncoder(const Bpe* bpe, size_t cached_words)
+      : bpe_(bpe), short_words_(cached_words / 2), long_words_(cached_words / 8) {}
+
+  // Ids are appended to *ids between Begin and End.
+  void Begin(std::vector<int32_t>* ids) { ids_ = ids; }
+  void End() { Flush(); }
+
+  void Append(int32_t id) {
+    if (used_ + kMargin > kBuffer) Flush();
+    buffer_[used_++] = id;
+  }
+
+  // Appends the ids of a piece that is not empty. Memory from its start to `limit` may be read.
+  void Encode(std::string_view piece, const char* limit) {
+    if (piece.size() <= ShortWords::kMaxSize) {
+      if (const auto* entry = short_words_.Find(ShortWords::KeyOf(piece, limit))) {
+        Append(*entry);
+        return;
+      }
+    }
+    EncodeOther(piece, limit);
+  }
+
+ private:
+  using ShortWords = WordTable<2>;
+  using LongWords = WordTable<4>;
+  static constexpr size_t kBuffer = 1024, kMargin = LongWords::kMaxIds;
+
+  template <typename Entry>
+  void Append(const Entry& entry) {
+    if (used_ + kMargin > kBuffer) Flush();
+    std::memcpy(&buffer_[used_], entry.ids, sizeof(entry.ids));
+    used_ += entry.count;
+  }
+  // A piece that is not in short_words_.
+  void EncodeOther(std::string_view piece, const char* limit);
+  void Flush();
+
+  const Bpe* bpe_;
+  ShortWords short_words_;
+  LongWords long_words_;
+  BpeScratch scratch_;
+  std::vector<int32_t> piece_ids_;
+  std::vector<int32_t>* ids_ = nullptr;
+  size_t used_ = 0;
+  std::array<int32_t, kBuffer> buffer_;
+};
+
+}  // namespace radlads
+
+#endif  // RADLADS_DATA_TOKENIZER_WORD_ENCODER_H_
