@@ -1,6 +1,7 @@
 #include "data/tokenizer/added_tokens.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/status.h"
 #include "data/tokenizer/unicode_classes.h"
@@ -24,6 +25,8 @@ bool ClassAt(std::string_view text, size_t position, uint8_t classes) {
 
 void AddedTokenMatcher::Add(std::string_view pattern, const AddedToken& token) {
   RADLADS_CHECK(!pattern.empty());
+  const int first = static_cast<uint8_t>(pattern[0]);
+  first_byte_ = patterns_.empty() || first_byte_ == first ? first : -1;
   uint32_t node = 0;
   for (const char c : pattern) {
     const auto byte = static_cast<uint8_t>(c);
@@ -49,9 +52,18 @@ uint32_t AddedTokenMatcher::Child(uint32_t node, uint8_t byte) const {
   return it == children_.end() ? 0 : it->second;
 }
 
+size_t AddedTokenMatcher::FirstByte(std::string_view text, size_t from) const {
+  if (first_byte_ >= 0) {
+    const void* found = std::memchr(text.data() + from, first_byte_, text.size() - from);
+    return found == nullptr ? text.size() : static_cast<const char*>(found) - text.data();
+  }
+  while (from < text.size() && root_[static_cast<uint8_t>(text[from])] == 0) ++from;
+  return from;
+}
+
 bool AddedTokenMatcher::Find(std::string_view text, size_t from, size_t done, Match* match) const {
   if (patterns_.empty()) return false;
-  for (size_t start = from; start < text.size(); ++start) {
+  for (size_t start = FirstByte(text, from); start < text.size(); start = FirstByte(text, start + 1)) {
     uint32_t node = root_[static_cast<uint8_t>(text[start])];
     int32_t found = -1;
     size_t end = start;

@@ -61,11 +61,14 @@ class AddedTokenMatcher {
     bool discarded;  // a single_word token inside a word
   };
   bool Find(std::string_view text, size_t from, size_t done, Match* match) const;
+  // The first position from `from` on at which a pattern may start; text.size() if there is none.
+  size_t FirstByte(std::string_view text, size_t from) const;
   uint32_t Child(uint32_t node, uint8_t byte) const;
 
   // A trie over bytes. Node 0 is the root; its children are in root_, those of the others in
   // children_.
   std::array<uint32_t, 256> root_;
+  int first_byte_ = -1;  // that of all patterns; -1 if they differ
   absl::flat_hash_map<uint64_t, uint32_t> children_;  // node << 8 | byte
   std::vector<int32_t> accepts_ = {-1};               // by node: index into patterns_, or -1
   std::vector<AddedToken> patterns_;

@@ -2,11 +2,13 @@
 #ifndef RADLADS_DATA_TOKENIZER_WORD_ENCODER_H_
 #define RADLADS_DATA_TOKENIZER_WORD_ENCODER_H_
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -49,23 +51,25 @@ class WordTable {
     return key;
   }
 
+  void Prefetch(const Key& key) const { __builtin_prefetch(&entries_[BucketOf(key)]); }
+
   // The entry of `key`, or null.
   const Entry* Find(const Key& key) const {
-    const Entry* bucket = &entries_[BucketOf(key)];
-    if (bucket[0].key == key) return bucket;
-    return bucket[1].key == key ? bucket + 1 : nullptr;
+    const Entry* entry = &entries_[BucketOf(key)];
+    entry += !Equal(entry->key, key);  // no branch: either of the two is as likely
+    return Equal(entry->key, key) ? entry : nullptr;
   }
 
   // At most kMaxIds ids.
-  void Insert(const Key& key, const std::vector<int32_t>& ids) {
+  void Insert(const Key& key, std::span<const int32_t> ids) {
     Entry* bucket = &entries_[BucketOf(key)];
-    if (bucket[0].key == Key{} || (++turn_ & 7) == 0) {
+    if (bucket[0].key.back() == 0 || (++turn_ & 7) == 0) {
       bucket[1] = bucket[0];
     } else {
       ++bucket;
     }
     bucket->key = key;
-    std::memcpy(bucket->ids, ids.data(), ids.size() * sizeof(int32_t));
+    std::copy(ids.begin(), ids.end(), bucket->ids);
     bucket->count = static_cast<uint32_t>(ids.size());
   }
 
@@ -75,6 +79,13 @@ class WordTable {
     for (size_t i = 0; i < 8 * kWords; ++i) ones_then_zeros[i] = 0xFF;
     return ones_then_zeros;
   }();
+
+  // What == does through memcmp.
+  static bool Equal(const Key& a, const Key& b) {
+    uint64_t difference = 0;
+    for (size_t i = 0; i < kWords; ++i) difference |= a[i] ^ b[i];
+    return difference == 0;
+  }
 
   size_t BucketOf(const Key& key) const {
     uint64_t hash = 0;
@@ -93,44 +104,47 @@ class WordTable {
 // One thread; the Bpe must outlive it.
 class WordEncoder {
  public:
-  // `cached_words`: a power of two, about how many words of 15 bytes are remembered (32 bytes each, half as much again
-  // for longer ones).
+  // `cached_words`: a power of two from 16, about how many words are remembered, with 48 bytes each.
   WordEncoder(const Bpe* bpe, size_t cached_words)
       : bpe_(bpe), short_words_(cached_words / 2), long_words_(cached_words / 8) {}
 
-  // Ids are appended to *ids between Begin and End.
+  // Ids are appended to *ids between Begin and End, not necessarily at once.
   void Begin(std::vector<int32_t>* ids) { ids_ = ids; }
-  void End() { Flush(); }
+  void End() {
+    Resolve();
+    Flush();
+  }
 
   void Append(int32_t id) {
-    if (used_ + kMargin > kBuffer) Flush();
-    buffer_[used_++] = id;
+    Resolve();
+    Put(std::span(&id, 1));
   }
 
   // Appends the ids of a piece that is not empty. Memory from its start to `limit` may be read.
   void Encode(std::string_view piece, const char* limit) {
-    if (piece.size() <= ShortWords::kMaxSize) {
-      if (const auto* entry = short_words_.Find(ShortWords::KeyOf(piece, limit))) {
-        Append(*entry);
-        return;
-      }
+    if (piece.size() > ShortWords::kMaxSize) {
+      Resolve();
+      EncodeLong(piece, limit);
+      return;
     }
-    EncodeOther(piece, limit);
+    keys_[waiting_] = ShortWords::KeyOf(piece, limit);
+    short_words_.Prefetch(keys_[waiting_]);
+    if (++waiting_ == kBatch) Resolve();
   }
 
  private:
   using ShortWords = WordTable<2>;
   using LongWords = WordTable<4>;
-  static constexpr size_t kBuffer = 1024, kMargin = LongWords::kMaxIds;
+  // Short words are looked up by so many at once, while memory fetches their entries.
+  static constexpr size_t kBatch = 32;
+  static constexpr size_t kBuffer = 1024;
+  // Stands for the ids of a short word that has too many for its table: they are in the other one.
+  static constexpr int32_t kElsewhere = -1;
 
-  template <typename Entry>
-  void Append(const Entry& entry) {
-    if (used_ + kMargin > kBuffer) Flush();
-    std::memcpy(&buffer_[used_], entry.ids, sizeof(entry.ids));
-    used_ += entry.count;
-  }
-  // A piece that is not in short_words_.
-  void EncodeOther(std::string_view piece, const char* limit);
+  void Resolve();
+  void EncodeShort(const ShortWords::Key& key);
+  void EncodeLong(std::string_view piece, const char* limit);
+  void Put(std::span<const int32_t> ids);
   void Flush();
 
   const Bpe* bpe_;
@@ -138,6 +152,8 @@ class WordEncoder {
   LongWords long_words_;
   BpeScratch scratch_;
   std::vector<int32_t> piece_ids_;
+  size_t waiting_ = 0;
+  std::array<ShortWords::Key, kBatch> keys_;
   std::vector<int32_t>* ids_ = nullptr;
   size_t used_ = 0;
   std::array<int32_t, kBuffer> buffer_;
