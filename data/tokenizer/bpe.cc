@@ -11,10 +11,10 @@ namespace {
 
 constexpr uint64_t kEmpty = ~uint64_t{0};
 constexpr int kIdBits = 20, kRankBits = 24;
-constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15ull;
 // Pieces of up to this many bytes are merged by scanning for the lowest rank; longer ones with a queue, and those
 // beyond kPart in parts.
-constexpr size_t kShort = 40, kPart = 4096;
+constexpr uint32_t kShort = 32;
+constexpr size_t kPart = 4096;
 
 uint64_t PairOf(int32_t left, int32_t right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << kIdBits | static_cast<uint32_t>(right);
@@ -37,7 +37,7 @@ Bpe::Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& 
   for (const BpeMerge& merge : merges) {
     RADLADS_CHECK(std::max({merge.left, merge.right, merge.result}) < kMaxId);
     const uint64_t pair = PairOf(merge.left, merge.right);
-    size_t place = pair * kMultiplier >> pair_shift_;
+    size_t place = PlaceOf(pair);
     while (pairs_[place] != kEmpty && pairs_[place] >> kRankBits != pair) place = (place + 1) & (places - 1);
     pairs_[place] = pair << kRankBits | results_.size();
     results_.push_back(merge.result);
@@ -54,7 +54,7 @@ Bpe::Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& 
 
 uint32_t Bpe::Rank(int32_t left, int32_t right) const {
   const uint64_t pair = PairOf(left, right);
-  for (size_t place = pair * kMultiplier >> pair_shift_;; place = (place + 1) & (pairs_.size() - 1)) {
+  for (size_t place = PlaceOf(pair);; place = (place + 1) & (pairs_.size() - 1)) {
     if (pairs_[place] >> kRankBits == pair && pairs_[place] != kEmpty)
       return static_cast<uint32_t>(pairs_[place] & ((1 << kRankBits) - 1));
     if (pairs_[place] == kEmpty) return kNoRank;
@@ -85,59 +85,62 @@ void Bpe::Encode(std::string_view piece, BpeScratch* scratch, std::vector<int32_
 }
 
 void Bpe::Merge(std::string_view piece, BpeScratch* scratch) const {
-  const size_t count = piece.size();
-  scratch->symbols_.resize(count);
-  scratch->offsets_.resize(count);
-  scratch->ranks_.resize(count);
-  for (size_t i = 0; i < count; ++i) {
-    const auto byte = static_cast<uint8_t>(piece[i]);
-    scratch->symbols_[i] = byte_ids_[byte];
-    scratch->offsets_[i] = static_cast<uint32_t>(i);
-    scratch->ranks_[i] = i + 1 < count ? byte_ranks_[byte << 8 | static_cast<uint8_t>(piece[i + 1])] : kNoRank;
-  }
-  if (count <= kShort) {
-    MergeShort(scratch);
+  scratch->symbols_.resize(piece.size());
+  scratch->offsets_.resize(piece.size());
+  for (size_t i = 0; i < piece.size(); ++i) scratch->symbols_[i] = byte_ids_[static_cast<uint8_t>(piece[i])];
+  if (piece.size() <= kShort) {
+    MergeShort(piece, scratch);
   } else {
-    MergeWithQueue(scratch);
+    MergeWithQueue(piece, scratch);
   }
 }
 
-// ranks_[i] is that of the pair (i, i + 1) in both.
+// In both, symbols are a list linked by position: where their first byte is, or was.
 
-void Bpe::MergeShort(BpeScratch* scratch) const {
+void Bpe::MergeShort(std::string_view piece, BpeScratch* scratch) const {
   int32_t* symbols = scratch->symbols_.data();
-  uint32_t* offsets = scratch->offsets_.data();
-  uint32_t* ranks = scratch->ranks_.data();
-  size_t count = scratch->symbols_.size();
-  while (count > 1) {
-    const size_t best = static_cast<size_t>(std::min_element(ranks, ranks + count - 1) - ranks);
-    if (ranks[best] == kNoRank) break;
-    symbols[best] = results_[ranks[best]];
-    std::copy(symbols + best + 2, symbols + count, symbols + best + 1);
-    std::copy(offsets + best + 2, offsets + count, offsets + best + 1);
-    std::copy(ranks + best + 1, ranks + count, ranks + best);
-    --count;
-    if (best > 0) ranks[best - 1] = Rank(symbols[best - 1], symbols[best]);
-    if (best + 1 < count) ranks[best] = Rank(symbols[best], symbols[best + 1]);
+  const auto count = static_cast<uint32_t>(piece.size());
+  // Of the pair that begins at a position: rank * kShort + position, so that the least one comes first.
+  uint32_t order[kShort], previous[kShort], next[kShort];
+  const auto order_of = [](uint32_t rank, uint32_t i) { return rank == kNoRank ? kNoRank : rank * kShort + i; };
+  for (uint32_t i = 0; i < count; ++i) {
+    previous[i] = i - 1;
+    next[i] = i + 1;
+    order[i] = i + 1 < count ? order_of(ByteRank(piece[i], piece[i + 1]), i) : kNoRank;
   }
-  scratch->symbols_.resize(count);
-  scratch->offsets_.resize(count);
+  while (true) {
+    uint32_t best = kNoRank;
+    for (uint32_t i = 0; i < count; ++i) best = std::min(best, order[i]);
+    if (best == kNoRank) break;
+    const uint32_t i = best % kShort, gone = next[i], before = previous[i], behind = next[gone];
+    symbols[i] = results_[best / kShort];
+    order[gone] = order[i] = kNoRank;
+    next[i] = behind;
+    if (i > 0) __builtin_prefetch(&pairs_[PlaceOf(PairOf(symbols[before], symbols[i]))]);
+    if (behind < count) {
+      previous[behind] = i;
+      order[i] = order_of(Rank(symbols[i], symbols[behind]), i);
+    }
+    if (i > 0) order[before] = order_of(Rank(symbols[before], symbols[i]), before);
+  }
+  Gather(next, scratch);
 }
 
-void Bpe::MergeWithQueue(BpeScratch* scratch) const {
+void Bpe::MergeWithQueue(std::string_view piece, BpeScratch* scratch) const {
   std::vector<int32_t>& symbols = scratch->symbols_;
-  std::vector<uint32_t>& offsets = scratch->offsets_;
-  std::vector<uint32_t>& ranks = scratch->ranks_;
+  std::vector<uint32_t>& ranks = scratch->ranks_;  // of the pair that begins at a position
   std::vector<uint32_t>& previous = scratch->previous_;
   std::vector<uint32_t>& next = scratch->next_;
   std::vector<uint64_t>& queue = scratch->queue_;  // rank << 32 | position, least first
   const auto count = static_cast<uint32_t>(symbols.size());
+  ranks.resize(count);
   previous.resize(count);
   next.resize(count);
   queue.clear();
   for (uint32_t i = 0; i < count; ++i) {
     previous[i] = i - 1;  // wraps round at 0, which is tested before use
     next[i] = i + 1;
+    ranks[i] = i + 1 < count ? ByteRank(piece[i], piece[i + 1]) : kNoRank;
     if (ranks[i] != kNoRank) queue.push_back(static_cast<uint64_t>(ranks[i]) << 32 | i);
   }
   const std::greater<uint64_t> later;
@@ -162,13 +165,18 @@ void Bpe::MergeWithQueue(BpeScratch* scratch) const {
     if (i > 0) update(previous[i]);
     update(i);
   }
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < count; i = next[i], ++kept) {
-    symbols[kept] = symbols[i];
-    offsets[kept] = i;
+  Gather(next.data(), scratch);
+}
+
+void Bpe::Gather(const uint32_t* next, BpeScratch* scratch) {
+  const size_t count = scratch->symbols_.size();
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i = next[i], ++kept) {
+    scratch->symbols_[kept] = scratch->symbols_[i];
+    scratch->offsets_[kept] = static_cast<uint32_t>(i);
   }
-  symbols.resize(kept);
-  offsets.resize(kept);
+  scratch->symbols_.resize(kept);
+  scratch->offsets_.resize(kept);
 }
 
 // Ids of two texts, put together, are those of the joined text exactly if merging the two tokens at the seam, alone,

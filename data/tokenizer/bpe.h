@@ -22,8 +22,8 @@ class BpeScratch {
   friend class Bpe;
   std::string known_;
   std::vector<int32_t> symbols_;
-  std::vector<uint32_t> offsets_;  // where each symbol begins
-  std::vector<uint32_t> ranks_, previous_, next_;
+  std::vector<uint32_t> offsets_;                  // where each symbol begins
+  std::vector<uint32_t> ranks_, previous_, next_;  // of MergeWithQueue
   std::vector<uint64_t> queue_;
 };
 
@@ -48,11 +48,18 @@ class Bpe {
  private:
   static constexpr uint32_t kNoRank = 0xFFFFFFFF;
   uint32_t Rank(int32_t left, int32_t right) const;
+  uint32_t ByteRank(char first, char second) const {
+    return byte_ranks_[static_cast<uint8_t>(first) << 8 | static_cast<uint8_t>(second)];
+  }
+
+  size_t PlaceOf(uint64_t pair) const { return pair * 0x9E3779B97F4A7C15ull >> pair_shift_; }
 
   // To scratch->symbols_ and offsets_. `piece` has no bytes that the vocabulary lacks.
   void Merge(std::string_view piece, BpeScratch* scratch) const;
-  void MergeShort(BpeScratch* scratch) const;
-  void MergeWithQueue(BpeScratch* scratch) const;
+  void MergeShort(std::string_view piece, BpeScratch* scratch) const;
+  void MergeWithQueue(std::string_view piece, BpeScratch* scratch) const;
+  // Keeps the symbols of the list.
+  static void Gather(const uint32_t* next, BpeScratch* scratch);
 
   void EncodeLong(std::string_view piece, BpeScratch* scratch, std::vector<int32_t>* ids) const;
   bool EncodeInParts(std::string_view piece, size_t part_size, BpeScratch* scratch, std::vector<int32_t>* ids) const;

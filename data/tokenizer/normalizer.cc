@@ -36,31 +36,28 @@ void Compose(std::string_view region, std::vector<int32_t>* code_points, std::st
       continue;
     }
     const auto last = std::find_if(first, end, [](int32_t c) { return CombiningClass(c) == 0; });
-    std::stable_sort(first, last,
-                     [](int32_t a, int32_t b) { return CombiningClass(a) < CombiningClass(b); });
+    std::stable_sort(first, last, [](int32_t a, int32_t b) { return CombiningClass(a) < CombiningClass(b); });
     first = last;
   }
-  const utf8proc_ssize_t count = utf8proc_normalize_utf32(
-      code_points->data(), static_cast<utf8proc_ssize_t>(code_points->size()),
-      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const utf8proc_ssize_t count =
+      utf8proc_normalize_utf32(code_points->data(), static_cast<utf8proc_ssize_t>(code_points->size()),
+                               static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   RADLADS_CHECK(count >= 0) << "utf8proc_normalize_utf32 returned " << count;
-  for (utf8proc_ssize_t i = 0; i < count; ++i)
-    AppendCodePoint(static_cast<char32_t>((*code_points)[i]), out);
+  for (utf8proc_ssize_t i = 0; i < count; ++i) AppendCodePoint(static_cast<char32_t>((*code_points)[i]), out);
 }
 
 }  // namespace
 
-std::string_view NormalizeNfc(std::string_view text, std::string* storage,
-                              std::vector<int32_t>* code_points) {
+std::string_view NormalizeNfc(std::string_view text, std::string* storage, std::vector<int32_t>* code_points) {
   const uint8_t* classes = CharacterClasses();
   storage->clear();
   size_t copied = 0;  // text[0, copied) is in *storage
-  size_t region =
-      0;  // start of the last code point that is not active: a possible base of what follows
+  size_t region = 0;  // start of the last code point that is not active: a possible base of what follows
   size_t i = 0;
   while (i < text.size()) {
     if (static_cast<uint8_t>(text[i]) < 0x80) {
-      region = i++;
+      i += std::max<size_t>(AsciiRun(text, i), 1);
+      region = i - 1;
       continue;
     }
     const size_t start = i;

@@ -14,7 +14,7 @@
 namespace radlads {
 namespace {
 
-constexpr size_t kCachedWords = 1 << 16;     // of an encoder that is kept: 3 MiB
+constexpr size_t kCachedWords = 1 << 17;     // of an encoder that is kept: 4.5 MiB
 constexpr size_t kCachedWordsOnce = 1 << 9;  // of one that lives for one text
 
 // FNV-1a with 128 bits (http://www.isthe.com/chongo/tech/comp/fnv/). Every field is followed by its

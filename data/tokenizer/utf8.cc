@@ -1,7 +1,5 @@
 #include "data/tokenizer/utf8.h"
 
-#include <cstring>
-
 namespace radlads {
 namespace {
 
@@ -29,23 +27,12 @@ Sequence Examine(const uint8_t* bytes, size_t size) {
   return {Form::kValid, length};
 }
 
-// Number of leading bytes that are ASCII, in steps of eight.
-size_t AsciiRun(const uint8_t* bytes, size_t size) {
-  size_t i = 0;
-  for (; i + 8 <= size; i += 8) {
-    uint64_t word;
-    std::memcpy(&word, bytes + i, 8);
-    if (word & 0x8080808080808080ull) break;
-  }
-  return i;
-}
-
 // First position that is not part of a well-formed sequence.
 size_t ValidPrefix(std::string_view text, size_t from, Sequence* stop) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
   size_t i = from;
   while (i < text.size()) {
-    i += AsciiRun(bytes + i, text.size() - i);
+    i += AsciiRun(text, i);
     if (i == text.size()) break;
     *stop = Examine(bytes + i, text.size() - i);
     if (stop->form != Form::kValid) return i;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -28,14 +29,25 @@ inline char32_t NextCodePoint(std::string_view text, size_t* position) {
     return (lead & 0x0F) << 12 | (byte(i + 1) & 0x3F) << 6 | (byte(i + 2) & 0x3F);
   }
   *position = i + 4;
-  return (lead & 0x07) << 18 | (byte(i + 1) & 0x3F) << 12 | (byte(i + 2) & 0x3F) << 6 |
-         (byte(i + 3) & 0x3F);
+  return (lead & 0x07) << 18 | (byte(i + 1) & 0x3F) << 12 | (byte(i + 2) & 0x3F) << 6 | (byte(i + 3) & 0x3F);
 }
 
 // `code_point` must be a Unicode scalar value (not a surrogate, at most U+10FFFF).
 void AppendCodePoint(char32_t code_point, std::string* out);
 
 bool IsValidUtf8(std::string_view bytes);
+
+// How many of the bytes from `from` on are ASCII before the first that is not, or somewhat fewer: it stops up to 7
+// bytes early.
+inline size_t AsciiRun(std::string_view bytes, size_t from) {
+  size_t i = from;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    uint64_t word;
+    std::memcpy(&word, bytes.data() + i, 8);
+    if (word & 0x8080808080808080ull) break;
+  }
+  return i - from;
+}
 
 // Appends `bytes` to *out, each maximal ill-formed subpart replaced by one U+FFFD (Unicode 15
 // section 3.9, the rule of Rust's String::from_utf8_lossy, Python's errors="replace" and WHATWG).

@@ -104,9 +104,9 @@ class WordTable {
 // One thread; the Bpe must outlive it.
 class WordEncoder {
  public:
-  // `cached_words`: a power of two from 16, about how many words are remembered, with 48 bytes each.
+  // `cached_words`: a power of two from 64, about how many words are remembered, with 36 bytes each.
   WordEncoder(const Bpe* bpe, size_t cached_words)
-      : bpe_(bpe), short_words_(cached_words / 2), long_words_(cached_words / 8) {}
+      : bpe_(bpe), short_words_(cached_words / 2), long_words_(cached_words / 64) {}
 
   // Ids are appended to *ids between Begin and End, not necessarily at once.
   void Begin(std::vector<int32_t>* ids) { ids_ = ids; }
