@@ -110,7 +110,7 @@ void Bpe::MergeShort(std::string_view piece, BpeScratch* scratch) const {
   }
   while (true) {
     uint32_t best = kNoRank;
-    for (uint32_t i = 0; i < count; ++i) best = std::min(best, order[i]);
+    for (uint32_t i = 0; i < count; i = next[i]) best = std::min(best, order[i]);
     if (best == kNoRank) break;
     const uint32_t i = best % kShort, gone = next[i], before = previous[i], behind = next[gone];
     symbols[i] = results_[best / kShort];
