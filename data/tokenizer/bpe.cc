@@ -14,7 +14,7 @@ constexpr int kIdBits = 20, kRankBits = 24;
 // Pieces of up to this many bytes are merged by scanning for the lowest rank; longer ones with a queue, and those
 // beyond kPart in parts.
 constexpr uint32_t kShort = 32;
-constexpr size_t kPart = 4096;
+constexpr size_t kPart = 1024;
 
 uint64_t PairOf(int32_t left, int32_t right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << kIdBits | static_cast<uint32_t>(right);
