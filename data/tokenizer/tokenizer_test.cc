@@ -396,55 +396,6 @@ TEST(Tokenizer, HashFollowsIdsAndNothingElse) {
   EXPECT_EQ(LoadTestData("smollm2")->Hash(), "1950335b7024489af1326c72922cbe42");
 }
 
-// Merges by the definition: the lowest rank anywhere, leftmost, one at a time.
-Ids MergeByDefinition(Ids symbols, const std::vector<BpeMerge>& merges) {
-  while (true) {
-    size_t best = merges.size(), place = 0;
-    for (size_t i = 0; i + 1 < symbols.size(); ++i) {
-      for (size_t rank = 0; rank < best; ++rank) {
-        if (merges[rank].left == symbols[i] && merges[rank].right == symbols[i + 1])
-          best = rank, place = i;
-      }
-    }
-    if (best == merges.size()) return symbols;
-    symbols[place] = merges[best].result;
-    symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(place) + 1);
-  }
-}
-
-TEST(Bpe, MergesByTheDefinitionAtEveryLength) {
-  std::mt19937 random(7);
-  std::array<int32_t, 256> byte_ids;
-  for (int i = 0; i < 256; ++i) byte_ids[i] = i == 'd' ? -1 : i;
-  for (int round = 0; round < 200; ++round) {
-    std::vector<BpeMerge> merges;
-    std::vector<int32_t> symbols = {'a', 'b', 'c'};
-    for (int32_t next = 256; next < 286; ++next) {
-      const int32_t left = symbols[random() % symbols.size()],
-                    right = symbols[random() % symbols.size()];
-      const bool known = std::any_of(merges.begin(), merges.end(), [&](const BpeMerge& m) {
-        return m.left == left && m.right == right;
-      });
-      if (known) continue;
-      merges.push_back({left, right, next});
-      symbols.push_back(next);
-    }
-    const Bpe bpe(byte_ids, merges, {});
-    BpeScratch scratch;
-    for (int trial = 0; trial < 8; ++trial) {
-      std::string piece(random() % 120, ' ');
-      Ids bytes;
-      for (char& c : piece) {
-        c = "aaabbcd"[random() % 7];
-        if (c != 'd') bytes.push_back(c);
-      }
-      Ids ids;
-      bpe.Encode(piece, &scratch, &ids);
-      ASSERT_EQ(ids, MergeByDefinition(bytes, merges)) << piece;
-    }
-  }
-}
-
 TEST(Tokenizer, AMegabyteInOneWordIsNotQuadratic) {
   const TokenizerPtr t = LoadTestData("smollm2");
   ASSERT_NE(t, nullptr);
