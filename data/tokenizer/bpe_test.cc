@@ -131,6 +131,26 @@ TEST(Bpe, TokensLongerThanAPartAreFound) {
   }
 }
 
+TEST(Bpe, TheEndOfAPieceMayDecideAboutItsBeginning) {
+  // A token for every ending of ...xyxyz, each made of the one before, and one for xy.
+  std::vector<BpeMerge> merges;
+  int32_t ending = 'z', next = 256;
+  for (int i = 0; i < 6000; ++i, ending = next++) merges.push_back({i % 2 ? 'x' : 'y', ending, next});
+  merges.push_back({'x', 'y', next});
+  const Bpe bpe(ByteIds(), merges, {});
+  BpeScratch scratch;
+  for (const size_t pairs : {400, 600, 2900, 3100, 10'000}) {
+    for (const char* end : {"z", "x", "zxyxyz"}) {
+      std::string piece;
+      for (size_t i = 0; i < pairs; ++i) piece += "xy";
+      piece += end;
+      Ids ids;
+      bpe.Encode(piece, &scratch, &ids);
+      EXPECT_EQ(ids, MergeByDefinition(Ids(piece.begin(), piece.end()), merges)) << pairs << " " << end;
+    }
+  }
+}
+
 TEST(Bpe, WholePiecesComeFirst) {
   const Bpe bpe(ByteIds(), {{'a', 'b', 256}}, {{"abc", 300}});
   BpeScratch scratch;
