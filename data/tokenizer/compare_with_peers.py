@@ -6,13 +6,13 @@
     data/tokenizer/compare_with_peers.py speed --tokenizer DIR --text FILE.jsonl
     data/tokenizer/compare_with_peers.py ids --tokenizer DIR --text FILE.jsonl
     data/tokenizer/compare_with_peers.py ids --tokenizer DIR --random 100000
-    data/tokenizer/compare_with_peers.py golden --tokenizer DIR --random 150 > DIR/random.jsonl
+    data/tokenizer/compare_with_peers.py golden --tokenizer DIR --random 60 > DIR/random.jsonl
 
 DIR has a tokenizer.json, FILE.jsonl a "text" in every line.
 speed: MB (1e6 bytes) of UTF-8 per second of CPU time on one thread, taking turns, the best of --rounds. tiktoken and
 bpe-qwen get the same vocabulary; bpe-qwen, which knows only Qwen's pattern, takes part where that is the pattern.
 ids: compares with tokenizers.Tokenizer.encode and exits with 1 at the first document that differs.
-golden: random texts with the ids of the `tokenizers` package.
+golden: random texts with the ids of the `tokenizers` package; "decoded" where that is not the text.
 """
 import argparse
 import array
@@ -28,7 +28,7 @@ os.environ['RAYON_NUM_THREADS'] = '1'  # read by tokenizers, when it is first us
 
 BENCHMARK = 'bazel-bin/data/tokenizer/tokenizer_benchmark'
 # What a Sequence of Digits (individual) and ByteLevel does, as one regular expression.
-DIGITS_THEN_GPT2 = (r"'(?:[sdmt]|ll|ve|re)|\s+(?=\p{N})|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+DIGITS_THEN_GPT2 = r"'(?:[sdmt]|ll|ve|re)|\s+(?=\p{N})|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 CHARACTERS = ('     \n\n\n\r\t\v  abcdeXYZ    0123456789 .,;:!?()[]{}<>"#$%&*+-/=@\\^_`|~' "''''''"
               '\0\x7f\x85\xa0\u2003\u2028\u3000\ufeff\u200d'
               '\xe9\xdf\u017f\u0416\u05d0\u0915\u4e2d\u6587\uac00\u1100\u1161\u11a8\U00020000\u1c89'
@@ -36,11 +36,13 @@ CHARACTERS = ('     \n\n\n\r\t\v  abcdeXYZ    0123456789 .,;:!?()[]{}<>"#$%&*+-/
               '\u0301\u0316\u0327\u093c\u0345\u20dd'
               '\u2014\u2019\u201c\u201d\u20ac\u2603\ufffd\U0001f600\U0001f1e6')
 WORDS = [' the', ' of', "n't", "'s", "'RE", "'Ve", "'\u017f", "'ll", '\r\n', ' \n ', '\n\n', 'internationalisation',
-         ' 1234567', 'https://', '    ', '...', ' "', '\u201cShe ', ' na\xefve', ' a\u0301', '<|im_end|>', '<|im_', 'Ġ']
+         ' 1234567', 'https://', '    ', '...', ' "', '\u201cShe ', ' na\xefve', ' a\u0301', 'Ġ',
+         # Added tokens of the test data, and what looks like them.
+         '<|im_end|>', '<|im_', '<|eot_id|>', ' <lstrip>', '<rstrip>  ', ' <both> ', '<in', '<inner>', ' one', 'A\u030angstro\u0308m']
 
 
 def random_texts(count):
-  """Words, runs, contractions, characters of every class, and some from anywhere."""
+  """Words, runs, contractions, characters of every class, some from anywhere; then long runs."""
   source = random.Random(1)
   for _ in range(count):
     text = []
@@ -57,6 +59,8 @@ def random_texts(count):
       else:
         text.append(source.choice(CHARACTERS))
     yield ''.join(text)
+  for unit in ['a', ' ', '\n', '7', '=', '\u0301', 'ab', 'thequickbrownfox']:
+    yield unit * (2500 // len(unit))
 
 
 def documents(args):
@@ -114,9 +118,11 @@ def compare_ids(args):
 def make_golden(args):
   tokenizer = load_tokenizer(args)
   for text in documents(args):
-    ids = tokenizer.encode(text, add_special_tokens=False).ids
-    print(json.dumps({'text': text, 'ids': ids, 'decoded': tokenizer.decode(ids, skip_special_tokens=False)},
-                     ensure_ascii=False))
+    row = {'text': text, 'ids': tokenizer.encode(text, add_special_tokens=False).ids}
+    decoded = tokenizer.decode(row['ids'], skip_special_tokens=False)
+    if decoded != text:
+      row['decoded'] = decoded
+    print(json.dumps(row, ensure_ascii=False, separators=(',', ':')))
 
 
 def tokenizers_peers(args, file, texts):
