@@ -15,6 +15,7 @@ namespace radlads {
 namespace {
 
 constexpr size_t kCachedWords = 1 << 17;     // of an encoder that is kept: 4.5 MiB
+constexpr size_t kKeptScratch = 1 << 20;     // what a huge text needs beyond is given back
 constexpr size_t kCachedWordsOnce = 1 << 9;  // of one that lives for one text
 
 // FNV-1a with 128 bits (http://www.isthe.com/chongo/tech/comp/fnv/). Every field is followed by its
@@ -36,8 +37,7 @@ class Fnv {
   }
   std::string Hex() const {
     std::string hex;
-    for (int shift = 124; shift >= 0; shift -= 4)
-      hex += "0123456789abcdef"[static_cast<int>(state_ >> shift) & 15];
+    for (int shift = 124; shift >= 0; shift -= 4) hex += "0123456789abcdef"[static_cast<int>(state_ >> shift) & 15];
     return hex;
   }
 
@@ -74,8 +74,7 @@ std::string HashOf(const TokenizerSpec& spec) {
   hash.AddNumber(added.size());
   for (const AddedToken* token : added) {
     hash.AddNumber(token->id);
-    hash.AddNumber(token->single_word | token->lstrip << 1 | token->rstrip << 2 |
-                   token->normalized << 3);
+    hash.AddNumber(token->single_word | token->lstrip << 1 | token->rstrip << 2 | token->normalized << 3);
   }
   for (const auto* ids : {&spec.prefix, &spec.suffix}) {
     hash.AddNumber(ids->size());
@@ -97,11 +96,10 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::stri
 
   TokenizerSettings settings;
   const std::string directory = std::filesystem::path(file).parent_path().string();
-  const std::pair<const char*,
-                  absl::Status (*)(std::string_view, const std::string&, TokenizerSettings*)>
-      readers[] = {{"tokenizer_config.json", ParseTokenizerConfig},
-                   {"special_tokens_map.json", ParseSpecialTokensMap},
-                   {"generation_config.json", ParseGenerationConfig}};
+  const std::pair<const char*, absl::Status (*)(std::string_view, const std::string&, TokenizerSettings*)> readers[] = {
+      {"tokenizer_config.json", ParseTokenizerConfig},
+      {"special_tokens_map.json", ParseSpecialTokensMap},
+      {"generation_config.json", ParseGenerationConfig}};
   for (const auto& [name, parse] : readers) {
     const std::string beside = directory.empty() ? name : JoinPath(directory, name);
     if (!FileExists(beside)) continue;
@@ -116,14 +114,14 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::stri
   return Create(std::move(spec), settings, file);
 }
 
-absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view text,
-                                                                     const std::string& name) {
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view text, const std::string& name) {
   RADLADS_ASSIGN_OR_RETURN(TokenizerSpec spec, ParseTokenizerJson(text, name));
   return Create(std::move(spec), TokenizerSettings(), name);
 }
 
-absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(
-    TokenizerSpec spec, const TokenizerSettings& settings, const std::string& name) {
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(TokenizerSpec spec,
+                                                                   const TokenizerSettings& settings,
+                                                                   const std::string& name) {
   const std::shared_ptr<Tokenizer> tokenizer(new Tokenizer);
   tokenizer->hash_ = HashOf(spec);
   tokenizer->nfc_ = spec.nfc;
@@ -144,8 +142,7 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(
     tokenizer->tokens_[id] = Token{text, bytes.value_or(text)};
     if (!bytes.has_value() || !spec.in_model[id]) continue;
     if (bytes->size() == 1) byte_ids[static_cast<uint8_t>((*bytes)[0])] = static_cast<int32_t>(id);
-    if (spec.ignore_merges && !bytes->empty())
-      whole_pieces.emplace(*bytes, static_cast<int32_t>(id));
+    if (spec.ignore_merges && !bytes->empty()) whole_pieces.emplace(*bytes, static_cast<int32_t>(id));
   }
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     if (tokenizer->tokens_[id].has_value())
@@ -160,9 +157,8 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(
     if (!token.normalized) {
       tokenizer->raw_tokens_.Add(token.content, token);
     } else {
-      const std::string_view pattern = spec.nfc
-                                           ? NormalizeNfc(token.content, &normalized, &code_points)
-                                           : std::string_view(token.content);
+      const std::string_view pattern =
+          spec.nfc ? NormalizeNfc(token.content, &normalized, &code_points) : std::string_view(token.content);
       tokenizer->normalized_tokens_.Add(pattern, token);
     }
   }
@@ -174,9 +170,8 @@ absl::Status Tokenizer::Apply(const TokenizerSettings& settings) {
   for (const TokenizerSettings::Token& token : settings.added_tokens) {
     const auto id = IdOf(token.content);
     if (id != token.id) {
-      return InvalidArgument("tokenizer_config.json has the added token \"", token.content,
-                             "\" with id ", token.id, ", but here it ",
-                             id.has_value() ? Concatenate("has id ", *id) : "is missing",
+      return InvalidArgument("tokenizer_config.json has the added token \"", token.content, "\" with id ", token.id,
+                             ", but here it ", id.has_value() ? Concatenate("has id ", *id) : "is missing",
                              "; the two files must come from the same tokenizer");
     }
   }
@@ -185,25 +180,22 @@ absl::Status Tokenizer::Apply(const TokenizerSettings& settings) {
     if (!token.has_value() || token->empty()) return absl::OkStatus();
     *id = IdOf(*token);
     if (id->has_value()) return absl::OkStatus();
-    return InvalidArgument("the files beside it name \"", *token, "\" as ", what,
-                           ", which is not a token here");
+    return InvalidArgument("the files beside it name \"", *token, "\" as ", what, ", which is not a token here");
   };
   RADLADS_RETURN_IF_ERROR(named("bos_token", settings.bos_token, &bos_id_));
   RADLADS_RETURN_IF_ERROR(named("eos_token", settings.eos_token, &eos_id_));
   RADLADS_RETURN_IF_ERROR(named("pad_token", settings.pad_token, &pad_id_));
   RADLADS_RETURN_IF_ERROR(named("unk_token", settings.unk_token, &unk_id_));
   if (!settings.bos_token.has_value()) bos_id_ = settings.generation_bos_id;
-  if (!settings.eos_token.has_value() && !settings.generation_eos_ids.empty())
-    eos_id_ = settings.generation_eos_ids[0];
+  if (!settings.eos_token.has_value() && !settings.generation_eos_ids.empty()) eos_id_ = settings.generation_eos_ids[0];
   if (eos_id_.has_value()) stop_ids_.push_back(*eos_id_);
   for (const int32_t id : settings.generation_eos_ids) {
-    if (std::find(stop_ids_.begin(), stop_ids_.end(), id) == stop_ids_.end())
-      stop_ids_.push_back(id);
+    if (std::find(stop_ids_.begin(), stop_ids_.end(), id) == stop_ids_.end()) stop_ids_.push_back(id);
   }
   for (const auto& id : {bos_id_, eos_id_}) {
     if (id.has_value() && !TokenOf(*id).has_value()) {
-      return InvalidArgument("generation_config.json names id ", *id,
-                             ", which has no token here (vocabulary of ", vocab_size(), ")");
+      return InvalidArgument("generation_config.json names id ", *id, ", which has no token here (vocabulary of ",
+                             vocab_size(), ")");
     }
   }
   chat_template_ = settings.chat_template;
@@ -234,6 +226,10 @@ void Tokenizer::Encoder::EncodeTo(std::string_view text, std::vector<int32_t>* i
   t.raw_tokens_.Split(text, encode, [&](int32_t id) { words_.Append(id); });
   words_.End();
   if (add_special_tokens) ids->insert(ids->end(), t.suffix_.begin(), t.suffix_.end());
+  for (std::string* scratch : {&well_formed_, &normalized_, &prefixed_}) {
+    if (scratch->capacity() > kKeptScratch) std::string().swap(*scratch);
+  }
+  if (code_points_.capacity() > kKeptScratch) std::vector<int32_t>().swap(code_points_);
 }
 
 Tokenizer::Encoder Tokenizer::NewEncoder() const {
@@ -252,14 +248,13 @@ void Tokenizer::EncodeTo(std::string_view text, std::vector<int32_t>* ids) const
   Encoder(this, kCachedWordsOnce).EncodeTo(text, ids);
 }
 
-absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids,
-                                              bool skip_special_tokens) const {
+absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
   std::string bytes;
   for (const int32_t id : ids) {
     const auto token = BytesOf(id);
     if (!token.has_value()) {
-      return absl::OutOfRangeError(Concatenate(
-          "token id ", id, " has no token; the vocabulary has ids 0 to ", vocab_size() - 1));
+      return absl::OutOfRangeError(
+          Concatenate("token id ", id, " has no token; the vocabulary has ids 0 to ", vocab_size() - 1));
     }
     if (!skip_special_tokens || !IsSpecial(id)) bytes.append(*token);
   }

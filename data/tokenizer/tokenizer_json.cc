@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 // Larger ids are a damaged file: no vocabulary comes near.
-constexpr int64_t kMaxId = 1 << 20;
+constexpr int64_t kMaxId = Bpe::kMaxId;
 
 absl::StatusOr<json> ParseObject(std::string_view text) {
   json value;
@@ -194,6 +194,8 @@ absl::Status ReadMerges(const json& merges, const absl::flat_hash_map<std::strin
                         TokenizerSpec* spec) {
   if (!merges.is_array())
     return InvalidArgument("model has \"merges\" ", Shortened(merges), ", expected a list");
+  if (merges.size() > Bpe::kMaxMerges)
+    return InvalidArgument("model has ", merges.size(), " merges, expected at most ", Bpe::kMaxMerges);
   spec->merges.reserve(merges.size());
   for (size_t i = 0; i < merges.size(); ++i) {
     const json& merge = merges[i];

@@ -136,7 +136,7 @@ class WordEncoder {
   using ShortWords = WordTable<2>;
   using LongWords = WordTable<4>;
   // Short words are looked up by so many at once, while memory fetches their entries.
-  static constexpr size_t kBatch = 32;
+  static constexpr size_t kBatch = 64;
   static constexpr size_t kBuffer = 1024;
   // Stands for the ids of a short word that has too many for its table: they are in the other one.
   static constexpr int32_t kElsewhere = -1;
