@@ -14,7 +14,7 @@
 namespace radlads {
 namespace {
 
-constexpr size_t kCachedWords = 1 << 17;     // of an encoder that is kept: 4.5 MiB
+constexpr size_t kCachedWords = 1 << 17;     // of an encoder that is kept: 6 MiB
 constexpr size_t kKeptScratch = 1 << 20;     // what a huge text needs beyond is given back
 constexpr size_t kCachedWordsOnce = 1 << 9;  // of one that lives for one text
 

@@ -37,7 +37,7 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromJson(std::string_view text,
                                                                    const std::string& name);
 
-  // Encodes with scratch memory and a table of words it has met (4.5 MiB) that live as long as the object: make one
+  // Encodes with scratch memory and a table of words it has met (6 MiB) that live as long as the object: make one
   // per thread and keep it for many texts. Not thread-safe. Keeps its tokenizer alive.
   class Encoder {
    public:

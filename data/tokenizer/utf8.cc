@@ -1,5 +1,7 @@
 #include "data/tokenizer/utf8.h"
 
+#include <algorithm>
+
 namespace radlads {
 namespace {
 
@@ -32,8 +34,21 @@ size_t ValidPrefix(std::string_view text, size_t from, Sequence* stop) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
   size_t i = from;
   while (i < text.size()) {
-    i += AsciiRun(text, i);
-    if (i == text.size()) break;
+    if (bytes[i] < 0x80) {
+      i += std::max<size_t>(AsciiRun(text, i), 1);
+      continue;
+    }
+    // The usual ones first.
+    const uint8_t lead = bytes[i];
+    const auto continues = [&](size_t k) { return (bytes[i + k] & 0xC0) == 0x80; };
+    if (lead >= 0xC2 && lead < 0xE0 && i + 1 < text.size() && continues(1)) {
+      i += 2;
+      continue;
+    }
+    if (lead > 0xE0 && lead < 0xED && i + 2 < text.size() && continues(1) && continues(2)) {
+      i += 3;
+      continue;
+    }
     *stop = Examine(bytes + i, text.size() - i);
     if (stop->form != Form::kValid) return i;
     i += stop->length;

@@ -18,20 +18,20 @@ namespace radlads {
 
 static_assert(std::endian::native == std::endian::little);
 
-// Words of up to 8 * kWords - 1 bytes with up to 2 * kWords - 1 ids, in buckets of two. A bucket that is full loses one
-// entry to a new word: the second, and every eighth time the first as well, so that words met early stay for long but
-// not for ever.
-template <size_t kWords>
+// Words of up to 8 * kWords - 1 bytes with as many ids as an entry has room for, in buckets of two. A bucket that is
+// full loses one entry to a new word: the second, and every eighth time the first as well, so that words met early stay
+// for long but not for ever.
+template <size_t kWords, size_t kEntryBytes>
 class WordTable {
  public:
-  static constexpr size_t kMaxSize = 8 * kWords - 1, kMaxIds = 2 * kWords - 1;
+  static constexpr size_t kMaxSize = 8 * kWords - 1, kMaxIds = (kEntryBytes - 8 * kWords) / 4 - 1;
   using Key = std::array<uint64_t, kWords>;  // the bytes, zeros, and in the last byte their number
   struct Entry {
     Key key;
     int32_t ids[kMaxIds];
     uint32_t count;
   };
-  static_assert(sizeof(Entry) == 16 * kWords);
+  static_assert(sizeof(Entry) == kEntryBytes);
 
   // A power of two of buckets.
   explicit WordTable(size_t buckets) : entries_(2 * buckets) {}
@@ -104,9 +104,10 @@ class WordTable {
 // One thread; the Bpe must outlive it.
 class WordEncoder {
  public:
-  // `cached_words`: a power of two from 64, about how many words are remembered, with 36 bytes each.
+  // `cached_words`: a power of two from 64, about how many short words are remembered, and an eighth as many long ones:
+  // 48 bytes each.
   WordEncoder(const Bpe* bpe, size_t cached_words)
-      : bpe_(bpe), short_words_(cached_words / 2), long_words_(cached_words / 64) {}
+      : bpe_(bpe), short_words_(cached_words / 2), long_words_(cached_words / 16) {}
 
   // Ids are appended to *ids between Begin and End, not necessarily at once.
   void Begin(std::vector<int32_t>* ids) { ids_ = ids; }
@@ -133,8 +134,8 @@ class WordEncoder {
   }
 
  private:
-  using ShortWords = WordTable<2>;
-  using LongWords = WordTable<4>;
+  using ShortWords = WordTable<2, 32>;
+  using LongWords = WordTable<4, 128>;
   // Short words are looked up by so many at once, while memory fetches their entries.
   static constexpr size_t kBatch = 64;
   static constexpr size_t kBuffer = 1024;
