@@ -43,7 +43,9 @@ void WordEncoder::EncodeLong(std::string_view piece, const char* limit) {
   }
   const LongWords::Key key = LongWords::KeyOf(piece, limit);
   if (const auto* entry = long_words_.Find(key)) {
-    Put(std::span(entry->ids, entry->count));
+    if (used_ + LongWords::kMaxIds > kBuffer) Flush();
+    std::memcpy(&buffer_[used_], entry->ids, sizeof(entry->ids));  // all of them, which needs no loop
+    used_ += entry->count;
     return;
   }
   piece_ids_.clear();
