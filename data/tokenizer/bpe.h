@@ -41,9 +41,9 @@ class Bpe {
   Bpe(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& merges,
       absl::flat_hash_map<std::string, int32_t> whole_pieces);
 
-  // Appends the ids of `piece`: merges the pair of lowest rank, leftmost first, until none is left. Time is linear in the
-  // length of the piece and scratch memory does not grow with it, unless the vocabulary makes its end decide about its
-  // beginning (see EncodeLong); then O(n log n) and O(n).
+  // Appends the ids of `piece`: merges the pair of lowest rank, leftmost first, until none is left. Time is linear in
+  // the length of the piece and scratch memory does not grow with it, unless the vocabulary makes its end decide about
+  // its beginning (see EncodeLong); then O(n log n) and O(n).
   void Encode(std::string_view piece, BpeScratch* scratch, std::vector<int32_t>* ids) const;
 
  private:
