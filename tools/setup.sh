@@ -112,6 +112,6 @@ else
 fi
 if [ "$with_peers" = 1 ]; then
   ensure "PyTorch and friends, the peers of the benchmarks" "$cache/peers" -- \
-    "torch==$torch_version" numpy==2.3.4 safetensors==0.8.0 tokenizers==0.23.3
+    "torch==$torch_version" numpy==2.3.4 safetensors==0.8.0 tokenizers==0.23.3 tiktoken==0.14.0 bpe-qwen==0.1.5 transformers
 fi
 say "ready"
