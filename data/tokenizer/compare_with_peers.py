@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """The tokenizer beside other software: the same ids, and how much faster.
 
-    bazel build //data/tokenizer:tokenizer_benchmark
-    pip install tokenizers==0.23.3 tiktoken bpe-qwen transformers
-    data/tokenizer/compare_with_peers.py speed --tokenizer DIR --text FILE.jsonl
-    data/tokenizer/compare_with_peers.py ids --tokenizer DIR --text FILE.jsonl
-    data/tokenizer/compare_with_peers.py ids --tokenizer DIR --random 100000
-    data/tokenizer/compare_with_peers.py golden --tokenizer DIR --random 60 > DIR/random.jsonl
+    tools/setup.sh --peers && bazel build //data/tokenizer:tokenizer_benchmark
+    python=~/.cache/radlads/peers/bin/python
+    $python data/tokenizer/compare_with_peers.py speed --tokenizer DIR --text FILE.jsonl
+    $python data/tokenizer/compare_with_peers.py ids --tokenizer DIR --text FILE.jsonl
+    $python data/tokenizer/compare_with_peers.py ids --tokenizer DIR --random 100000
+    $python data/tokenizer/compare_with_peers.py golden --tokenizer DIR --random 60 > DIR/random.jsonl
 
 DIR has a tokenizer.json, FILE.jsonl a "text" in every line.
 speed: MB (1e6 bytes) of UTF-8 per second of CPU time on one thread, taking turns, the best of --rounds. tiktoken and
