@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/crc32c.h"
 #include "base/file.h"
 #include "base/parallel_for.h"
 #include "base/progress.h"
@@ -106,6 +107,42 @@ TEST(ProgressTest, HumanNumbers) {
   EXPECT_EQ(HumanDuration(3725), "1h02m05s");
   EXPECT_EQ(HumanDuration(75), "1m15s");
   EXPECT_EQ(HumanDuration(1.25), "1.2s");
+}
+
+TEST(Crc32cTest, KnownValuesAndPieces) {
+  EXPECT_EQ(Crc32c(""), 0u);
+  EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);
+  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8A9136AAu);  // RFC 3720, B.4
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += std::to_string(i * 7919);
+  for (size_t cut : {size_t{0}, size_t{1}, size_t{13}, text.size()}) {
+    EXPECT_EQ(Crc32c(text.substr(cut), Crc32c(text.substr(0, cut))), Crc32c(text)) << cut;
+    EXPECT_EQ(internal::Crc32cPortable(text.substr(cut), 5), Crc32c(text.substr(cut), 5)) << cut;
+  }
+}
+
+TEST(FileTest, AppendFileContinuesWhereItIsTold) {
+  const std::string path = TestPath("continued");
+  std::filesystem::remove(path);
+  {
+    auto file = AppendFile::Open(path, 0);
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE((*file)->Append("abcdef").ok());
+    ASSERT_TRUE((*file)->Sync().ok());
+  }
+  auto file = AppendFile::Open(path, 4);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append("XY").ok());
+  EXPECT_EQ((*file)->size(), 6u);
+  EXPECT_EQ(*ReadFile(path), "abcd") << "what is appended is written when it is synced";
+  ASSERT_TRUE((*file)->Sync().ok());
+  EXPECT_EQ(*ReadFile(path), "abcdXY");
+  EXPECT_EQ(AppendFile::Open(path, 7).status().code(), absl::StatusCode::kDataLoss);
+  SetDiskSpaceForTesting(1);
+  ASSERT_TRUE((*file)->Append("many").ok());
+  EXPECT_EQ((*file)->Sync().code(), absl::StatusCode::kResourceExhausted);
+  SetDiskSpaceForTesting(-1);
+  EXPECT_FALSE((*file)->Append("more").ok()) << "a file that lacks bytes takes no further ones";
 }
 
 TEST(StatusTest, AnnotateKeepsTheCode) {

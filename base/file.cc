@@ -30,6 +30,7 @@ absl::Status ErrnoStatus(const std::string& what, const std::string& path, int e
     case EACCES:
     case EPERM: return absl::PermissionDeniedError(message);
     case ENOSPC:
+    case EFBIG:
     case EDQUOT: return absl::ResourceExhaustedError(message + "; free some space and run again");
     default: return absl::UnavailableError(message);
   }
@@ -185,6 +186,46 @@ absl::Status AtomicFile::Commit() {
   }
   return SyncPath(ParentOf(path_));
 }
+
+absl::StatusOr<std::unique_ptr<AppendFile>> AppendFile::Open(const std::string& path, uint64_t size) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) return ErrnoStatus("create", path, errno);
+  std::unique_ptr<AppendFile> file(new AppendFile(path, descriptor, size));
+  const off_t end = ::lseek(descriptor, 0, SEEK_END);
+  if (end < 0) return ErrnoStatus("seek in", path, errno);
+  if (static_cast<uint64_t>(end) < size) return DataLoss(path, " has ", end, " bytes, expected at least ", size);
+  if (::ftruncate(descriptor, size) != 0) return ErrnoStatus("cut", path, errno);
+  if (::lseek(descriptor, size, SEEK_SET) < 0) return ErrnoStatus("seek in", path, errno);
+  return file;
+}
+
+AppendFile::~AppendFile() { ::close(descriptor_); }
+
+absl::Status AppendFile::Append(const void* data, size_t size) {
+  RADLADS_RETURN_IF_ERROR(status_);
+  size_ += size;
+  if (buffer_.size() + size > kWriteBufferSize) RADLADS_RETURN_IF_ERROR(Flush());
+  if (size > kWriteBufferSize) {
+    status_ = WriteAll(descriptor_, static_cast<const char*>(data), size, path_);
+  } else {
+    buffer_.append(static_cast<const char*>(data), size);
+  }
+  return status_;
+}
+
+absl::Status AppendFile::Flush() {
+  if (status_.ok()) status_ = WriteAll(descriptor_, buffer_.data(), buffer_.size(), path_);
+  buffer_.clear();
+  return status_;
+}
+
+absl::Status AppendFile::Sync() {
+  RADLADS_RETURN_IF_ERROR(Flush());
+  if (::fdatasync(descriptor_) != 0) status_ = ErrnoStatus("sync", path_, errno);
+  return status_;
+}
+
+absl::Status SyncDirectoryOf(const std::string& path) { return SyncPath(ParentOf(path)); }
 
 absl::Status WriteDirectoryAtomically(
     const std::string& name, const std::function<absl::Status(const std::string& directory)>& fill) {

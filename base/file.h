@@ -67,6 +67,36 @@ class AtomicFile {
   absl::Status status_;
 };
 
+// Sequential writer to a file that stays where it is, for work that is continued after an interruption. What was
+// appended is sure to be on the disk only when Sync() has returned OK.
+class AppendFile {
+ public:
+  // Keeps the first `size` bytes of the file, which is created when it is not there, and drops the rest. DATA_LOSS
+  // when it is shorter.
+  static absl::StatusOr<std::unique_ptr<AppendFile>> Open(const std::string& path, uint64_t size);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  absl::Status Append(const void* data, size_t size);
+  absl::Status Append(std::string_view text) { return Append(text.data(), text.size()); }
+  absl::Status Sync();
+  uint64_t size() const { return size_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  AppendFile(std::string path, int descriptor, uint64_t size)
+      : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
+  absl::Status Flush();
+  std::string path_, buffer_;
+  int descriptor_;
+  uint64_t size_;
+  absl::Status status_;
+};
+
+// Makes the names in the directory of `path` durable after files were created, renamed or removed there.
+absl::Status SyncDirectoryOf(const std::string& path);
+
 // Makes a directory whole or not at all: `fill` writes into a temporary directory beside `path`, which is synced
 // and renamed to `path` when `fill` returns OK, and removed otherwise. An existing `path` is replaced.
 absl::Status WriteDirectoryAtomically(const std::string& path,
@@ -79,7 +109,7 @@ bool IsDirectory(const std::string& path);
 // "a/b" + "c" -> "a/b/c".
 std::string JoinPath(std::string_view directory, std::string_view name);
 
-// Test seam: when set, the sum of bytes that AtomicFile may still write before it reports a full disk.
+// Test seam: when set, the sum of bytes that AtomicFile and AppendFile may still write before it reports a full disk.
 void SetDiskSpaceForTesting(int64_t bytes_left);  // negative: no limit (the default)
 
 }  // namespace radlads

@@ -4,6 +4,7 @@
 #ifndef RADLADS_DATA_BINIDX_H_
 #define RADLADS_DATA_BINIDX_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -14,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/file.h"
+#include "data/journal.h"
 
 namespace radlads {
 
@@ -84,36 +86,80 @@ class TokenDataset {
   const uint8_t *sizes_ = nullptr, *pointers_ = nullptr, *document_index_ = nullptr;
 };
 
-// Writes a dataset document by document. Nothing is visible under the final names before Commit(); an object that is
-// destroyed without it leaves nothing behind and an older pair as it was. Not thread-safe.
+// Appends `ids` as they are stored in PREFIX.bin. INVALID_ARGUMENT names the first that does not fit the type; nothing
+// is appended then.
+absl::Status EncodeTokens(std::span<const int32_t> ids, TokenType type, std::vector<uint8_t>* encoded);
+
+struct TokenDatasetWriterOptions {
+  // What the dataset is made from and how, as a JSON object. An interrupted run with the same job is continued; without
+  // one nothing outlives the writer but what Commit() shows.
+  std::string job;
+  bool restart = false;  // drop what an interrupted run has left, whatever its job was
+  double seconds_between_points = 2;
+};
+
+// Writes a dataset document by document into PREFIX.partial.*; nothing is visible under the final names before
+// Commit(). With a job, Checkpoint() marks points from which a later writer continues after a crash; see "Interrupted
+// work" in docs/formats/binidx.md. A writer that is destroyed before its first point leaves nothing behind. One writer
+// at a time: PREFIX is locked. Memory: a few megabytes however large the dataset is. Not thread-safe.
 class TokenDatasetWriter {
  public:
-  static absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> Create(const std::string& prefix, TokenType type);
+  // FAILED_PRECONDITION when another process writes to PREFIX, or when an interrupted run with another job has left
+  // points there; the message says what differs.
+  static absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> Create(const std::string& prefix, TokenType type,
+                                                                    const TokenDatasetWriterOptions& options = {});
   ~TokenDatasetWriter();
   TokenDatasetWriter(const TokenDatasetWriter&) = delete;
   TokenDatasetWriter& operator=(const TokenDatasetWriter&) = delete;
 
+  // The run that is continued had got as far as Commit(), which Create() has brought to its end: the dataset is there,
+  // and nothing can be added.
+  bool committed() const { return committed_; }
+  // What was given to Checkpoint() at the points of the runs that are continued, oldest first. The dataset holds what
+  // it held at the last of them.
+  const std::vector<std::string>& cursors() const { return cursors_; }
+
   // Appends one document (one sequence of the format). INVALID_ARGUMENT when an id does not fit the token type or the
   // document has 2^31 tokens or more; nothing of it is written then.
   absl::Status AddDocument(std::span<const int32_t> tokens);
+  // Appends documents of the given lengths that are encoded already (EncodeTokens), back to back.
+  absl::Status AddDocuments(std::span<const int32_t> lengths, std::span<const uint8_t> encoded);
+
+  // True every options.seconds_between_points.
+  bool PointIsDue() const;
+  // Brings what was added to the disk and remembers `cursor`, a JSON value that says where the input continues.
+  absl::Status Checkpoint(std::string_view cursor);
 
   // Makes the dataset appear: tokens first, index last, so that no reader ever sees an index without its tokens. An
   // older dataset of the same name is replaced. `description`, unless empty, becomes PREFIX.json (see dataset_info.h);
   // an older PREFIX.json is removed in any case.
   absl::Status Commit(std::string_view description = {});
 
+  const std::string& prefix() const { return prefix_; }
+  TokenType type() const { return type_; }
   int64_t tokens() const { return tokens_; }
-  int64_t documents() const { return sizes_.size(); }
+  int64_t documents() const { return documents_; }
+  uint32_t tokens_crc32c() const { return tokens_crc32c_; }  // of PREFIX.bin
 
  private:
-  TokenDatasetWriter(std::string prefix, TokenType type, std::unique_ptr<AtomicFile> bin)
-      : prefix_(std::move(prefix)), type_(type), bin_(std::move(bin)) {}
+  TokenDatasetWriter(std::string prefix, TokenType type, TokenDatasetWriterOptions options)
+      : prefix_(std::move(prefix)), type_(type), options_(std::move(options)) {}
+  absl::Status Restore();
+  absl::Status WriteIndex() const;
+  absl::Status Publish();
+  void RemovePartialFiles();
+
   std::string prefix_;
   TokenType type_;
-  std::unique_ptr<AtomicFile> bin_;
-  std::vector<int32_t> sizes_;
+  TokenDatasetWriterOptions options_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<AppendFile> bin_, sizes_;
+  std::vector<std::string> cursors_;
   std::vector<uint8_t> encoded_;
-  int64_t tokens_ = 0;
+  int64_t tokens_ = 0, documents_ = 0;
+  uint32_t tokens_crc32c_ = 0, sizes_crc32c_ = 0;
+  bool committed_ = false;
+  std::chrono::steady_clock::time_point last_point_;
 };
 
 }  // namespace radlads
