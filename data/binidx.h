@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,6 +52,9 @@ class TokenDataset {
   // The document that token `token` in [0, tokens()) belongs to. O(log documents).
   int64_t DocumentOf(int64_t token) const;
 
+  // The tokens [first, first + count), which must exist, as they are stored.
+  std::span<const uint8_t> Stored(int64_t first, int64_t count) const;
+
   // Copies the tokens [first, first + out.size()) across document ends. OUT_OF_RANGE when they do not exist.
   // Values are as stored: compare them with a vocabulary yourself or use CheckVocabulary. int64 tokens that do not fit
   // int32 read as -1 through the int32 overload.
@@ -63,10 +67,11 @@ class TokenDataset {
     int64_t first_position = -1;  // in tokens from the start of the dataset
     int64_t first_id = 0;
   };
-  // Reads every token, on all cores.
-  Outsiders FindOutsiders(int64_t vocabulary_size) const;
+  // Reads every token, on all cores. `progress`, if there is one, is told from any of them how many more were read.
+  Outsiders FindOutsiders(int64_t vocabulary_size, const std::function<void(int64_t tokens)>& progress = {}) const;
   // INVALID_ARGUMENT that names the first id outside of the vocabulary and where it stands.
-  absl::Status CheckVocabulary(int64_t vocabulary_size) const;
+  absl::Status CheckVocabulary(int64_t vocabulary_size,
+                               const std::function<void(int64_t tokens)>& progress = {}) const;
 
  private:
   TokenDataset() = default;
@@ -104,6 +109,10 @@ struct TokenDatasetWriterOptions {
 // at a time: PREFIX is locked. Memory: a few megabytes however large the dataset is. Not thread-safe.
 class TokenDatasetWriter {
  public:
+  // Brings a Commit() that was interrupted to its end, whatever its job was; Create() does so too. To be called before
+  // a dataset is opened that may be about to be replaced.
+  static absl::Status Recover(const std::string& prefix);
+
   // FAILED_PRECONDITION when another process writes to PREFIX, or when an interrupted run with another job has left
   // points there; the message says what differs.
   static absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> Create(const std::string& prefix, TokenType type,
@@ -112,9 +121,6 @@ class TokenDatasetWriter {
   TokenDatasetWriter(const TokenDatasetWriter&) = delete;
   TokenDatasetWriter& operator=(const TokenDatasetWriter&) = delete;
 
-  // The run that is continued had got as far as Commit(), which Create() has brought to its end: the dataset is there,
-  // and nothing can be added.
-  bool committed() const { return committed_; }
   // What was given to Checkpoint() at the points of the runs that are continued, oldest first. The dataset holds what
   // it held at the last of them.
   const std::vector<std::string>& cursors() const { return cursors_; }
@@ -125,8 +131,10 @@ class TokenDatasetWriter {
   // Appends documents of the given lengths that are encoded already (EncodeTokens), back to back.
   absl::Status AddDocuments(std::span<const int32_t> lengths, std::span<const uint8_t> encoded);
 
-  // True every options.seconds_between_points.
+  // Whether Checkpoint() may be called, and whether it is time to: options.seconds_between_points have passed.
+  bool has_job() const { return !options_.job.empty(); }
   bool PointIsDue() const;
+  bool has_points() const { return !journal_->records().empty(); }  // something outlives the writer
   // Brings what was added to the disk and remembers `cursor`, a JSON value that says where the input continues.
   absl::Status Checkpoint(std::string_view cursor);
 
@@ -146,7 +154,6 @@ class TokenDatasetWriter {
       : prefix_(std::move(prefix)), type_(type), options_(std::move(options)) {}
   absl::Status Restore();
   absl::Status WriteIndex() const;
-  absl::Status Publish();
   void RemovePartialFiles();
 
   std::string prefix_;

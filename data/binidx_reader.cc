@@ -257,7 +257,14 @@ absl::Status TokenDataset::Read(int64_t first, std::span<int32_t> out) const {
   return ReadAs(first, out);
 }
 
-TokenDataset::Outsiders TokenDataset::FindOutsiders(int64_t vocabulary_size) const {
+std::span<const uint8_t> TokenDataset::Stored(int64_t first, int64_t count) const {
+  RADLADS_CHECK(first >= 0 && count >= 0 && first <= tokens_ - count) << first << " + " << count << " of " << tokens_;
+  const int64_t width = TokenBytes(type_);
+  return bin_->bytes().subspan(first * width, count * width);
+}
+
+TokenDataset::Outsiders TokenDataset::FindOutsiders(int64_t vocabulary_size,
+                                                    const std::function<void(int64_t tokens)>& progress) const {
   Outsiders found;
   std::mutex mutex;
   ParallelForDynamic((tokens_ + kTokensPerTask - 1) / kTokensPerTask, [&](int64_t task) {
@@ -275,6 +282,7 @@ TokenDataset::Outsiders TokenDataset::FindOutsiders(int64_t vocabulary_size) con
         }
       }
     });
+    if (progress) progress(end - begin);
     if (mine.count == 0) return;
     std::lock_guard<std::mutex> lock(mutex);
     found.count += mine.count;
@@ -286,8 +294,9 @@ TokenDataset::Outsiders TokenDataset::FindOutsiders(int64_t vocabulary_size) con
   return found;
 }
 
-absl::Status TokenDataset::CheckVocabulary(int64_t vocabulary_size) const {
-  const Outsiders found = FindOutsiders(vocabulary_size);
+absl::Status TokenDataset::CheckVocabulary(int64_t vocabulary_size,
+                                           const std::function<void(int64_t tokens)>& progress) const {
+  const Outsiders found = FindOutsiders(vocabulary_size, progress);
   if (found.count == 0) return absl::OkStatus();
   return InvalidArgument(TokensPath(prefix_), ": token ", found.first_position, " (document ",
                          DocumentOf(found.first_position), ") is ", found.first_id, ", outside of the vocabulary of ",

@@ -327,9 +327,11 @@ TEST_F(BinidxTest, DescriptionComesBackAndGuardsTheTokenizer) {
                    .tokenizer_hash = "abcd",
                    .vocabulary_size = 50,
                    .eos_id = 7,
-                   .sources = {"a.jsonl", "b\xff.txt"},
+                   .sources = {{"a.jsonl", 1, 2, 9}, {"b\xff.txt", 0, 1, 4}},
                    .tokens = 3,
                    .documents = 1,
+                   .tokens_crc32c = 77,
+                   .job = "beef",
                    .created = "2025-01-02T03:04:05Z"};
   ASSERT_TRUE(WriteFileAtomically(DatasetInfoPath(prefix_), info.ToJson()).ok());
   auto read = ReadDatasetInfo(prefix_);
@@ -337,11 +339,14 @@ TEST_F(BinidxTest, DescriptionComesBackAndGuardsTheTokenizer) {
   ASSERT_TRUE(read->has_value());
   EXPECT_EQ((*read)->eos_id, 7);
   EXPECT_EQ((*read)->vocabulary_size, 50);
-  EXPECT_EQ((*read)->sources.size(), 2);
+  ASSERT_EQ((*read)->sources.size(), 2);
+  EXPECT_EQ((*read)->sources[0].text_bytes, 9);
+  EXPECT_EQ((*read)->tokens_crc32c, 77);
+  EXPECT_EQ((*read)->job, "beef");
   EXPECT_TRUE(CheckTokenizer(prefix_, "t", "abcd").ok());
   EXPECT_THAT(Message(CheckTokenizer(prefix_, "other", "1234")),
               HasSubstr("made with the tokenizer models/t (hash abcd"));
-  for (const char* wrong : {"", "[]", "{", "{\"version\": 2}", "{\"version\": 1, \"tokenizer\": 3}"}) {
+  for (const char* wrong : {"", "[]", "{", "{\"version\": 2}", "{\"version\": 3}", "{\"version\": 1, \"tokenizer\": 3}"}) {
     ASSERT_TRUE(WriteFileAtomically(DatasetInfoPath(prefix_), wrong).ok());
     EXPECT_THAT(Message(ReadDatasetInfo(prefix_).status()), HasSubstr("tokens.json")) << wrong;
   }

@@ -104,6 +104,21 @@ class ChecksummedReader {
   uint32_t crc32c_ = 0;
 };
 
+// From the record of the commit on, this is repeated until it succeeds: each step may have been done before.
+absl::Status Publish(const std::string& prefix, Journal* journal) {
+  const std::string bin = Partial(prefix, "bin"), index = Partial(prefix, "idx"), info = Partial(prefix, "json");
+  // From the older index's end to the new one's beginning there is no dataset of this name, rather than a wrong one.
+  if (FileExists(index)) RADLADS_RETURN_IF_ERROR(RemoveIfThere(IndexPath(prefix)));
+  if (FileExists(bin)) RADLADS_RETURN_IF_ERROR(RemoveIfThere(prefix + ".json"));
+  RADLADS_RETURN_IF_ERROR(RenameIfThere(bin, TokensPath(prefix)));
+  RADLADS_RETURN_IF_ERROR(RenameIfThere(info, prefix + ".json"));
+  RADLADS_RETURN_IF_ERROR(RenameIfThere(index, IndexPath(prefix)));
+  RADLADS_RETURN_IF_ERROR(SyncDirectoryOf(bin));
+  RADLADS_RETURN_IF_ERROR(RemoveIfThere(Partial(prefix, "sizes")));
+  RADLADS_RETURN_IF_ERROR(journal->Remove());
+  return SyncDirectoryOf(bin);
+}
+
 }  // namespace
 
 absl::Status EncodeTokens(std::span<const int32_t> ids, TokenType type, std::vector<uint8_t>* encoded) {
@@ -129,6 +144,7 @@ absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> TokenDatasetWriter::Create(
   }
   const std::string directory = fs::path(prefix).parent_path().string();
   if (!directory.empty()) RADLADS_RETURN_IF_ERROR(MakeDirectories(directory));
+  RADLADS_RETURN_IF_ERROR(Recover(prefix));
   std::unique_ptr<TokenDatasetWriter> writer(new TokenDatasetWriter(prefix, type, options));
   // The token type decides the bytes as much as the job does.
   json job = json::parse(options.job.empty() ? "{}" : options.job);
@@ -139,10 +155,17 @@ absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> TokenDatasetWriter::Create(
   return writer;
 }
 
+absl::Status TokenDatasetWriter::Recover(const std::string& prefix) {
+  RADLADS_ASSIGN_OR_RETURN(const auto journal, Journal::OpenExisting(Partial(prefix, "journal")));
+  if (journal == nullptr || journal->records().empty() || journal->records().back() != kCommitRecord) {
+    return absl::OkStatus();
+  }
+  return Publish(prefix, journal.get());
+}
+
 // Continues at the last point whose tokens and lengths are on the disk as they were written.
 absl::Status TokenDatasetWriter::Restore() {
   const std::vector<std::string>& records = journal_->records();
-  if (!records.empty() && records.back() == kCommitRecord) return Publish();
   size_t good = 0;
   {
     ChecksummedReader bin(Partial(prefix_, "bin")), sizes(Partial(prefix_, "sizes"));
@@ -263,23 +286,8 @@ absl::Status TokenDatasetWriter::Commit(std::string_view description) {
     for (const char* kind : {"idx", "json"}) ::unlink(Partial(prefix_, kind).c_str());
     return status;
   }
-  return Publish();
-}
-
-// From the record of the commit on, this is repeated until it succeeds: each step may have been done before.
-absl::Status TokenDatasetWriter::Publish() {
-  const std::string bin = Partial(prefix_, "bin"), index = Partial(prefix_, "idx"), info = Partial(prefix_, "json");
-  // From the older index's end to the new one's beginning there is no dataset of this name, rather than a wrong one.
-  if (FileExists(index)) RADLADS_RETURN_IF_ERROR(RemoveIfThere(IndexPath(prefix_)));
-  if (FileExists(bin)) RADLADS_RETURN_IF_ERROR(RemoveIfThere(prefix_ + ".json"));
-  RADLADS_RETURN_IF_ERROR(RenameIfThere(bin, TokensPath(prefix_)));
-  RADLADS_RETURN_IF_ERROR(RenameIfThere(info, prefix_ + ".json"));
-  RADLADS_RETURN_IF_ERROR(RenameIfThere(index, IndexPath(prefix_)));
-  RADLADS_RETURN_IF_ERROR(SyncDirectoryOf(bin));
   committed_ = true;
-  RADLADS_RETURN_IF_ERROR(RemoveIfThere(Partial(prefix_, "sizes")));
-  RADLADS_RETURN_IF_ERROR(journal_->Remove());
-  return SyncDirectoryOf(bin);
+  return Publish(prefix_, journal_.get());
 }
 
 }  // namespace radlads

@@ -1,7 +1,9 @@
 #include "data/compressed_file.h"
 
 #include <fcntl.h>
+#include <lz4frame.h>
 #include <lzma.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -51,6 +53,32 @@ class RawFile {
     begin_ += bytes;
     consumed_ += bytes;
   }
+  // Past `bytes` bytes without reading them; false where that is not possible (a pipe). UNAVAILABLE, DATA_LOSS.
+  absl::StatusOr<bool> Seek(uint64_t bytes) {
+    struct stat info;
+    if (::fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+    if (static_cast<uint64_t>(info.st_size) < consumed_ + bytes) {
+      return DataLoss(path_, " has ", info.st_size, " bytes, expected at least ", consumed_ + bytes);
+    }
+    const uint64_t in_block = std::min<uint64_t>(bytes, end_ - begin_);
+    Consume(in_block);
+    bytes -= in_block;
+    if (bytes > 0 && ::lseek(descriptor_, bytes, SEEK_CUR) < 0) {
+      return absl::UnavailableError(Concatenate("cannot seek in ", path_, ": ", std::strerror(errno)));
+    }
+    consumed_ += bytes;
+    return true;
+  }
+  // Reads past the block, which must be empty.
+  absl::StatusOr<size_t> ReadDirectly(char* data, size_t size) {
+    while (true) {
+      const ssize_t got = ::read(descriptor_, data, size);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return absl::UnavailableError(Concatenate("cannot read ", path_, ": ", std::strerror(errno)));
+      consumed_ += got;
+      return static_cast<size_t>(got);
+    }
+  }
   bool at_end() const { return ended_ && begin_ == end_; }
   uint64_t consumed() const { return consumed_; }
   const std::string& path() const { return path_; }
@@ -68,19 +96,24 @@ class PlainFile final : public CompressedFile {
  public:
   explicit PlainFile(std::unique_ptr<RawFile> raw) : raw_(std::move(raw)) {}
   absl::StatusOr<size_t> Read(char* data, size_t size) override {
-    RADLADS_RETURN_IF_ERROR(raw_->Fill(1));
     const size_t count = std::min(size, raw_->unread().size());
+    if (count == 0) return raw_->ReadDirectly(data, size);
     std::memcpy(data, raw_->unread().data(), count);
     raw_->Consume(count);
     return count;
   }
+  absl::Status Skip(uint64_t bytes) override {
+    RADLADS_ASSIGN_OR_RETURN(const bool skipped, raw_->Seek(bytes));
+    return skipped ? absl::OkStatus() : CompressedFile::Skip(bytes);
+  }
   uint64_t bytes_consumed() const override { return raw_->consumed(); }
+  const std::string& path() const override { return raw_->path(); }
 
  private:
   std::unique_ptr<RawFile> raw_;
 };
 
-// What the three decoders share: feed input until output appears or the last stream has ended.
+// What the decoders share: feed input until output appears or the last stream has ended.
 class DecodedFile : public CompressedFile {
  public:
   absl::StatusOr<size_t> Read(char* data, size_t size) override {
@@ -100,6 +133,7 @@ class DecodedFile : public CompressedFile {
     }
   }
   uint64_t bytes_consumed() const override { return raw_->consumed(); }
+  const std::string& path() const override { return raw_->path(); }
 
  protected:
   DecodedFile(std::unique_ptr<RawFile> raw, const char* kind) : raw_(std::move(raw)), kind_(kind) {}
@@ -205,13 +239,44 @@ class ZstdFile final : public DecodedFile {
   ZSTD_DStream* stream_;
 };
 
+class Lz4File final : public DecodedFile {
+ public:
+  explicit Lz4File(std::unique_ptr<RawFile> raw) : DecodedFile(std::move(raw), "lz4") {
+    RADLADS_CHECK(!LZ4F_isError(LZ4F_createDecompressionContext(&context_, LZ4F_VERSION)));
+  }
+  ~Lz4File() override { LZ4F_freeDecompressionContext(context_); }
+
+ private:
+  absl::Status Decode(std::string_view input, char* data, size_t size, size_t* consumed, size_t* produced) override {
+    *consumed = input.size();
+    *produced = size;
+    const size_t result = LZ4F_decompress(context_, data, produced, input.data(), consumed, nullptr);
+    if (LZ4F_isError(result)) return Damaged(LZ4F_getErrorName(result));
+    between_streams_ = result == 0;
+    return absl::OkStatus();
+  }
+  LZ4F_dctx* context_ = nullptr;
+};
+
 }  // namespace
+
+absl::Status CompressedFile::Skip(uint64_t bytes) {
+  std::vector<char> block(kInputBlock);
+  for (uint64_t skipped = 0; skipped < bytes;) {
+    RADLADS_ASSIGN_OR_RETURN(const size_t got,
+                             Read(block.data(), std::min<uint64_t>(block.size(), bytes - skipped)));
+    if (got == 0) return DataLoss(path(), " holds ", skipped, " bytes, expected at least ", bytes);
+    skipped += got;
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<CompressedFile>> CompressedFile::Open(const std::string& path) {
   const bool standard_input = path == "-";
   const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     const std::string message = Concatenate("cannot open ", path, ": ", std::strerror(errno));
+    if (errno == EACCES) return absl::PermissionDeniedError(message);
     return errno == ENOENT ? absl::NotFoundError(message) : absl::UnavailableError(message);
   }
   auto raw = std::make_unique<RawFile>(standard_input ? "standard input" : path, descriptor);
@@ -224,6 +289,10 @@ absl::StatusOr<std::unique_ptr<CompressedFile>> CompressedFile::Open(const std::
     return std::make_unique<XzFile>(std::move(raw));
   }
   if (magic.starts_with("\x28\xb5\x2f\xfd")) return std::make_unique<ZstdFile>(std::move(raw));
+  if (magic.starts_with("\x04\x22\x4d\x18")) return std::make_unique<Lz4File>(std::move(raw));
+  if (magic.starts_with("PAR1")) {
+    return InvalidArgument(raw->path(), " is a Parquet file, which is not read here; make JSON lines of it first");
+  }
   return std::make_unique<PlainFile>(std::move(raw));
 }
 

@@ -1,4 +1,4 @@
-// A file read from front to end, decompressed on the way: gzip, xz and zstd are known by their first bytes, not by
+// A file read from front to end, decompressed on the way: gzip, xz, zstd and lz4 are known by their first bytes, not by
 // name; anything else is passed on as it is.
 #ifndef RADLADS_DATA_COMPRESSED_FILE_H_
 #define RADLADS_DATA_COMPRESSED_FILE_H_
@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace radlads {
@@ -20,8 +21,11 @@ class CompressedFile {
 
   // Up to `size` bytes (size > 0); 0 only at the end. DATA_LOSS when a compressed stream is damaged or cut off.
   virtual absl::StatusOr<size_t> Read(char* data, size_t size) = 0;
+  // Passes over `bytes` bytes of the decompressed file. DATA_LOSS when it has fewer.
+  virtual absl::Status Skip(uint64_t bytes);
   // Bytes of the file itself (compressed) that have been read so far: what progress is measured in.
   virtual uint64_t bytes_consumed() const = 0;
+  virtual const std::string& path() const = 0;  // "standard input" for "-"
 };
 
 }  // namespace radlads

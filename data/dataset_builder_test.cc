@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <lz4frame.h>
 #include <lzma.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -50,6 +52,14 @@ std::string Xz(const std::string& text) {
 std::string Zstd(const std::string& text) {
   std::string out(ZSTD_compressBound(text.size()), '\0');
   out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 1));
+  return out;
+}
+
+std::string Lz4(const std::string& text) {
+  LZ4F_preferences_t preferences{};
+  preferences.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled;
+  std::string out(LZ4F_compressFrameBound(text.size(), &preferences), '\0');
+  out.resize(LZ4F_compressFrame(out.data(), out.size(), text.data(), text.size(), &preferences));
   return out;
 }
 
@@ -146,7 +156,7 @@ TEST_F(DatasetBuilderTest, KnowsCompressionByContents) {
   ASSERT_TRUE(Build({Put("plain.jsonl", text + line)}).ok());
   const std::vector<std::string> expected = Documents();
   ASSERT_EQ(expected.size(), 50001);
-  for (auto* compress : {Gzip, Xz, Zstd}) {
+  for (auto* compress : {Gzip, Xz, Zstd, Lz4}) {
     ASSERT_TRUE(Build({Put("misnamed.jsonl", compress(text) + compress("") + compress(line))}).ok())
         << "streams in a row";
     EXPECT_EQ(Documents(), expected);
@@ -159,7 +169,7 @@ TEST_F(DatasetBuilderTest, NamesTheDamagedFile) {
   std::mt19937 random(1);
   std::string text;
   for (int i = 0; i < 20000; ++i) text += "{\"text\": \"" + std::to_string(random()) + "\"}\n";
-  for (auto* compress : {Gzip, Xz, Zstd}) {
+  for (auto* compress : {Gzip, Xz, Zstd, Lz4}) {
     const std::string whole = compress(text);
     for (size_t size : {whole.size() / 2, whole.size() - 1, whole.size() - 9, size_t{20}}) {
       const absl::Status status = Build({Put("cut.jsonl.z", ""), Put("cut.jsonl", whole.substr(0, size))});
@@ -200,6 +210,87 @@ TEST_F(DatasetBuilderTest, BadLinesStopWithFileAndLine) {
     EXPECT_EQ(result_.bad_lines, 1);
     EXPECT_THAT(result_.first_bad_lines, ElementsAre(HasSubstr(path + ":3: ")));
   }
+}
+
+TEST_F(DatasetBuilderTest, ReadsAFieldInsideOfAnother) {
+  options_.text_field = "meta.body";
+  const std::string path = Put("a.jsonl",
+                               "{\"meta\": {\"id\": 1, \"body\": \"in\"}}\n{\"meta.body\": \"by name\", \"meta\": {}}\n"
+                               "{\"id\": 123456789012345678901234567890, \"meta\": {\"body\": \"big\"}}\n");
+  ASSERT_TRUE(Build({path}).ok());
+  EXPECT_THAT(Documents(), ElementsAre("in|", "by name|", "big|"));
+  EXPECT_THAT(Message(Build({Put("b.jsonl", "{\"meta\": \"body\"}\n")})), HasSubstr("no field \"meta.body\""));
+}
+
+TEST_F(DatasetBuilderTest, DocumentsLongerThanBlocks) {
+  const std::string a(3 << 20, 'a'), b(5 << 20, 'b');
+  options_.threads = 2;
+  ASSERT_TRUE(Build({Put("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"" + a + "\"}\n{\"text\": \"" + b + "\"}\n{\"text\": \"y\"}")})
+                  .ok());
+  EXPECT_TRUE(Documents() == std::vector<std::string>({"x|", a + "|", b + "|", "y|"}));
+  options_.corpus.documents = TextDocuments::kBlankLines;
+  ASSERT_TRUE(Build({Put("a.txt", "x\n\n" + a + "\n" + b + "\n\t\n \n\ny\n")}).ok());
+  EXPECT_TRUE(Documents() == std::vector<std::string>({"x|", a + "\n" + b + "|", "y|"}));
+}
+
+TEST_F(DatasetBuilderTest, RefusesParquetByName) {
+  EXPECT_THAT(Message(Build({Put("a.parquet", "PAR1")})), HasSubstr("a.parquet is a Parquet file"));
+  EXPECT_THAT(Message(Build({Put("misnamed.jsonl", "PAR1....")})), HasSubstr("is a Parquet file"));
+}
+
+TEST_F(DatasetBuilderTest, ContinuesWhereAStoppedBuildWas) {
+  std::mt19937 random(5);
+  std::string text, paragraphs;
+  for (int i = 0; i < 20000; ++i) {
+    text += "{\"text\": \"" + std::string(random() % 300, 'a' + i % 26) + "\"}\n";
+    paragraphs += std::string(random() % 200, 'a' + i % 26) + (i % 3 == 0 ? "\n \n" : "\n");
+  }
+  options_.corpus.documents = TextDocuments::kBlankLines;
+  const std::vector<std::string> inputs = {Put("a.jsonl", text + "bad\n"), Put("b.jsonl.zst", Zstd(text)),
+                                           Put("c.txt", paragraphs + paragraphs), Put("d.txt.gz", Gzip(paragraphs))};
+  options_.skip_bad_lines = true;
+  options_.threads = 2;
+  ASSERT_TRUE(Build(inputs).ok());
+  const std::string bin = *ReadFile(TokensPath(prefix_)), index = *ReadFile(IndexPath(prefix_));
+  const BuildResult whole = result_;
+  prefix_ += "_again";
+  TokenDatasetWriterOptions job{.job = "{}", .seconds_between_points = 0};
+  int runs = 1;
+  for (bool done = false; !done; ++runs) {
+    ASSERT_LT(runs, 100) << "every run gets a block further";
+    auto writer = TokenDatasetWriter::Create(prefix_, TokenType::kUint16, job);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    std::stop_source stop;
+    stop.request_stop();
+    const auto result = BuildDataset(options_, ByteEncoder, writer->get(), stop.get_token());
+    if (result.ok()) {
+      result_ = *result;
+      ASSERT_TRUE((*writer)->Commit().ok());
+      done = true;
+    } else {
+      ASSERT_TRUE(absl::IsCancelled(result.status())) << result.status();
+    }
+  }
+  EXPECT_GT(runs, 8);
+  EXPECT_TRUE(*ReadFile(TokensPath(prefix_)) == bin && *ReadFile(IndexPath(prefix_)) == index);
+  EXPECT_EQ(result_.bad_lines, 1);
+  ASSERT_EQ(result_.sources.size(), 4);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(result_.sources[i].documents, whole.sources[i].documents) << i;
+    EXPECT_EQ(result_.sources[i].tokens, whole.sources[i].tokens) << i;
+    EXPECT_EQ(result_.sources[i].text_bytes, whole.sources[i].text_bytes) << i;
+  }
+  EXPECT_FALSE(FileExists(prefix_ + ".partial.journal"));
+}
+
+TEST_F(DatasetBuilderTest, ADirectoryThatMayNotBeReadIsNamed) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read every directory";
+  Put("in/closed/a.txt", "text");
+  std::filesystem::permissions(directory_ + "/in/closed", std::filesystem::perms::none);
+  const absl::Status status = ExpandInputs({directory_ + "/in"}).status();
+  std::filesystem::permissions(directory_ + "/in/closed", std::filesystem::perms::owner_all);
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_THAT(Message(status), HasSubstr(directory_ + "/in/closed"));
 }
 
 TEST_F(DatasetBuilderTest, AFailedBuildLeavesNothing) {

@@ -1,35 +1,50 @@
 #include "data/dataset_check.h"
 
 #include <algorithm>
+#include <functional>
 
+#include "base/crc32c.h"
+#include "base/progress.h"
 #include "base/status.h"
 #include "data/dataset_info.h"
 
 namespace radlads {
 
-DocumentStatistics DocumentLengths(const TokenDataset& dataset) {
-  DocumentStatistics statistics;
-  const int64_t documents = dataset.documents();
-  if (documents == 0) return statistics;
-  statistics.shortest = dataset.tokens();
-  for (int64_t d = 0; d < documents; ++d) {
-    const int64_t length = dataset.DocumentBegin(d + 1) - dataset.DocumentBegin(d);
-    statistics.shortest = std::min(statistics.shortest, length);
-    statistics.longest = std::max(statistics.longest, length);
+namespace {
+
+constexpr int64_t kTokensPerStep = 1 << 22;
+
+uint32_t ChecksumOf(const TokenDataset& dataset, const std::function<void(int64_t tokens)>& progress) {
+  uint32_t crc32c = 0;
+  for (int64_t first = 0; first < dataset.tokens(); first += kTokensPerStep) {
+    const int64_t count = std::min(kTokensPerStep, dataset.tokens() - first);
+    const std::span<const uint8_t> bytes = dataset.Stored(first, count);
+    crc32c = Crc32c({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, crc32c);
+    progress(count);
   }
-  statistics.mean = static_cast<double>(dataset.tokens()) / documents;
-  return statistics;
+  return crc32c;
 }
 
-std::vector<std::string> FindProblems(const TokenDataset& dataset, const DatasetExpectations& expected) {
+}  // namespace
+
+std::vector<std::string> FindProblems(const TokenDataset& dataset, const DatasetExpectations& expected,
+                                      bool show_progress) {
   std::vector<std::string> problems;
+  const absl::StatusOr<std::optional<DatasetInfo>> info = ReadDatasetInfo(dataset.prefix());
+  const bool has_checksum = info.ok() && *info && (*info)->tokens_crc32c;
+  std::optional<Progress> progress;
+  const int passes = (expected.vocabulary_size ? 1 : 0) + (has_checksum ? 1 : 0);
+  if (show_progress && passes > 0) progress.emplace("checking", passes * dataset.tokens(), "tokens");
+  auto advance = [&](int64_t tokens) {
+    if (progress) progress->Advance(tokens);
+  };
   if (!dataset.has_complete_document_index()) {
     problems.push_back(Concatenate("the document index of ", IndexPath(dataset.prefix()), " has ", dataset.documents(),
                                    " entries, expected ", dataset.documents() + 1,
                                    " (it is read all the same here and by RADLADS; Megatron refuses it)"));
   }
   if (expected.vocabulary_size) {
-    if (absl::Status status = dataset.CheckVocabulary(*expected.vocabulary_size); !status.ok()) {
+    if (absl::Status status = dataset.CheckVocabulary(*expected.vocabulary_size, advance); !status.ok()) {
       problems.emplace_back(status.message());
     }
   }
@@ -57,13 +72,18 @@ std::vector<std::string> FindProblems(const TokenDataset& dataset, const Dataset
                                    " documents do not end with the end-of-text token ", *expected.eos_id, "; document ",
                                    first_unmarked, " is the first and ends with ", first_last_id));
   }
-  const absl::StatusOr<std::optional<DatasetInfo>> info = ReadDatasetInfo(dataset.prefix());
   if (!info.ok()) {
     problems.emplace_back(info.status().message());
   } else if (*info && ((*info)->tokens != dataset.tokens() || (*info)->documents != dataset.documents())) {
     problems.push_back(Concatenate(DatasetInfoPath(dataset.prefix()), " describes ", (*info)->tokens, " tokens in ",
                                    (*info)->documents, " documents, found ", dataset.tokens(), " in ",
                                    dataset.documents(), "; it belongs to other data"));
+  } else if (has_checksum) {
+    if (const uint32_t found = ChecksumOf(dataset, advance); found != *(*info)->tokens_crc32c) {
+      problems.push_back(Concatenate(TokensPath(dataset.prefix()), " has the checksum (CRC-32C) ", found, ", expected ",
+                                     *(*info)->tokens_crc32c, " from ", DatasetInfoPath(dataset.prefix()),
+                                     "; tokens have changed since they were written: copy or build the dataset again"));
+    }
   }
   return problems;
 }

@@ -11,12 +11,6 @@
 
 namespace radlads {
 
-struct DocumentStatistics {
-  int64_t shortest = 0, longest = 0;
-  double mean = 0;
-};
-DocumentStatistics DocumentLengths(const TokenDataset& dataset);
-
 struct DatasetExpectations {
   std::optional<int64_t> vocabulary_size;
   std::optional<int64_t> eos_id;  // ends every document
@@ -24,8 +18,9 @@ struct DatasetExpectations {
 
 // One line for each rule that the dataset breaks, with a count and the first place: ids outside of the vocabulary,
 // documents that are empty or do not end with eos_id, an incomplete document index, a description (PREFIX.json) of
-// other data.
-std::vector<std::string> FindProblems(const TokenDataset& dataset, const DatasetExpectations& expected);
+// other data, tokens that do not have the checksum in it.
+std::vector<std::string> FindProblems(const TokenDataset& dataset, const DatasetExpectations& expected,
+                                      bool show_progress = false);
 
 }  // namespace radlads
 

@@ -8,7 +8,14 @@
 namespace radlads {
 namespace {
 
-constexpr int kFormatVersion = 1;
+// Version 1 had the names of the sources only, no checksum and no job.
+constexpr int kFormatVersion = 2;
+
+DatasetSource SourceFrom(const nlohmann::json& json, int version) {
+  if (version == 1) return {json.get<std::string>(), -1, -1, -1};
+  return {json.at("name").get<std::string>(), json.at("documents").get<int64_t>(), json.at("tokens").get<int64_t>(),
+          json.at("text_bytes").get<int64_t>()};
+}
 
 }  // namespace
 
@@ -26,7 +33,17 @@ std::string DatasetInfo::ToJson() const {
   json["eos_id"] = eos_id ? nlohmann::ordered_json(*eos_id) : nlohmann::ordered_json(nullptr);
   json["documents"] = documents;
   json["tokens"] = tokens;
-  json["sources"] = sources;
+  json["tokens_crc32c"] = tokens_crc32c ? nlohmann::ordered_json(*tokens_crc32c) : nlohmann::ordered_json(nullptr);
+  json["sources"] = nlohmann::ordered_json::array();
+  for (const DatasetSource& source : sources) {
+    nlohmann::ordered_json entry;
+    entry["name"] = source.name;
+    entry["documents"] = source.documents;
+    entry["tokens"] = source.tokens;
+    entry["text_bytes"] = source.text_bytes;
+    json["sources"].push_back(std::move(entry));
+  }
+  json["job"] = job;
   json["created"] = created;
   // Names of files need not be UTF-8.
   return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -39,8 +56,10 @@ absl::StatusOr<std::optional<DatasetInfo>> ReadDatasetInfo(const std::string& pr
   DatasetInfo info;
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
-    if (const int version = json.at("version").get<int>(); version != kFormatVersion) {
-      return InvalidArgument(path, " has version ", version, ", expected ", kFormatVersion);
+    const int version = json.at("version").get<int>();
+    if (version < 1 || version > kFormatVersion) {
+      return InvalidArgument(path, " has version ", version, ", expected 1 to ", kFormatVersion,
+                             "; a newer release of this program wrote it");
     }
     info.tokenizer = json.at("tokenizer").get<std::string>();
     info.tokenizer_hash = json.at("tokenizer_hash").get<std::string>();
@@ -48,7 +67,11 @@ absl::StatusOr<std::optional<DatasetInfo>> ReadDatasetInfo(const std::string& pr
     if (const auto& eos = json.at("eos_id"); !eos.is_null()) info.eos_id = eos.get<int64_t>();
     info.documents = json.at("documents").get<int64_t>();
     info.tokens = json.at("tokens").get<int64_t>();
-    info.sources = json.at("sources").get<std::vector<std::string>>();
+    for (const nlohmann::json& source : json.at("sources")) info.sources.push_back(SourceFrom(source, version));
+    if (version >= 2) {
+      info.job = json.at("job").get<std::string>();
+      if (const auto& crc32c = json.at("tokens_crc32c"); !crc32c.is_null()) info.tokens_crc32c = crc32c.get<uint32_t>();
+    }
     info.created = json.at("created").get<std::string>();
   } catch (const nlohmann::json::exception& e) {
     return InvalidArgument(path, " does not describe a token dataset: ", e.what(),

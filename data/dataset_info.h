@@ -13,14 +13,23 @@
 
 namespace radlads {
 
+// One of the inputs of a dataset. Counts are -1 where they are not known.
+struct DatasetSource {
+  std::string name;
+  int64_t documents = 0, tokens = 0;
+  int64_t text_bytes = 0;  // decoded, as it was tokenised
+};
+
 struct DatasetInfo {
   std::string tokenizer;       // where the tokenizer was read from, as it was named
   std::string tokenizer_hash;  // Tokenizer::Hash(); ids mean the same where the hashes are equal
   int64_t vocabulary_size = 0;
   std::optional<int64_t> eos_id;  // ends every document; nothing when documents are not marked
-  std::vector<std::string> sources;
+  std::vector<DatasetSource> sources;  // in the order of their documents
   int64_t tokens = 0, documents = 0;
-  std::string created;  // UTC, ISO 8601
+  std::optional<uint32_t> tokens_crc32c;  // CRC-32C of PREFIX.bin
+  std::string job;                        // hash of the command and its inputs; equal hashes, equal datasets
+  std::string created;                    // UTC, ISO 8601
 
   std::string ToJson() const;
 };

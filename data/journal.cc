@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -75,41 +76,46 @@ std::string Differences(const json& before, const json& now) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& path, const std::string& job, bool restart) {
+absl::StatusOr<std::unique_ptr<Journal>> Journal::OpenLocked(const std::string& path, bool create) {
   // The file may be removed by the process that held the lock: then the name stands for another file by now.
   while (true) {
-    const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0644);
+    if (descriptor < 0 && errno == ENOENT && !create) return nullptr;
     if (descriptor < 0) return ErrnoStatus("create", path);
     std::unique_ptr<Journal> journal(new Journal(path, descriptor));
-    RADLADS_RETURN_IF_ERROR(journal->Lock());
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return ErrnoStatus("lock", path);
+      return FailedPrecondition("another process is writing this output (it holds the lock on ", path,
+                                "); wait until it is done or choose another output");
+    }
     struct stat held, named;
     if (::fstat(descriptor, &held) != 0) return ErrnoStatus("stat", path);
     if (::stat(path.c_str(), &named) != 0 || held.st_ino != named.st_ino || held.st_dev != named.st_dev) continue;
-    RADLADS_RETURN_IF_ERROR(journal->Load(job, restart));
+    RADLADS_RETURN_IF_ERROR(journal->Load());
     return journal;
   }
 }
 
-Journal::~Journal() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& path, const std::string& job, bool restart) {
+  RADLADS_ASSIGN_OR_RETURN(auto journal, OpenLocked(path, true));
+  RADLADS_RETURN_IF_ERROR(journal->BeginOrContinue(job, restart));
+  return journal;
 }
 
-absl::Status Journal::Lock() {
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
-  if (errno != EWOULDBLOCK) return ErrnoStatus("lock", path_);
-  return FailedPrecondition("another process is writing this output (it holds the lock on ", path_,
-                            "); wait until it is done or choose another output");
+absl::StatusOr<std::unique_ptr<Journal>> Journal::OpenExisting(const std::string& path) {
+  return OpenLocked(path, false);
 }
 
-absl::Status Journal::Load(const std::string& job, bool restart) {
+Journal::~Journal() { ::close(descriptor_); }
+
+absl::Status Journal::Load() {
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path_));
-  std::optional<std::string> head;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size() - 1) + 1;
     const auto record = RecordOf(std::string_view(text).substr(begin, end - begin));
     if (!record) break;
-    if (!head) {
-      head = *record;
+    if (begin == 0) {
+      head_ = *record;
       head_end_ = end;
     } else {
       records_.emplace_back(*record);
@@ -117,27 +123,30 @@ absl::Status Journal::Load(const std::string& job, bool restart) {
     }
     begin = end;
   }
+  return absl::OkStatus();
+}
+
+absl::Status Journal::BeginOrContinue(const std::string& job, bool restart) {
   const std::string new_head = HeadFor(job);
-  if (!restart && !records_.empty() && *head != new_head) {
-    const json before = json::parse(*head, nullptr, false), now = json::parse(new_head);
+  if (!restart && !records_.empty()) {
+    if (head_ == new_head) return Truncate(records_.size());
+    const json before = json::parse(head_, nullptr, false), now = json::parse(new_head);
     const bool known = before.is_object() && before.value("version", 0) == kVersion && before.contains("job");
     return FailedPrecondition(
         path_, " is of an interrupted run that did something else: ",
         known ? Differences(before["job"], now["job"]) : "it was written by another version of this program",
         ". Repeat that command to continue it, or add --restart to drop what it has done and begin anew");
   }
-  if (restart || records_.empty()) {
-    records_.clear();
-    ends_.clear();
-    if (::ftruncate(descriptor_, 0) != 0) return ErrnoStatus("cut", path_);
-    head_end_ = 0;
-    RADLADS_RETURN_IF_ERROR(Append(new_head));
-    head_end_ = ends_.back();
-    records_.clear();
-    ends_.clear();
-    return SyncDirectoryOf(path_);
-  }
-  return Truncate(records_.size());
+  records_.clear();
+  ends_.clear();
+  head_end_ = 0;
+  if (::ftruncate(descriptor_, 0) != 0) return ErrnoStatus("cut", path_);
+  RADLADS_RETURN_IF_ERROR(Append(new_head));
+  head_ = new_head;
+  head_end_ = ends_.back();
+  records_.clear();
+  ends_.clear();
+  return SyncDirectoryOf(path_);
 }
 
 absl::Status Journal::Append(std::string_view record) {

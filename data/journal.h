@@ -22,6 +22,8 @@ class Journal {
   // FAILED_PRECONDITION when another process holds the lock, or when the journal is of another job; the message says
   // in what the two differ.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const std::string& path, const std::string& job, bool restart);
+  // The journal that is there, of whatever job it is; null when there is none.
+  static absl::StatusOr<std::unique_ptr<Journal>> OpenExisting(const std::string& path);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -37,14 +39,17 @@ class Journal {
 
  private:
   Journal(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
-  absl::Status Lock();
-  absl::Status Load(const std::string& job, bool restart);
+  // Null when the file is not there and `create` is false.
+  static absl::StatusOr<std::unique_ptr<Journal>> OpenLocked(const std::string& path, bool create);
+  absl::Status Load();
+  absl::Status BeginOrContinue(const std::string& job, bool restart);
 
   std::string path_;
   int descriptor_;
+  std::string head_;  // the line with the job; empty when there is none
   std::vector<std::string> records_;
   std::vector<uint64_t> ends_;  // of each record in the file
-  uint64_t head_end_ = 0;       // of the line with the job
+  uint64_t head_end_ = 0;
 };
 
 }  // namespace radlads

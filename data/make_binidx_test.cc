@@ -72,7 +72,7 @@ TEST_F(MakeBinidxTest, BuildsChecksAndDescribes) {
   EXPECT_EQ(json["dtype"], "uint16");
   EXPECT_EQ(json["longest_document"], 31);
   EXPECT_EQ(json["description"]["eos_id"], 256);
-  EXPECT_EQ(json["description"]["sources"][0], directory_ + "/a.jsonl");
+  EXPECT_EQ(json["description"]["sources"][0]["name"], directory_ + "/a.jsonl");
   EXPECT_THAT(Run("info $DIR/tokens").output, HasSubstr("100 of 31 to 31 tokens, 31.0 on average"));
 
   outcome = Run("primes $DIR/tokens --ctx 16 32");

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "data/binidx.h"
 #include "data/corpus.h"
+#include "data/corpus_documents.h"
 #include "data/dataset_info.h"
 #include "data/tokenizer/tokenizer.h"
 #include "model/pretrained.h"
@@ -25,23 +26,21 @@ namespace {
 
 // Documents from the front of a text file, until `enough` ids are there.
 absl::StatusOr<std::vector<int64_t>> ReadText(const std::string& path, const Tokenizer& tokenizer, int64_t enough) {
-  RADLADS_ASSIGN_OR_RETURN(auto reader, CorpusReader::Create({path}, {}));
+  RADLADS_ASSIGN_OR_RETURN(const auto file, CorpusFile::Open(path, {}));
   Tokenizer::Encoder encoder = tokenizer.NewEncoder();
   std::vector<int64_t> ids;
   std::vector<int32_t> document_ids;
-  CorpusBlock block;
+  CorpusDocuments documents("text");
   while (static_cast<int64_t>(ids.size()) < enough) {
-    RADLADS_ASSIGN_OR_RETURN(const bool more, reader->Next(&block));
-    if (!more) break;
-    for (const RawDocument& document : block.documents) {
-      std::string text = document.text;
-      if (block.is_json) {
-        auto field = TextOfJsonLine(document.text, "text");
-        if (!field.ok()) return Annotate(field.status(), Concatenate(block.path, ":", document.line));
-        text = *std::move(field);
-      }
+    RADLADS_ASSIGN_OR_RETURN(const auto block, file->Next());
+    if (block == nullptr) break;
+    documents.Start(block.get());
+    CorpusDocuments::Document document;
+    while (true) {
+      RADLADS_ASSIGN_OR_RETURN(const bool more, documents.Next(&document));
+      if (!more) break;
       document_ids.clear();
-      encoder.EncodeTo(text, &document_ids);
+      encoder.EncodeTo(document.text, &document_ids);
       ids.insert(ids.end(), document_ids.begin(), document_ids.end());
       if (tokenizer.eos_id() && !document_ids.empty()) ids.push_back(*tokenizer.eos_id());
     }
