@@ -95,6 +95,7 @@ absl::StatusOr<std::unique_ptr<CorpusBlock>> CorpusFile::Next() {
     }
     if (ended_ && status_.ok()) {
       cut = block->text().size();
+      if (cut == 0) return nullptr;
       break;
     }
     if (!whole_file) cut = LastEnd(block->text(), known);

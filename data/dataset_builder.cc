@@ -43,7 +43,7 @@ struct Piece {
 using Pipeline = OrderedPipeline<Piece>;
 
 struct Place {
-  size_t input = 0;
+  size_t input = 0;  // the number of inputs when all are done
   CorpusPosition position;
 };
 
@@ -179,7 +179,7 @@ class Ledger {
     for (const std::string& line : piece.bad_lines) {
       if (result_.first_bad_lines.size() < kBadLinesShown) result_.first_bad_lines.push_back(line);
     }
-    if (piece.block != nullptr) place_ = {piece.input, piece.block->end};
+    place_ = piece.last ? Place{piece.input + 1, {}} : Place{piece.input, piece.block->end};
     return true;
   }
 

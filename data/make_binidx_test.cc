@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -115,6 +116,172 @@ TEST_F(MakeBinidxTest, AsksForTheEndMarkThatTheTokenizerLacks) {
   EXPECT_EQ(Run(build + "--eos 256").exit_code, 0);
   EXPECT_EQ(Run(build + "--no_eos").exit_code, 0);
   EXPECT_EQ(Run(build + "--eos 257").exit_code, 1);
+}
+
+std::string Lines(int documents, size_t bytes) {
+  std::string text;
+  for (int i = 0; i < documents; ++i) text += "{\"text\": \"" + std::string(bytes, 'a' + i % 26) + "\"}\n";
+  return text;
+}
+
+TEST_F(MakeBinidxTest, AppendsAndSaysWhatIsDoneAlready) {
+  Put("a.jsonl", Lines(3, 10));
+  Put("b.jsonl", Lines(2, 5));
+  ASSERT_EQ(Run(kBuild + "$DIR/a.jsonl").exit_code, 0);
+  Outcome outcome = Run(kBuild + "$DIR/a.jsonl");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, HasSubstr("is there already, made by this command"));
+  EXPECT_THAT(Run(kBuild + "$DIR/a.jsonl --restart").output, HasSubstr("33 tokens in 3 documents"));
+  outcome = Run("append $DIR/tokens $DIR/b.jsonl");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("45 tokens in 5 documents"));
+  EXPECT_THAT(Run("append $DIR/tokens $DIR/b.jsonl").output, HasSubstr("is there already"));
+  EXPECT_THAT(Run("append $DIR/tokens $DIR/b.jsonl --restart").output, HasSubstr("57 tokens in 7 documents"));
+  EXPECT_THAT(Run("check $DIR/tokens").output, HasSubstr("no problem found"));
+  // One build of the same text is the same dataset.
+  ASSERT_EQ(Run("build --tokenizer data/testdata/byte_tokenizer --output $DIR/whole $DIR/a.jsonl $DIR/b.jsonl "
+                "$DIR/b.jsonl").exit_code, 0);
+  EXPECT_EQ(*ReadFile(directory_ + "/whole.bin"), *ReadFile(directory_ + "/tokens.bin"));
+  EXPECT_EQ(*ReadFile(directory_ + "/whole.idx"), *ReadFile(directory_ + "/tokens.idx"));
+  outcome = Run("append data/testdata/tiny_u16 $DIR/b.jsonl");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("build the text separately and merge the two"));
+}
+
+TEST_F(MakeBinidxTest, MergesWhatWasSplit) {
+  Put("a.jsonl", Lines(100, 20) + Lines(50, 7));
+  ASSERT_EQ(Run(kBuild + "$DIR/a.jsonl").exit_code, 0);
+  Outcome outcome = Run("split $DIR/tokens --output $DIR/part --tokens 1000");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  outcome = Run("merge $DIR/part-00000 $DIR/part-00001 $DIR/part-00002 --output $DIR/merged");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_EQ(*ReadFile(directory_ + "/merged.bin"), *ReadFile(directory_ + "/tokens.bin"));
+  EXPECT_EQ(*ReadFile(directory_ + "/merged.idx"), *ReadFile(directory_ + "/tokens.idx"));
+  EXPECT_EQ(nlohmann::json::parse(Run("info $DIR/part-00000 --json").output)["tokens"], 1008);  // 48 * 21
+
+  outcome = Run("split $DIR/tokens --output $DIR/by_hash --valid 0.2");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  const auto train = nlohmann::json::parse(Run("info $DIR/by_hash-train --json").output);
+  const auto valid = nlohmann::json::parse(Run("info $DIR/by_hash-valid --json").output);
+  EXPECT_EQ(train["documents"].get<int>() + valid["documents"].get<int>(), 150);
+  EXPECT_EQ(train["description"]["eos_id"], 256);
+  EXPECT_THAT(Run("split $DIR/tokens --output $DIR/by_hash --valid 0.2").output, HasSubstr("is there already"));
+  EXPECT_EQ(Run("split $DIR/tokens --output $DIR/x").exit_code, 1);
+  EXPECT_EQ(Run("merge $DIR/tokens --output $DIR/tokens").exit_code, 1);
+
+  ASSERT_EQ(Run("build --tokenizer data/testdata/byte_tokenizer --output $DIR/other --no_eos $DIR/a.jsonl").exit_code,
+            0);
+  outcome = Run("merge $DIR/tokens $DIR/other --output $DIR/mixed");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("end with the token 256, those of " + directory_ + "/other with none"));
+  outcome = Run("fix_eos $DIR/other --eos 256");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("150 of 150 documents get the end mark 256"));
+  EXPECT_EQ(*ReadFile(directory_ + "/other.bin"), *ReadFile(directory_ + "/tokens.bin"));
+  EXPECT_THAT(Run("fix_eos $DIR/other --eos 256").output, HasSubstr("nothing to do"));
+  EXPECT_EQ(Run("merge $DIR/tokens $DIR/other --output $DIR/mixed").exit_code, 0);
+}
+
+TEST_F(MakeBinidxTest, ShowsSamplesAndStatistics) {
+  Put("a<b>.jsonl", Lines(9, 30) + Lines(3, 100));
+  ASSERT_EQ(Run(kBuild + "\"$DIR\"/*.jsonl").exit_code, 0);
+  Outcome outcome = Run("sample $DIR/tokens --ctx 16 --count 2 --seed 7");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("--- tokens "));
+  EXPECT_EQ(outcome.output, Run("sample $DIR/tokens --ctx 16 --count 2 --seed 7").output);
+  EXPECT_EQ(Run("sample $DIR/tokens --ctx 100000").exit_code, 1);
+  outcome = Run("stat $DIR/tokens --html $DIR/page.html");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("16 to 31              9    75.0%"));
+  EXPECT_THAT(outcome.output, HasSubstr("64 to 127              3    25.0%"));
+  EXPECT_THAT(outcome.output, HasSubstr("a<b>.jsonl"));
+  const std::string page = *ReadFile(directory_ + "/page.html");
+  EXPECT_THAT(page, HasSubstr("a&lt;b&gt;.jsonl"));
+  EXPECT_EQ(page.find("http"), std::string::npos) << "the page loads something";
+}
+
+TEST_F(MakeBinidxTest, ASecondBuildOnTheSameOutputIsRefused) {
+  Put("a.jsonl", Lines(3, 10));
+  const std::string first = "(sleep 2; cat $DIR/a.jsonl) | data/make_binidx " + kBuild +
+                            "- --format jsonl >$DIR/first.log 2>&1 & sleep 0.7;";
+  Outcome outcome = Run(kBuild + "$DIR/a.jsonl", first);
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("another process is writing this output"));
+  for (int i = 0; i < 100 && !FileExists(directory_ + "/tokens.idx"); ++i) ::usleep(100'000);
+  EXPECT_THAT(*ReadFile(directory_ + "/first.log"), HasSubstr("33 tokens in 3 documents"));
+}
+
+TEST_F(MakeBinidxTest, AFullDiskLosesNothing) {
+  Put("a.jsonl", Lines(20000, 200));
+  ASSERT_EQ(Run(kBuild + "$DIR/a.jsonl --limit_tokens 1000").exit_code, 0);
+  const std::string kept = "the same command continues it, --restart begins anew";
+  const std::string older = *ReadFile(directory_ + "/tokens.bin");
+  // A limit on the size of files stands for the end of the disk.
+  const std::string limit = "ulimit -f 6000;";
+  Outcome outcome = Run(kBuild + "$DIR/a.jsonl", limit);
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("File too large"));
+  EXPECT_EQ(*ReadFile(directory_ + "/tokens.bin"), older);
+  EXPECT_FALSE(FileExists(directory_ + "/tokens.partial.bin")) << "there was no point to continue from";
+
+  outcome = Run(kBuild + "$DIR/a.jsonl --checkpoint_seconds 0", limit);
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr(kept));
+  EXPECT_EQ(*ReadFile(directory_ + "/tokens.bin"), older);
+  outcome = Run(kBuild + "$DIR/a.jsonl --limit_tokens 7");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("limit_tokens was 0, now 7. Repeat that command to continue it, or add "));
+  outcome = Run(kBuild + "$DIR/a.jsonl");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("continuing an interrupted run after "));
+  EXPECT_THAT(Run("check $DIR/tokens").output, HasSubstr("no problem found"));
+  EXPECT_EQ(nlohmann::json::parse(Run("info $DIR/tokens --json").output)["documents"], 20000);
+}
+
+TEST_F(MakeBinidxTest, ChangedInputsAreNotContinued) {
+  Put("a.jsonl", Lines(20000, 200) + "bad\n");
+  EXPECT_EQ(Run(kBuild + "$DIR/a.jsonl --checkpoint_seconds 0").exit_code, 1);
+  Put("a.jsonl", Lines(20000, 200));
+  Outcome outcome = Run(kBuild + "$DIR/a.jsonl");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("inputs/0/bytes was 4260004, now 4260000"));
+  EXPECT_EQ(Run(kBuild + "$DIR/a.jsonl --restart").exit_code, 0);
+  EXPECT_FALSE(FileExists(directory_ + "/tokens.partial.bin"));
+  // Standard input is known by what was read of it.
+  const std::string build = "build --tokenizer data/testdata/byte_tokenizer --output $DIR/piped - --format jsonl";
+  EXPECT_EQ(Run(build + " --checkpoint_seconds 0", "(cat $DIR/a.jsonl; echo bad) |").exit_code, 1);
+  EXPECT_THAT(Run(build, "tr b c <$DIR/a.jsonl |").output, HasSubstr("standard input does not begin with"));
+  EXPECT_THAT(Run(build, "head -1 $DIR/a.jsonl |").output, HasSubstr("standard input ended after 213 bytes"));
+  outcome = Run(build + " --skip_bad_lines", "(cat $DIR/a.jsonl; echo bad) |");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_EQ(*ReadFile(directory_ + "/piped.bin"), *ReadFile(directory_ + "/tokens.bin"));
+}
+
+TEST_F(MakeBinidxTest, CtrlCStopsAtAPoint) {
+  Put("a.jsonl", Lines(3, 10));
+  const Outcome outcome = Run(kBuild + "- --format jsonl", "(cat $DIR/a.jsonl; sleep 1; cat $DIR/a.jsonl; sleep 1) | timeout --foreground -s INT 0.5");
+  EXPECT_EQ(outcome.exit_code, 124) << outcome.output;  // of timeout
+  EXPECT_THAT(outcome.output, HasSubstr("stopped after 6 documents. What was written before is kept in "));
+  EXPECT_FALSE(FileExists(directory_ + "/tokens.idx"));
+  EXPECT_THAT(Run(kBuild + "- --format jsonl", "cat $DIR/a.jsonl $DIR/a.jsonl |").output,
+              HasSubstr("66 tokens in 6 documents"));
+}
+
+TEST_F(MakeBinidxTest, CheckFindsChangedTokens) {
+  Put("a.jsonl", Lines(3, 10));
+  ASSERT_EQ(Run(kBuild + "$DIR/a.jsonl").exit_code, 0);
+  std::string bin = *ReadFile(directory_ + "/tokens.bin");
+  bin[0] ^= 1;
+  Put("tokens.bin", bin);
+  Outcome outcome = Run("check $DIR/tokens");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("tokens have changed since they were written"));
+  std::string index = *ReadFile(directory_ + "/tokens.idx");
+  index[34 + 3 * 4 + 8] ^= 2;  // where the second document begins
+  Put("tokens.idx", index);
+  outcome = Run("check $DIR/tokens");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("sequence 1 of 3"));
 }
 
 TEST_F(MakeBinidxTest, RefusesWhatItCannotUse) {
