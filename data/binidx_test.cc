@@ -5,12 +5,14 @@
 
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/file.h"
 #include "data/dataset_check.h"
 #include "data/dataset_info.h"
+#include "data/journal.h"
 
 namespace radlads {
 namespace {
@@ -204,6 +206,83 @@ TEST_F(BinidxTest, ReplacingADatasetRemovesItsDescription) {
   EXPECT_THAT(FilesLeft(), ElementsAre("tokens.bin", "tokens.idx", "tokens.json"));
   WriteDocuments(TokenType::kUint16, {{1, 2, 3}});
   EXPECT_THAT(FilesLeft(), ElementsAre("tokens.bin", "tokens.idx"));
+}
+
+// Kills between any two of the steps with which a commit makes the files appear.
+TEST_F(BinidxTest, AnInterruptedCommitIsFinished) {
+  WriteDocuments(TokenType::kUint16, {{1, 2, 3}, {4}});
+  const std::string bin = Contents(TokensPath(prefix_)), index = Contents(IndexPath(prefix_));
+  const std::vector<std::function<void()>> steps = {
+      [&] { std::filesystem::remove(prefix_ + ".idx"); },
+      [&] { std::filesystem::remove(prefix_ + ".json"); },
+      [&] { std::filesystem::rename(prefix_ + ".partial.bin", prefix_ + ".bin"); },
+      [&] { std::filesystem::rename(prefix_ + ".partial.json", prefix_ + ".json"); },
+      [&] { std::filesystem::rename(prefix_ + ".partial.idx", prefix_ + ".idx"); },
+      [&] { std::filesystem::remove(prefix_ + ".partial.sizes"); }};
+  for (size_t done = 0; done <= steps.size(); ++done) {
+    SCOPED_TRACE(done);
+    WriteDocuments(TokenType::kUint16, {{9, 9}});
+    ASSERT_TRUE(WriteFileAtomically(prefix_ + ".json", "older").ok());
+    for (const auto& [name, contents] : {std::pair(".partial.bin", bin), {".partial.idx", index},
+                                         {".partial.json", "newer"}, {".partial.sizes", "...."}}) {
+      ASSERT_TRUE(WriteFileAtomically(prefix_ + name, contents).ok());
+    }
+    {
+      auto journal = Journal::Open(prefix_ + ".partial.journal", "{}", false);
+      ASSERT_TRUE(journal.ok()) << journal.status();
+      ASSERT_TRUE((*journal)->Append("{\"commit\":true}").ok());
+    }
+    for (size_t i = 0; i < done; ++i) steps[i]();
+    const absl::Status status = TokenDatasetWriter::Recover(prefix_);
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(Contents(TokensPath(prefix_)), bin);
+    EXPECT_EQ(Contents(IndexPath(prefix_)), index);
+    EXPECT_EQ(Contents(prefix_ + ".json"), "newer");
+    EXPECT_THAT(FilesLeft(), ElementsAre("tokens.bin", "tokens.idx", "tokens.json"));
+    EXPECT_TRUE(TokenDatasetWriter::Recover(prefix_).ok()) << "there is nothing left to do";
+  }
+}
+
+TEST_F(BinidxTest, AWriterContinuesAtTheLastPointThatHolds) {
+  const TokenDatasetWriterOptions job{.job = "{\"verb\":\"test\"}"};
+  auto write_points = [&] {
+    auto writer = TokenDatasetWriter::Create(prefix_, TokenType::kUint16, job);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    for (int i = static_cast<int>((*writer)->cursors().size()); i < 3; ++i) {
+      ASSERT_TRUE((*writer)->AddDocument(std::vector<int32_t>{i, i, i}).ok());
+      ASSERT_TRUE((*writer)->Checkpoint(std::to_string(i)).ok());
+    }
+    ASSERT_TRUE((*writer)->AddDocument(std::vector<int32_t>{8}).ok()) << "after the last point: lost";
+  };
+  write_points();
+  for (const auto& [damaged_byte, points] : {std::pair(-1, 3), {13, 2}, {7, 1}, {0, 0}}) {
+    SCOPED_TRACE(damaged_byte);
+    if (damaged_byte >= 0) {
+      std::string bin = Contents(prefix_ + ".partial.bin");
+      bin[damaged_byte] ^= 1;
+      ASSERT_TRUE(WriteFileAtomically(prefix_ + ".partial.bin", bin).ok());
+    }
+    {
+      auto writer = TokenDatasetWriter::Create(prefix_, TokenType::kUint16, job);
+      ASSERT_TRUE(writer.ok()) << writer.status();
+      EXPECT_EQ((*writer)->cursors().size(), points);
+      EXPECT_EQ((*writer)->documents(), points);
+      EXPECT_EQ((*writer)->tokens(), 3 * points);
+    }
+    write_points();
+  }
+  // Lost tokens are lost points too.
+  std::filesystem::resize_file(prefix_ + ".partial.sizes", 9);
+  auto writer = TokenDatasetWriter::Create(prefix_, TokenType::kUint16, job);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_THAT((*writer)->cursors(), ElementsAre("0", "1"));
+  ASSERT_TRUE((*writer)->AddDocument(std::vector<int32_t>{2, 2, 2}).ok());
+  ASSERT_TRUE((*writer)->Commit().ok());
+  EXPECT_THAT(FilesLeft(), ElementsAre("tokens.bin", "tokens.idx"));
+  const std::string bin = Contents(TokensPath(prefix_)), index = Contents(IndexPath(prefix_));
+  WriteDocuments(TokenType::kUint16, {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}});
+  EXPECT_EQ(Contents(TokensPath(prefix_)), bin);
+  EXPECT_EQ(Contents(IndexPath(prefix_)), index);
 }
 
 TEST_F(BinidxTest, RefusesMissingFiles) {

@@ -98,13 +98,13 @@ class Worker {
                                         ". Correct the line, or leave such lines out with --skip_bad_lines");
       }
     }
-    FlushIds(piece);
     // The text is not needed any more, its place is.
     auto place = std::make_unique<CorpusBlock>();
     place->path = piece->block->path;
     place->end = piece->block->end;
     place->input_bytes = piece->block->input_bytes;
     piece->block = std::move(place);
+    FlushIds(piece);
   }
 
   void Add(const CorpusDocuments::Document& document, Piece* piece) {
