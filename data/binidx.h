@@ -70,8 +70,7 @@ class TokenDataset {
   // Reads every token, on all cores. `progress`, if there is one, is told from any of them how many more were read.
   Outsiders FindOutsiders(int64_t vocabulary_size, const std::function<void(int64_t tokens)>& progress = {}) const;
   // INVALID_ARGUMENT that names the first id outside of the vocabulary and where it stands.
-  absl::Status CheckVocabulary(int64_t vocabulary_size,
-                               const std::function<void(int64_t tokens)>& progress = {}) const;
+  absl::Status CheckVocabulary(int64_t vocabulary_size, const std::function<void(int64_t tokens)>& progress = {}) const;
 
  private:
   TokenDataset() = default;

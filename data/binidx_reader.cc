@@ -18,12 +18,18 @@ using binidx::Load;
 template <typename Visitor>
 auto VisitTokenType(TokenType type, Visitor&& visit) {
   switch (type) {
-    case TokenType::kUint8: return visit(uint8_t{});
-    case TokenType::kInt8: return visit(int8_t{});
-    case TokenType::kInt16: return visit(int16_t{});
-    case TokenType::kInt32: return visit(int32_t{});
-    case TokenType::kInt64: return visit(int64_t{});
-    case TokenType::kUint16: return visit(uint16_t{});
+    case TokenType::kUint8:
+      return visit(uint8_t{});
+    case TokenType::kInt8:
+      return visit(int8_t{});
+    case TokenType::kInt16:
+      return visit(int16_t{});
+    case TokenType::kInt32:
+      return visit(int32_t{});
+    case TokenType::kInt64:
+      return visit(int64_t{});
+    case TokenType::kUint16:
+      return visit(uint16_t{});
   }
   RADLADS_CHECK(false) << "token type " << static_cast<int>(type);
   return visit(uint16_t{});
@@ -41,12 +47,18 @@ int64_t TokenBytes(TokenType type) {
 
 const char* TokenTypeName(TokenType type) {
   switch (type) {
-    case TokenType::kUint8: return "uint8";
-    case TokenType::kInt8: return "int8";
-    case TokenType::kInt16: return "int16";
-    case TokenType::kInt32: return "int32";
-    case TokenType::kInt64: return "int64";
-    case TokenType::kUint16: return "uint16";
+    case TokenType::kUint8:
+      return "uint8";
+    case TokenType::kInt8:
+      return "int8";
+    case TokenType::kInt16:
+      return "int16";
+    case TokenType::kInt32:
+      return "int32";
+    case TokenType::kInt64:
+      return "int64";
+    case TokenType::kUint16:
+      return "uint16";
   }
   return "unknown";
 }

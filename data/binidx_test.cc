@@ -223,8 +223,10 @@ TEST_F(BinidxTest, AnInterruptedCommitIsFinished) {
     SCOPED_TRACE(done);
     WriteDocuments(TokenType::kUint16, {{9, 9}});
     ASSERT_TRUE(WriteFileAtomically(prefix_ + ".json", "older").ok());
-    for (const auto& [name, contents] : {std::pair(".partial.bin", bin), {".partial.idx", index},
-                                         {".partial.json", "newer"}, {".partial.sizes", "...."}}) {
+    for (const auto& [name, contents] : {std::pair(".partial.bin", bin),
+                                         {".partial.idx", index},
+                                         {".partial.json", "newer"},
+                                         {".partial.sizes", "...."}}) {
       ASSERT_TRUE(WriteFileAtomically(prefix_ + name, contents).ok());
     }
     {
@@ -425,7 +427,8 @@ TEST_F(BinidxTest, DescriptionComesBackAndGuardsTheTokenizer) {
   EXPECT_TRUE(CheckTokenizer(prefix_, "t", "abcd").ok());
   EXPECT_THAT(Message(CheckTokenizer(prefix_, "other", "1234")),
               HasSubstr("made with the tokenizer models/t (hash abcd"));
-  for (const char* wrong : {"", "[]", "{", "{\"version\": 2}", "{\"version\": 3}", "{\"version\": 1, \"tokenizer\": 3}"}) {
+  for (const char* wrong :
+       {"", "[]", "{", "{\"version\": 2}", "{\"version\": 3}", "{\"version\": 1, \"tokenizer\": 3}"}) {
     ASSERT_TRUE(WriteFileAtomically(DatasetInfoPath(prefix_), wrong).ok());
     EXPECT_THAT(Message(ReadDatasetInfo(prefix_).status()), HasSubstr("tokens.json")) << wrong;
   }

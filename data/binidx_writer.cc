@@ -124,12 +124,18 @@ absl::Status Publish(const std::string& prefix, Journal* journal) {
 absl::Status EncodeTokens(std::span<const int32_t> ids, TokenType type, std::vector<uint8_t>* encoded) {
   const absl::Status status = [&] {
     switch (type) {
-      case TokenType::kUint8: return EncodeAs<uint8_t>(ids, encoded);
-      case TokenType::kInt8: return EncodeAs<int8_t>(ids, encoded);
-      case TokenType::kInt16: return EncodeAs<int16_t>(ids, encoded);
-      case TokenType::kUint16: return EncodeAs<uint16_t>(ids, encoded);
-      case TokenType::kInt32: return EncodeAs<int32_t>(ids, encoded);
-      case TokenType::kInt64: break;
+      case TokenType::kUint8:
+        return EncodeAs<uint8_t>(ids, encoded);
+      case TokenType::kInt8:
+        return EncodeAs<int8_t>(ids, encoded);
+      case TokenType::kInt16:
+        return EncodeAs<int16_t>(ids, encoded);
+      case TokenType::kUint16:
+        return EncodeAs<uint16_t>(ids, encoded);
+      case TokenType::kInt32:
+        return EncodeAs<int32_t>(ids, encoded);
+      case TokenType::kInt64:
+        break;
     }
     return EncodeAs<int64_t>(ids, encoded);
   }();
@@ -149,8 +155,8 @@ absl::StatusOr<std::unique_ptr<TokenDatasetWriter>> TokenDatasetWriter::Create(
   // The token type decides the bytes as much as the job does.
   json job = json::parse(options.job.empty() ? "{}" : options.job);
   job["dtype"] = TokenTypeName(type);
-  RADLADS_ASSIGN_OR_RETURN(writer->journal_, Journal::Open(Partial(prefix, "journal"), job.dump(),
-                                                           options.restart || options.job.empty()));
+  RADLADS_ASSIGN_OR_RETURN(
+      writer->journal_, Journal::Open(Partial(prefix, "journal"), job.dump(), options.restart || options.job.empty()));
   RADLADS_RETURN_IF_ERROR(writer->Restore());
   return writer;
 }
@@ -236,9 +242,9 @@ absl::Status TokenDatasetWriter::Checkpoint(std::string_view cursor) {
   RADLADS_RETURN_IF_ERROR(bin_->Sync());
   RADLADS_RETURN_IF_ERROR(sizes_->Sync());
   last_point_ = std::chrono::steady_clock::now();
-  return journal_->Append(Concatenate("{\"documents\":", documents_, ",\"tokens\":", tokens_, ",\"tokens_crc32c\":",
-                                      tokens_crc32c_, ",\"sizes_crc32c\":", sizes_crc32c_, ",\"cursor\":", cursor,
-                                      "}"));
+  return journal_->Append(Concatenate("{\"documents\":", documents_, ",\"tokens\":", tokens_,
+                                      ",\"tokens_crc32c\":", tokens_crc32c_, ",\"sizes_crc32c\":", sizes_crc32c_,
+                                      ",\"cursor\":", cursor, "}"));
 }
 
 absl::Status TokenDatasetWriter::WriteIndex() const {

@@ -26,7 +26,8 @@ constexpr uint64_t kXzMemoryLimit = uint64_t{1} << 30;
 // The raw bytes, in blocks that the decoders look into.
 class RawFile {
  public:
-  RawFile(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor), block_(kInputBlock) {}
+  RawFile(std::string path, int descriptor)
+      : path_(std::move(path)), descriptor_(descriptor), block_(std::make_unique_for_overwrite<char[]>(kInputBlock)) {}
   ~RawFile() {
     if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
   }
@@ -36,11 +37,11 @@ class RawFile {
   // Makes at least `wanted` unread bytes available unless the file ends before.
   absl::Status Fill(size_t wanted) {
     if (end_ - begin_ >= wanted || ended_) return absl::OkStatus();
-    std::memmove(block_.data(), block_.data() + begin_, end_ - begin_);
+    std::memmove(block_.get(), block_.get() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
     while (end_ < wanted && !ended_) {
-      const ssize_t got = ::read(descriptor_, block_.data() + end_, block_.size() - end_);
+      const ssize_t got = ::read(descriptor_, block_.get() + end_, kInputBlock - end_);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return absl::UnavailableError(Concatenate("cannot read ", path_, ": ", std::strerror(errno)));
       ended_ = got == 0;
@@ -48,7 +49,7 @@ class RawFile {
     }
     return absl::OkStatus();
   }
-  std::string_view unread() const { return {block_.data() + begin_, end_ - begin_}; }
+  std::string_view unread() const { return {block_.get() + begin_, end_ - begin_}; }
   void Consume(size_t bytes) {
     begin_ += bytes;
     consumed_ += bytes;
@@ -86,7 +87,7 @@ class RawFile {
  private:
   const std::string path_;
   const int descriptor_;
-  std::vector<char> block_;
+  const std::unique_ptr<char[]> block_;
   size_t begin_ = 0, end_ = 0;
   bool ended_ = false;
   uint64_t consumed_ = 0;
@@ -204,14 +205,20 @@ class XzFile final : public DecodedFile {
     *produced = size - stream_.avail_out;
     switch (result) {
       case LZMA_OK:
-      case LZMA_BUF_ERROR: return absl::OkStatus();
-      case LZMA_STREAM_END: between_streams_ = true; return absl::OkStatus();
+      case LZMA_BUF_ERROR:
+        return absl::OkStatus();
+      case LZMA_STREAM_END:
+        between_streams_ = true;
+        return absl::OkStatus();
       case LZMA_MEMLIMIT_ERROR:
         return Damaged(
             Concatenate("it asks for ", lzma_memusage(&stream_), " bytes of memory, the limit is ", kXzMemoryLimit));
-      case LZMA_FORMAT_ERROR: return Damaged("bytes that are not xz follow");
-      case LZMA_DATA_ERROR: return Damaged("checksum or contents do not fit");
-      default: return Damaged(Concatenate("lzma error ", static_cast<int>(result)));
+      case LZMA_FORMAT_ERROR:
+        return Damaged("bytes that are not xz follow");
+      case LZMA_DATA_ERROR:
+        return Damaged("checksum or contents do not fit");
+      default:
+        return Damaged(Concatenate("lzma error ", static_cast<int>(result)));
     }
   }
   lzma_stream stream_ = LZMA_STREAM_INIT;
@@ -263,8 +270,7 @@ class Lz4File final : public DecodedFile {
 absl::Status CompressedFile::Skip(uint64_t bytes) {
   std::vector<char> block(kInputBlock);
   for (uint64_t skipped = 0; skipped < bytes;) {
-    RADLADS_ASSIGN_OR_RETURN(const size_t got,
-                             Read(block.data(), std::min<uint64_t>(block.size(), bytes - skipped)));
+    RADLADS_ASSIGN_OR_RETURN(const size_t got, Read(block.data(), std::min<uint64_t>(block.size(), bytes - skipped)));
     if (got == 0) return DataLoss(path(), " holds ", skipped, " bytes, expected at least ", bytes);
     skipped += got;
   }

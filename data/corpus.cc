@@ -104,10 +104,10 @@ absl::StatusOr<std::unique_ptr<CorpusBlock>> CorpusFile::Next() {
     known = block->text().size();
     if (known > kLongestDocument) {
       ended_ = true;
-      status_ = InvalidArgument(path_, ":", at_.line + 1, ": the ", by_line() ? "line" : "document",
-                                " is longer than the ", kLongestDocument, " bytes that are supported; ",
-                                by_line() ? "is this a text file with a document per line?"
-                                          : "cut it (--documents lines or blank_lines)");
+      status_ = InvalidArgument(
+          path_, ":", at_.line + 1, ": the ", by_line() ? "line" : "document", " is longer than the ", kLongestDocument,
+          " bytes that are supported; ",
+          by_line() ? "is this a text file with a document per line?" : "cut it (--documents lines or blank_lines)");
       return status_;
     }
   }

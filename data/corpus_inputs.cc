@@ -29,8 +29,7 @@ std::string EndingOf(const fs::path& path) {
 
 absl::Status CannotList(const fs::path& directory, const std::error_code& error) {
   const std::string message = Concatenate("cannot list ", directory.string(), ": ", error.message());
-  return error == std::errc::permission_denied ? absl::PermissionDeniedError(message)
-                                               : absl::UnavailableError(message);
+  return error == std::errc::permission_denied ? absl::PermissionDeniedError(message) : absl::UnavailableError(message);
 }
 
 // Adds the corpus files under a directory. Links to directories are not followed: they may lead back.

@@ -162,8 +162,8 @@ class Ledger {
       }
       result_.reached_limit = missing <= 0;
     }
-    RADLADS_RETURN_IF_ERROR(writer_->AddDocuments({piece.lengths.data(), documents},
-                                                  {piece.tokens.data(), tokens * width}));
+    RADLADS_RETURN_IF_ERROR(
+        writer_->AddDocuments({piece.lengths.data(), documents}, {piece.tokens.data(), tokens * width}));
     DatasetSource& source = result_.sources[piece.input];
     const int64_t text = std::accumulate(piece.text_bytes.begin(), piece.text_bytes.begin() + documents, int64_t{0});
     source.documents += documents;
@@ -233,8 +233,8 @@ uint64_t BytesBefore(const std::vector<std::string>& paths, const Place& place) 
 }  // namespace
 
 absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
-                                         const std::function<EncodeFunction()>& new_encoder,
-                                         TokenDatasetWriter* writer, std::stop_token stop) {
+                                         const std::function<EncodeFunction()>& new_encoder, TokenDatasetWriter* writer,
+                                         std::stop_token stop) {
   RADLADS_CHECK(options.threads >= 1) << options.threads << " threads";
   RADLADS_RETURN_IF_ERROR(CheckFormats(options.paths, options.corpus.format));
   const auto start = std::chrono::steady_clock::now();
@@ -248,8 +248,7 @@ absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
   }
 
   const size_t inputs = options.paths.size();
-  const size_t readers =
-      std::min({inputs - place.input, kMostReaders, static_cast<size_t>(options.threads + 3) / 4});
+  const size_t readers = std::min({inputs - place.input, kMostReaders, static_cast<size_t>(options.threads + 3) / 4});
   Pipeline pipeline(place.input, inputs, (8 + 4 * static_cast<uint64_t>(options.threads)) << 20);
   std::vector<std::thread> threads;
   for (size_t i = 0; i < readers; ++i) threads.emplace_back([&] { ReadInputs(options, place, &pipeline); });
@@ -271,13 +270,13 @@ absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
     if (has_points && (stopped || writer->PointIsDue())) {
       if (absl::Status status = ledger.Checkpoint(); !status.ok()) more = status;
     }
-    if (stopped && more.ok()) more = absl::CancelledError(Concatenate("stopped after ", writer->documents(), " documents"));
+    if (stopped && more.ok())
+      more = absl::CancelledError(Concatenate("stopped after ", writer->documents(), " documents"));
     if (progress != nullptr && piece->block != nullptr) {
       const double seconds = seconds_so_far();
-      progress->Advance(piece->block->input_bytes, HumanCount(writer->tokens()) + " tokens, " +
-                                                       HumanCount(ledger.result().tokens / seconds) + " tokens/s, " +
-                                                       HumanCount(ledger.result().text_bytes / seconds, "B") +
-                                                       "/s of text");
+      progress->Advance(piece->block->input_bytes,
+                        HumanCount(writer->tokens()) + " tokens, " + HumanCount(ledger.result().tokens / seconds) +
+                            " tokens/s, " + HumanCount(ledger.result().text_bytes / seconds, "B") + "/s of text");
     }
   }
   pipeline.Stop();

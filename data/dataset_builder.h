@@ -53,8 +53,8 @@ struct BuildResult {
 // CANCELLED after `stop` was requested: then a point has been reached from which the work can be continued.
 // Memory: some megabytes of text per thread, or the longest documents where they are longer.
 absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
-                                         const std::function<EncodeFunction()>& new_encoder,
-                                         TokenDatasetWriter* writer, std::stop_token stop = {});
+                                         const std::function<EncodeFunction()>& new_encoder, TokenDatasetWriter* writer,
+                                         std::stop_token stop = {});
 
 }  // namespace radlads
 

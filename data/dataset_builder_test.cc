@@ -225,7 +225,8 @@ TEST_F(DatasetBuilderTest, ReadsAFieldInsideOfAnother) {
 TEST_F(DatasetBuilderTest, DocumentsLongerThanBlocks) {
   const std::string a(3 << 20, 'a'), b(5 << 20, 'b');
   options_.threads = 2;
-  ASSERT_TRUE(Build({Put("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"" + a + "\"}\n{\"text\": \"" + b + "\"}\n{\"text\": \"y\"}")})
+  ASSERT_TRUE(Build({Put("a.jsonl",
+                         "{\"text\": \"x\"}\n{\"text\": \"" + a + "\"}\n{\"text\": \"" + b + "\"}\n{\"text\": \"y\"}")})
                   .ok());
   EXPECT_TRUE(Documents() == std::vector<std::string>({"x|", a + "|", b + "|", "y|"}));
   options_.corpus.documents = TextDocuments::kBlankLines;

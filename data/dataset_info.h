@@ -24,7 +24,7 @@ struct DatasetInfo {
   std::string tokenizer;       // where the tokenizer was read from, as it was named
   std::string tokenizer_hash;  // Tokenizer::Hash(); ids mean the same where the hashes are equal
   int64_t vocabulary_size = 0;
-  std::optional<int64_t> eos_id;  // ends every document; nothing when documents are not marked
+  std::optional<int64_t> eos_id;       // ends every document; nothing when documents are not marked
   std::vector<DatasetSource> sources;  // in the order of their documents
   int64_t tokens = 0, documents = 0;
   std::optional<uint32_t> tokens_crc32c;  // CRC-32C of PREFIX.bin

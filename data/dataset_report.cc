@@ -37,11 +37,20 @@ std::string EscapeHtml(const std::string& text) {
   std::string escaped;
   for (const char c : text) {
     switch (c) {
-      case '&': escaped += "&amp;"; break;
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      case '"': escaped += "&quot;"; break;
-      default: escaped += c;
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += c;
     }
   }
   return escaped;
@@ -54,9 +63,13 @@ std::string Grouped(int64_t value) {
   return text;
 }
 
-std::string CountOr(int64_t value) { return value < 0 ? "not known" : Grouped(value); }
+std::string CountOr(int64_t value) {
+  return value < 0 ? "not known" : Grouped(value);
+}
 
-double Share(int64_t part, int64_t whole) { return whole > 0 ? 100.0 * part / whole : 0; }
+double Share(int64_t part, int64_t whole) {
+  return whole > 0 ? 100.0 * part / whole : 0;
+}
 
 std::string RangeOf(const DocumentStatistics::Bucket& bucket) {
   if (bucket.low <= 1) return std::to_string(bucket.low);
@@ -123,13 +136,13 @@ DocumentStatistics DocumentLengths(const TokenDataset& dataset) {
 }
 
 DatasetReport ReportOn(const TokenDataset& dataset, std::optional<DatasetInfo> info) {
-  return {dataset.prefix(),      TokenTypeName(dataset.type()), dataset.tokens(), dataset.documents(),
-          DocumentLengths(dataset), std::move(info)};
+  return {dataset.prefix(),    TokenTypeName(dataset.type()), dataset.tokens(),
+          dataset.documents(), DocumentLengths(dataset),      std::move(info)};
 }
 
 std::string DatasetReport::ToText() const {
-  std::string text = Concatenate(prefix, ": ", Grouped(tokens), " tokens in ", Grouped(documents), " documents, ", dtype,
-                                 "\nlength of documents: ", lengths.shortest, " to ", lengths.longest, ", ",
+  std::string text = Concatenate(prefix, ": ", Grouped(tokens), " tokens in ", Grouped(documents), " documents, ",
+                                 dtype, "\nlength of documents: ", lengths.shortest, " to ", lengths.longest, ", ",
                                  Format("%.1f", lengths.mean), " on average, median ", lengths.median,
                                  "; half of the tokens stand in documents of up to ", lengths.token_median, "\n\n");
   text += Format("%24s %14s %8s %16s %8s\n", "tokens per document", "documents", "", "tokens", "");
@@ -152,8 +165,8 @@ std::string DatasetReport::ToHtml() const {
   std::string html = Concatenate(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>",
-      name, "</title><style>", kStyle, "</style></head><body>\n<h1>", name, "</h1>\n<p>", Grouped(tokens), " tokens in ",
-      Grouped(documents), " documents, ", dtype, ".");
+      name, "</title><style>", kStyle, "</style></head><body>\n<h1>", name, "</h1>\n<p>", Grouped(tokens),
+      " tokens in ", Grouped(documents), " documents, ", dtype, ".");
   if (info) {
     html += Concatenate(" Tokenizer ", EscapeHtml(info->tokenizer), " (", Grouped(info->vocabulary_size), " ids, hash ",
                         EscapeHtml(info->tokenizer_hash), "), made ", EscapeHtml(info->created), ".");
@@ -176,8 +189,9 @@ std::string DatasetReport::ToHtml() const {
     const std::vector<DatasetSource> sources = SourcesToShow(*info);
     largest = 0;
     for (const DatasetSource& source : sources) largest = std::max(largest, Share(source.tokens, tokens));
-    html += "<h2>Sources</h2>\n<table><thead><tr><th>source</th><th>documents</th><th>tokens</th>"
-            "<th>bytes per token</th><th></th></tr></thead><tbody>\n";
+    html +=
+        "<h2>Sources</h2>\n<table><thead><tr><th>source</th><th>documents</th><th>tokens</th>"
+        "<th>bytes per token</th><th></th></tr></thead><tbody>\n";
     for (const DatasetSource& source : sources) {
       html += Concatenate("<tr><td>", EscapeHtml(source.name), "</td><td>", CountOr(source.documents), "</td><td>",
                           CountOr(source.tokens), "</td><td>", BytesPerToken(source), "</td>",

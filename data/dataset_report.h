@@ -15,8 +15,8 @@ namespace radlads {
 struct DocumentStatistics {
   int64_t shortest = 0, longest = 0;
   double mean = 0;
-  int64_t median = 0;         // of the documents
-  int64_t token_median = 0;   // half of the tokens stand in documents of at most this length
+  int64_t median = 0;        // of the documents
+  int64_t token_median = 0;  // half of the tokens stand in documents of at most this length
   // Documents of [low, 2 * low) tokens, low a power of two; the first bucket holds empty documents alone (low = 0).
   struct Bucket {
     int64_t low = 0, documents = 0, tokens = 0;

@@ -106,7 +106,9 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::OpenExisting(const std::string
   return OpenLocked(path, false);
 }
 
-Journal::~Journal() { ::close(descriptor_); }
+Journal::~Journal() {
+  ::close(descriptor_);
+}
 
 absl::Status Journal::Load() {
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path_));

@@ -74,7 +74,8 @@ TEST_F(JournalTest, AnotherJobIsRefusedWithTheDifference) {
   const std::string other = R"({"verb":"build","inputs":[{"bytes":4}],"eos":0})";
   const absl::Status status = Journal::Open(path_, other, false).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("inputs/0/bytes was 3, now 4; eos was not there, now 0. Repeat"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("inputs/0/bytes was 3, now 4; eos was not there, now 0. Repeat"));
   auto restarted = Journal::Open(path_, other, true);
   ASSERT_TRUE(restarted.ok()) << restarted.status();
   EXPECT_THAT((*restarted)->records(), ElementsAre());

@@ -118,7 +118,7 @@ TEST_F(KillTest, EveryRestartEndsInTheSameBytes) {
   Scenario bases[2];
   for (int i = 0; i < 2; ++i) {
     bases[i] = {.name = "base", .prefix = Path("base" + std::to_string(i))};
-    bases[i].arguments = {"build", Path(i == 0 ? "a.jsonl" : "c.jsonl"), "--tokenizer", tokenizer, "--output",
+    bases[i].arguments = {"build",        Path(i == 0 ? "a.jsonl" : "c.jsonl"), "--tokenizer", tokenizer, "--output",
                           bases[i].prefix};
     Measure(&bases[i]);
   }
@@ -155,7 +155,8 @@ TEST_F(KillTest, EveryRestartEndsInTheSameBytes) {
       ASSERT_EQ(entry.path().string().find(".partial."), std::string::npos) << entry.path() << " was left behind";
     }
   }
-  std::printf("%d kills; %d of the last runs continued what was there, all ended in the same bytes\n", kills, continued);
+  std::printf("%d kills; %d of the last runs continued what was there, all ended in the same bytes\n", kills,
+              continued);
   EXPECT_GT(continued, 0) << "every run began anew";
 }
 

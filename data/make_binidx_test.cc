@@ -140,7 +140,9 @@ TEST_F(MakeBinidxTest, AppendsAndSaysWhatIsDoneAlready) {
   EXPECT_THAT(Run("check $DIR/tokens").output, HasSubstr("no problem found"));
   // One build of the same text is the same dataset.
   ASSERT_EQ(Run("build --tokenizer data/testdata/byte_tokenizer --output $DIR/whole $DIR/a.jsonl $DIR/b.jsonl "
-                "$DIR/b.jsonl").exit_code, 0);
+                "$DIR/b.jsonl")
+                .exit_code,
+            0);
   EXPECT_EQ(*ReadFile(directory_ + "/whole.bin"), *ReadFile(directory_ + "/tokens.bin"));
   EXPECT_EQ(*ReadFile(directory_ + "/whole.idx"), *ReadFile(directory_ + "/tokens.idx"));
   outcome = Run("append data/testdata/tiny_u16 $DIR/b.jsonl");
@@ -202,8 +204,8 @@ TEST_F(MakeBinidxTest, ShowsSamplesAndStatistics) {
 
 TEST_F(MakeBinidxTest, ASecondBuildOnTheSameOutputIsRefused) {
   Put("a.jsonl", Lines(3, 10));
-  const std::string first = "(sleep 2; cat $DIR/a.jsonl) | data/make_binidx " + kBuild +
-                            "- --format jsonl >$DIR/first.log 2>&1 & sleep 0.7;";
+  const std::string first =
+      "(sleep 2; cat $DIR/a.jsonl) | data/make_binidx " + kBuild + "- --format jsonl >$DIR/first.log 2>&1 & sleep 0.7;";
   Outcome outcome = Run(kBuild + "$DIR/a.jsonl", first);
   EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("another process is writing this output"));
@@ -259,7 +261,9 @@ TEST_F(MakeBinidxTest, ChangedInputsAreNotContinued) {
 
 TEST_F(MakeBinidxTest, CtrlCStopsAtAPoint) {
   Put("a.jsonl", Lines(3, 10));
-  const Outcome outcome = Run(kBuild + "- --format jsonl", "(cat $DIR/a.jsonl; sleep 1; cat $DIR/a.jsonl; sleep 1) | timeout --foreground -s INT 0.5");
+  const Outcome outcome =
+      Run(kBuild + "- --format jsonl",
+          "(cat $DIR/a.jsonl; sleep 1; cat $DIR/a.jsonl; sleep 1) | timeout --foreground -s INT 0.5");
   EXPECT_EQ(outcome.exit_code, 124) << outcome.output;  // of timeout
   EXPECT_THAT(outcome.output, HasSubstr("stopped after 6 documents. What was written before is kept in "));
   EXPECT_FALSE(FileExists(directory_ + "/tokens.idx"));

@@ -146,8 +146,9 @@ absl::Status Append(const AppendFlags& flags, std::stop_token stop) {
   RADLADS_RETURN_IF_ERROR(TokenDatasetWriter::Recover(flags.prefix));
   RADLADS_ASSIGN_OR_RETURN(const DescribedDataset base, OpenDescribed(flags.prefix));
   if (!base.info) {
-    return InvalidArgument(DatasetInfoPath(flags.prefix), " is not there: it is not known which tokenizer and end mark ",
-                           flags.prefix, " has; build the text separately and merge the two");
+    return InvalidArgument(DatasetInfoPath(flags.prefix),
+                           " is not there: it is not known which tokenizer and end mark ", flags.prefix,
+                           " has; build the text separately and merge the two");
   }
   RADLADS_ASSIGN_OR_RETURN(auto tokenizer, TokenizerFor(flags.text.tokenizer, flags.prefix, base.info));
   DatasetJob job("append");

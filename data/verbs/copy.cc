@@ -22,7 +22,9 @@ absl::Status CopyAll(std::vector<DocumentRange> ranges, DocumentFilter filter, s
   return CopyDocuments(options, writer, stop);
 }
 
-std::string IdName(const std::optional<int64_t>& id) { return id ? std::to_string(*id) : "none"; }
+std::string IdName(const std::optional<int64_t>& id) {
+  return id ? std::to_string(*id) : "none";
+}
 
 struct MergeFlags {
   std::vector<std::string> inputs;
@@ -52,9 +54,9 @@ absl::StatusOr<DatasetInfo> MergedInfo(const std::vector<DescribedDataset>& inpu
                                 " (hash ", input.info->tokenizer_hash,
                                 "): their ids mean different things; build one of them again");
     } else if (input.info->eos_id != merged.eos_id) {
-      return FailedPrecondition("documents of ", first->tokens->prefix(), " end with the token ",
-                                IdName(merged.eos_id), ", those of ", input.tokens->prefix(), " with ",
-                                IdName(input.info->eos_id), "; make them alike with make_binidx fix_eos");
+      return FailedPrecondition("documents of ", first->tokens->prefix(), " end with the token ", IdName(merged.eos_id),
+                                ", those of ", input.tokens->prefix(), " with ", IdName(input.info->eos_id),
+                                "; make them alike with make_binidx fix_eos");
     }
   }
   if (first == nullptr) return merged;
@@ -131,8 +133,9 @@ std::vector<Part> PartsByHash(const SplitFlags& flags, const std::shared_ptr<con
 
 absl::Status Split(const SplitFlags& flags, std::stop_token stop) {
   if ((flags.tokens > 0) == (flags.valid > 0)) {
-    return InvalidArgument("say how to split: --tokens N for parts of about N tokens, or --valid F for a fraction F of ",
-                           "the documents as validation data");
+    return InvalidArgument(
+        "say how to split: --tokens N for parts of about N tokens, or --valid F for a fraction F of ",
+        "the documents as validation data");
   }
   RADLADS_ASSIGN_OR_RETURN(const DescribedDataset dataset, OpenDescribed(flags.prefix));
   const std::vector<Part> parts =
@@ -189,8 +192,8 @@ absl::Status FixEos(const FixEosFlags& flags, std::stop_token stop) {
     return absl::OkStatus();
   }
   std::printf("%s: %lld of %lld documents get the end mark %lld, %lld empty ones are left out\n", flags.prefix.c_str(),
-              static_cast<long long>(missing), static_cast<long long>(tokens.documents()),
-              static_cast<long long>(*eos), static_cast<long long>(empty));
+              static_cast<long long>(missing), static_cast<long long>(tokens.documents()), static_cast<long long>(*eos),
+              static_cast<long long>(empty));
   DatasetJob job("fix_eos");
   job.Set("eos_id", *eos);
   RADLADS_RETURN_IF_ERROR(job.SetBase(tokens));

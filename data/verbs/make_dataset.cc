@@ -99,10 +99,10 @@ absl::Status MakeDataset(const std::string& prefix, TokenType type, const Datase
   }
   if (!status.ok()) {
     if (!writer->has_points()) return status;
-    return Annotate(absl::Status(status.code(),
-                                 Concatenate(status.message(), ". What was written before is kept in ", prefix,
-                                             ".partial.*: the same command continues it, --restart begins anew")),
-                    prefix);
+    return Annotate(
+        absl::Status(status.code(), Concatenate(status.message(), ". What was written before is kept in ", prefix,
+                                                ".partial.*: the same command continues it, --restart begins anew")),
+        prefix);
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::printf("%s.bin, .idx, .json: %lld tokens in %lld documents (%s), in %s: %s tokens/s\n", prefix.c_str(),
@@ -124,8 +124,8 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerFor(const std::string&
                                                       : path);
   }
   if (info && !info->tokenizer_hash.empty() && info->tokenizer_hash != (*tokenizer)->Hash()) {
-    return FailedPrecondition(prefix, " was made with the tokenizer ", info->tokenizer, " (hash ",
-                              info->tokenizer_hash, "), but ", path, " has hash ", (*tokenizer)->Hash());
+    return FailedPrecondition(prefix, " was made with the tokenizer ", info->tokenizer, " (hash ", info->tokenizer_hash,
+                              "), but ", path, " has hash ", (*tokenizer)->Hash());
   }
   return tokenizer;
 }

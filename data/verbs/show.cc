@@ -117,9 +117,8 @@ void AddPrimes(CLI::App& app, Run* run) {
   auto contexts = std::make_shared<std::vector<int64_t>>(std::vector<int64_t>{512, 1024, 2048, 4096, 8192, 16384});
   CLI::App* verb = app.add_subcommand("primes", "The magic prime of a dataset for each context length.");
   verb->add_option("prefix", *prefix, "PREFIX of PREFIX.bin and PREFIX.idx.")->required();
-  CLI::Option* ctx =
-      verb->add_option("--ctx", *contexts, "Context lengths; exit 1 when one is too long for the data.")
-          ->check(CLI::PositiveNumber);
+  CLI::Option* ctx = verb->add_option("--ctx", *contexts, "Context lengths; exit 1 when one is too long for the data.")
+                         ->check(CLI::PositiveNumber);
   verb->callback([=] {
     *run = [=](std::stop_token) {
       const absl::Status status = Primes(*prefix, *contexts);
