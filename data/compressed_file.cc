@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <lz4frame.h>
 #include <lzma.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -20,14 +21,21 @@ namespace radlads {
 namespace {
 
 constexpr size_t kInputBlock = 1 << 18;
+constexpr int kWaitMilliseconds = 100;  // between two looks at whether to stop
 // A preset -9 stream needs 65 MiB; a hostile header may ask for 4 GiB.
 constexpr uint64_t kXzMemoryLimit = uint64_t{1} << 30;
 
 // The raw bytes, in blocks that the decoders look into.
 class RawFile {
  public:
-  RawFile(std::string path, int descriptor)
-      : path_(std::move(path)), descriptor_(descriptor), block_(std::make_unique_for_overwrite<char[]>(kInputBlock)) {}
+  RawFile(std::string path, int descriptor, std::stop_token stop)
+      : path_(std::move(path)),
+        descriptor_(descriptor),
+        stop_(std::move(stop)),
+        block_(std::make_unique_for_overwrite<char[]>(kInputBlock)) {
+    struct stat info;
+    regular_ = ::fstat(descriptor_, &info) == 0 && S_ISREG(info.st_mode);
+  }
   ~RawFile() {
     if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
   }
@@ -41,9 +49,7 @@ class RawFile {
     end_ -= begin_;
     begin_ = 0;
     while (end_ < wanted && !ended_) {
-      const ssize_t got = ::read(descriptor_, block_.get() + end_, kInputBlock - end_);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return absl::UnavailableError(Concatenate("cannot read ", path_, ": ", std::strerror(errno)));
+      RADLADS_ASSIGN_OR_RETURN(const size_t got, ReadSome(block_.get() + end_, kInputBlock - end_));
       ended_ = got == 0;
       end_ += got;
     }
@@ -57,7 +63,7 @@ class RawFile {
   // Past `bytes` bytes without reading them; false where that is not possible (a pipe). UNAVAILABLE, DATA_LOSS.
   absl::StatusOr<bool> Seek(uint64_t bytes) {
     struct stat info;
-    if (::fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+    if (!regular_ || ::fstat(descriptor_, &info) != 0) return false;
     if (static_cast<uint64_t>(info.st_size) < consumed_ + bytes) {
       return DataLoss(path_, " has ", info.st_size, " bytes, expected at least ", consumed_ + bytes);
     }
@@ -72,22 +78,34 @@ class RawFile {
   }
   // Reads past the block, which must be empty.
   absl::StatusOr<size_t> ReadDirectly(char* data, size_t size) {
-    while (true) {
-      const ssize_t got = ::read(descriptor_, data, size);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return absl::UnavailableError(Concatenate("cannot read ", path_, ": ", std::strerror(errno)));
-      consumed_ += got;
-      return static_cast<size_t>(got);
-    }
+    RADLADS_ASSIGN_OR_RETURN(const size_t got, ReadSome(data, size));
+    consumed_ += got;
+    return got;
   }
   bool at_end() const { return ended_ && begin_ == end_; }
   uint64_t consumed() const { return consumed_; }
   const std::string& path() const { return path_; }
 
  private:
+  absl::StatusOr<size_t> ReadSome(char* data, size_t size) {
+    while (true) {
+      pollfd input{descriptor_, POLLIN, 0};
+      if (!regular_ && stop_.stop_possible() && ::poll(&input, 1, kWaitMilliseconds) <= 0) {
+        if (stop_.stop_requested()) return absl::CancelledError(Concatenate("stopped waiting for ", path_));
+        continue;
+      }
+      const ssize_t got = ::read(descriptor_, data, size);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return absl::UnavailableError(Concatenate("cannot read ", path_, ": ", std::strerror(errno)));
+      return static_cast<size_t>(got);
+    }
+  }
+
   const std::string path_;
   const int descriptor_;
+  const std::stop_token stop_;
   const std::unique_ptr<char[]> block_;
+  bool regular_;
   size_t begin_ = 0, end_ = 0;
   bool ended_ = false;
   uint64_t consumed_ = 0;
@@ -277,7 +295,7 @@ absl::Status CompressedFile::Skip(uint64_t bytes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<CompressedFile>> CompressedFile::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<CompressedFile>> CompressedFile::Open(const std::string& path, std::stop_token stop) {
   const bool standard_input = path == "-";
   const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
@@ -285,7 +303,7 @@ absl::StatusOr<std::unique_ptr<CompressedFile>> CompressedFile::Open(const std::
     if (errno == EACCES) return absl::PermissionDeniedError(message);
     return errno == ENOENT ? absl::NotFoundError(message) : absl::UnavailableError(message);
   }
-  auto raw = std::make_unique<RawFile>(standard_input ? "standard input" : path, descriptor);
+  auto raw = std::make_unique<RawFile>(standard_input ? "standard input" : path, descriptor, std::move(stop));
   RADLADS_RETURN_IF_ERROR(raw->Fill(6));
   const std::string_view magic = raw->unread();
   if (magic.starts_with("\x1f\x8b")) return std::make_unique<GzipFile>(std::move(raw));

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
@@ -15,8 +16,8 @@ namespace radlads {
 // Not thread-safe. Errors name the file.
 class CompressedFile {
  public:
-  // "-" is standard input.
-  static absl::StatusOr<std::unique_ptr<CompressedFile>> Open(const std::string& path);
+  // "-" is standard input. Waiting for input (of a pipe) ends with CANCELLED soon after `stop` was requested.
+  static absl::StatusOr<std::unique_ptr<CompressedFile>> Open(const std::string& path, std::stop_token stop = {});
   virtual ~CompressedFile() = default;
 
   // Up to `size` bytes (size > 0); 0 only at the end. DATA_LOSS when a compressed stream is damaged or cut off.

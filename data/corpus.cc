@@ -31,10 +31,10 @@ char* CorpusBlock::Reserve(size_t more) {
 }
 
 absl::StatusOr<std::unique_ptr<CorpusFile>> CorpusFile::Open(const std::string& path, const CorpusOptions& options,
-                                                             const CorpusPosition& position) {
+                                                             const CorpusPosition& position, std::stop_token stop) {
   RADLADS_RETURN_IF_ERROR(CheckFormats({path}, options.format));
   const CorpusFormat format = options.format == CorpusFormat::kByName ? *CorpusFormatByName(path) : options.format;
-  RADLADS_ASSIGN_OR_RETURN(auto file, CompressedFile::Open(path));
+  RADLADS_ASSIGN_OR_RETURN(auto file, CompressedFile::Open(path, std::move(stop)));
   const std::string name = path == "-" ? "standard input" : path;
   std::unique_ptr<CorpusFile> corpus(new CorpusFile(name, format, options.documents, position, std::move(file)));
   RADLADS_RETURN_IF_ERROR(corpus->SkipTo(position));

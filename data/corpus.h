@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,9 +69,11 @@ struct CorpusBlock {
 class CorpusFile {
  public:
   // Continues at `position`, which an earlier reader of the same file gave as the end of a block. FAILED_PRECONDITION
-  // when standard input does not begin with what was read then, DATA_LOSS when there is less of it.
+  // when standard input does not begin with what was read then, DATA_LOSS when there is less of it. Waiting for a pipe
+  // ends with CANCELLED soon after `stop` was requested.
   static absl::StatusOr<std::unique_ptr<CorpusFile>> Open(const std::string& path, const CorpusOptions& options,
-                                                          const CorpusPosition& position = {});
+                                                          const CorpusPosition& position = {},
+                                                          std::stop_token stop = {});
 
   // The next documents; nothing at the end of the file. What stands before an error comes before the error.
   // INVALID_ARGUMENT for a document that is longer than kLongestDocument.

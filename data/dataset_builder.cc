@@ -47,10 +47,10 @@ struct Place {
   CorpusPosition position;
 };
 
-void ReadInputs(const BuildOptions& options, const Place& start, Pipeline* pipeline) {
+void ReadInputs(const BuildOptions& options, const Place& start, std::stop_token stop, Pipeline* pipeline) {
   while (const std::optional<size_t> input = pipeline->TakeInput()) {
     auto file = CorpusFile::Open(options.paths[*input], options.corpus,
-                                 *input == start.input ? start.position : CorpusPosition());
+                                 *input == start.input ? start.position : CorpusPosition(), stop);
     bool more = true;
     while (more) {
       auto piece = std::make_unique<Piece>();
@@ -250,8 +250,13 @@ absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
   const size_t inputs = options.paths.size();
   const size_t readers = std::min({inputs - place.input, kMostReaders, static_cast<size_t>(options.threads + 3) / 4});
   Pipeline pipeline(place.input, inputs, (8 + 4 * static_cast<uint64_t>(options.threads)) << 20);
+  // Readers may be waiting for a pipe when the work ends, whether it is stopped or fails.
+  std::stop_source abandon;
+  const std::stop_callback abandon_too(stop, [&] { abandon.request_stop(); });
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < readers; ++i) threads.emplace_back([&] { ReadInputs(options, place, &pipeline); });
+  for (size_t i = 0; i < readers; ++i) {
+    threads.emplace_back([&] { ReadInputs(options, place, abandon.get_token(), &pipeline); });
+  }
   for (int i = 0; i < options.threads; ++i) {
     threads.emplace_back([&pipeline, worker = std::make_shared<Worker>(options, writer->type(), new_encoder())] {
       worker->Run(&pipeline);
@@ -265,13 +270,15 @@ absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
     const std::unique_ptr<Piece> piece = pipeline.Pop();
     if (piece == nullptr) break;
     more = ledger.Write(*piece);
-    if (!more.ok() || !*more) break;
     const bool stopped = stop.stop_requested();
+    if (stopped && absl::IsCancelled(more.status())) more = true;  // the reader has seen it first
+    if (!more.ok() || !*more) break;
     if (has_points && (stopped || writer->PointIsDue())) {
       if (absl::Status status = ledger.Checkpoint(); !status.ok()) more = status;
     }
-    if (stopped && more.ok())
+    if (stopped && more.ok()) {
       more = absl::CancelledError(Concatenate("stopped after ", writer->documents(), " documents"));
+    }
     if (progress != nullptr && piece->block != nullptr) {
       const double seconds = seconds_so_far();
       progress->Advance(piece->block->input_bytes,
@@ -280,6 +287,7 @@ absl::StatusOr<BuildResult> BuildDataset(const BuildOptions& options,
     }
   }
   pipeline.Stop();
+  abandon.request_stop();
   for (std::thread& thread : threads) thread.join();
   RADLADS_RETURN_IF_ERROR(more.status());
   ledger.result().seconds = seconds_so_far();

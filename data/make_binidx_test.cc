@@ -265,7 +265,7 @@ TEST_F(MakeBinidxTest, CtrlCStopsAtAPoint) {
       Run(kBuild + "- --format jsonl",
           "(cat $DIR/a.jsonl; sleep 1; cat $DIR/a.jsonl; sleep 1) | timeout --foreground -s INT 0.5");
   EXPECT_EQ(outcome.exit_code, 124) << outcome.output;  // of timeout
-  EXPECT_THAT(outcome.output, HasSubstr("stopped after 6 documents. What was written before is kept in "));
+  EXPECT_THAT(outcome.output, HasSubstr("stopped after 3 documents. What was written before is kept in "));
   EXPECT_FALSE(FileExists(directory_ + "/tokens.idx"));
   EXPECT_THAT(Run(kBuild + "- --format jsonl", "cat $DIR/a.jsonl $DIR/a.jsonl |").output,
               HasSubstr("66 tokens in 6 documents"));
