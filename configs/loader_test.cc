@@ -407,7 +407,7 @@ TEST(Schema, EveryKnobHasAComment) {
     }
   };
   check(*Config::descriptor());
-  EXPECT_EQ(seen.size(), 7u);
+  EXPECT_EQ(seen.size(), 8u);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "configs/pipeline.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -153,6 +154,29 @@ void CheckRates(const TrainConfig& train, Problems& problems) {
                   "', expected auto, bf16 or fp32");
 }
 
+void CheckData(const TrainConfig& train, Problems& problems) {
+  if (train.data_mixture().empty()) {
+    problems.Unless(!train.data_file().empty(),
+                    "train.data_file: is not set; expected the prefix of a .bin/.idx pair (//data:make_binidx makes "
+                    "one), CATALOG/NAME or grpc://HOST:PORT/NAME");
+    return;
+  }
+  problems.Unless(train.data_file().empty(), "train.data_file: found '", train.data_file(),
+                  "', but train.data_mixture lists the data; expected one of the two");
+  problems.Unless(train.magic_prime() == 0, "train.magic_prime: found ", train.magic_prime(),
+                  ", expected 0: each dataset of train.data_mixture has its own");
+  std::set<std::string> names;
+  for (int i = 0; i < train.data_mixture_size(); ++i) {
+    const DataMixtureEntry& entry = train.data_mixture(i);
+    const std::string path = Concatenate("train.data_mixture.", i);
+    problems.Unless(!entry.data_file().empty(), path, ".data_file: is not set");
+    problems.Unless(entry.data_file().empty() || names.insert(entry.data_file()).second, path, ".data_file: found '",
+                    entry.data_file(), "' a second time; list it once, with the sum of its weights");
+    problems.Unless(entry.weight() > 0 && std::isfinite(entry.weight()), path, ".weight: found ", entry.weight(),
+                    ", expected a positive number");
+  }
+}
+
 void CheckAmounts(const Config& config, Problems& problems) {
   const TrainConfig& train = config.train();
   bool sound = config.model().ctx_len() > 0;
@@ -179,8 +203,7 @@ void CheckAmounts(const Config& config, Problems& problems) {
   not_negative("spike_threshold", train.spike_threshold());
   not_negative("threads", train.threads());
   not_negative("magic_prime", train.magic_prime());
-  problems.Unless(!train.data_file().empty(),
-                  "train.data_file: is not set; expected the prefix of a .bin/.idx pair (//data:make_binidx makes one)");
+  CheckData(train, problems);
   problems.Unless(!train.resume().empty(), "train.resume: found '', expected auto, never or the path of a checkpoint");
   problems.Unless(!train.proj_dir().empty(), "train.proj_dir: found '', expected a folder ('.' is the current one)");
   if (!sound || train.my_exit_tokens() <= 0) return;
@@ -251,6 +274,11 @@ absl::StatusOr<std::vector<Config>> ExpandPipeline(const Config& config) {
                     "; set proj_* in the train section outside of the pipeline");
     Config run = base;
     run.mutable_model()->MergeFrom(stage.model());
+    // A list of data replaces the one before it, and either way of naming data replaces the other.
+    if (own.has_data_file() || own.data_mixture_size() > 0) {
+      run.mutable_train()->clear_data_file();
+      run.mutable_train()->clear_data_mixture();
+    }
     run.mutable_train()->MergeFrom(own);
     TrainConfig& train = *run.mutable_train();
     train.set_proj_dir(directory);

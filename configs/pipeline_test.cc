@@ -37,6 +37,7 @@ TEST(Validate, AcceptsWhatIsSound) {
   EXPECT_EQ(Problems(Sound("train: {attention_distillation_stage: -1, load_model: ''}")), "") << "pretraining";
   EXPECT_EQ(Problems(Sound("train: {attention_distillation_stage: 2, teacher: {path: t, ce_weight: 0}}")), "");
   EXPECT_EQ(Problems(Sound("train: {load_model: auto, teacher: {path: t}}")), "") << "stage 1 loads the teacher";
+  EXPECT_EQ(Problems(Sound("train: {data_file: '', data_mixture: [{data_file: a, weight: 3}, {data_file: b}]}")), "");
   EXPECT_EQ(Problems(Read("model: {tmix: rad_rwkv7}\ntrain: {data_file: d}")), "") << "sizes come from elsewhere";
 }
 
@@ -92,8 +93,26 @@ INSTANTIATE_TEST_SUITE_P(
         Flaw{"train: {micro_bsz: 0}", "train.micro_bsz: found 0"},
         Flaw{"train: {my_exit_tokens: -1}", "train.my_exit_tokens: found -1"},
         Flaw{"train: {data_file: ''}", "train.data_file: is not set"},
+        Flaw{"train: {data_mixture: [{data_file: a}]}", "train.data_file: found 'data', but train.data_mixture"},
+        Flaw{"train: {data_file: '', data_mixture: [{weight: 2}]}", "train.data_mixture.0.data_file: is not set"},
+        Flaw{"train: {data_file: '', data_mixture: [{data_file: a}, {data_file: a}]}",
+             "train.data_mixture.1.data_file: found 'a' a second time"},
+        Flaw{"train: {data_file: '', data_mixture: [{data_file: a, weight: 0}]}", "train.data_mixture.0.weight: found 0"},
+        Flaw{"train: {data_file: '', magic_prime: 5, data_mixture: [{data_file: a}]}", "train.magic_prime: found 5"},
         Flaw{"train: {resume: ''}", "train.resume: found ''"},
         Flaw{"train: {warmup_steps: 1000}", "train.warmup_steps: 1000 steps of 12288 tokens are all of the run"}));
+
+TEST(ExpandPipeline, AStagesDataReplacesWhatIsShared) {
+  const auto runs = ExpandPipeline(
+      Sound("train: {data_file: '', data_mixture: [{data_file: a}, {data_file: b}]}\n"
+            "pipeline: [{name: x}, {name: y, train: {data_mixture: [{data_file: c}]}}, {name: z, train: {data_file: d}}]"));
+  ASSERT_TRUE(runs.ok()) << runs.status();
+  EXPECT_EQ((*runs)[0].train().data_mixture_size(), 2);
+  ASSERT_EQ((*runs)[1].train().data_mixture_size(), 1);
+  EXPECT_EQ((*runs)[1].train().data_mixture(0).data_file(), "c");
+  EXPECT_EQ((*runs)[2].train().data_mixture_size(), 0);
+  EXPECT_EQ((*runs)[2].train().data_file(), "d");
+}
 
 TEST(Validate, ListsAllProblemsWithTheirStage) {
   Config config = Sound("pipeline: [{name: a, train: {micro_bsz: 0, beta1: 2}}, {name: b, train: {threads: -1}}]");

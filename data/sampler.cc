@@ -1,6 +1,5 @@
 #include "data/sampler.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/status.h"
@@ -68,11 +67,27 @@ absl::StatusOr<int64_t> MagicPrime(int64_t tokens, int64_t ctx) {
 
 absl::StatusOr<std::unique_ptr<MagicPrimeSampler>> MagicPrimeSampler::Create(int64_t tokens, int64_t ctx) {
   RADLADS_ASSIGN_OR_RETURN(const int64_t prime, MagicPrime(tokens, ctx));
-  // The roundings of the reference: (sqrt(5) - 1) / 2 in double, p to double, their product to double, then down.
-  const double golden = (std::sqrt(5.0) - 1.0) / 2.0;
-  const int64_t factor = static_cast<int64_t>(static_cast<double>(prime) * golden);
-  return std::unique_ptr<MagicPrimeSampler>(new MagicPrimeSampler(prime, factor, ctx));
+  return std::unique_ptr<MagicPrimeSampler>(new MagicPrimeSampler(prime, ctx));
 }
+
+absl::StatusOr<std::unique_ptr<MagicPrimeSampler>> MagicPrimeSampler::CreateWithPrime(int64_t tokens, int64_t ctx,
+                                                                                      int64_t prime) {
+  RADLADS_ASSIGN_OR_RETURN(const int64_t own, MagicPrime(tokens, ctx));
+  const int64_t windows = tokens / ctx;
+  if (prime < 2 || prime > windows - 1 || prime % 3 != 2 || !IsPrime(prime) ||
+      static_cast<double>(prime) / windows <= 0.99) {
+    return InvalidArgument("found ", prime, ", expected a prime 2 (mod 3) that is at most ", windows - 1,
+                           " and more than 99% of the ", windows, " windows of ", ctx, " in ", tokens,
+                           " tokens; the largest is ", own, ", which 0 stands for");
+  }
+  return std::unique_ptr<MagicPrimeSampler>(new MagicPrimeSampler(prime, ctx));
+}
+
+// The roundings of the reference: (sqrt(5) - 1) / 2 in double, p to double, their product to double, then down.
+MagicPrimeSampler::MagicPrimeSampler(int64_t prime, int64_t ctx)
+    : prime_(prime),
+      factor_(static_cast<int64_t>(static_cast<double>(prime) * ((std::sqrt(5.0) - 1.0) / 2.0))),
+      ctx_(ctx) {}
 
 int64_t MagicPrimeSampler::Position(int64_t sample) const {
   RADLADS_CHECK(sample >= 0) << "sample " << sample;
@@ -98,36 +113,6 @@ absl::StatusOr<std::unique_ptr<SequentialSampler>> SequentialSampler::Create(int
 int64_t SequentialSampler::Position(int64_t sample) const {
   RADLADS_CHECK(sample >= 0 && sample < samples_) << "sample " << sample << " of " << samples_;
   return sample * (ctx_ + 1);
-}
-
-Batches::Batches(std::shared_ptr<const TokenDataset> dataset, std::shared_ptr<const Sampler> sampler, int64_t ctx,
-                 int64_t vocabulary_size)
-    : dataset_(std::move(dataset)), sampler_(std::move(sampler)), ctx_(ctx), vocabulary_size_(vocabulary_size) {
-  RADLADS_CHECK(ctx_ >= 1 && vocabulary_size_ >= 1) << "ctx " << ctx_ << ", vocabulary " << vocabulary_size_;
-}
-
-absl::Status Batches::Read(int64_t first_sample, int64_t stride, int64_t rows, Batch* batch) const {
-  batch->rows = rows;
-  batch->ctx = ctx_;
-  batch->inputs.resize(rows * ctx_);
-  batch->labels.resize(rows * ctx_);
-  batch->positions.resize(rows);
-  std::vector<int64_t> sample(ctx_ + 1);
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t number = first_sample + row * stride;
-    const int64_t position = batch->positions[row] = sampler_->Position(number);
-    RADLADS_RETURN_IF_ERROR(dataset_->Read(position, std::span<int64_t>(sample)));
-    for (int64_t t = 0; t <= ctx_; ++t) {
-      if (sample[t] >= 0 && sample[t] < vocabulary_size_) continue;
-      return InvalidArgument(
-          TokensPath(dataset_->prefix()), ": token ", position + t, " (in sample ", number, ") is ", sample[t],
-          ", outside of the model's vocabulary of ", vocabulary_size_,
-          " ids; the data was made with another tokenizer. `make_binidx check` lists all such tokens");
-    }
-    std::copy(sample.begin(), sample.end() - 1, batch->inputs.begin() + row * ctx_);
-    std::copy(sample.begin() + 1, sample.end(), batch->labels.begin() + row * ctx_);
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace radlads

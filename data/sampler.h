@@ -5,11 +5,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "data/binidx.h"
 
 namespace radlads {
 
@@ -41,6 +39,9 @@ class Sampler {
 class MagicPrimeSampler final : public Sampler {
  public:
   static absl::StatusOr<std::unique_ptr<MagicPrimeSampler>> Create(int64_t tokens, int64_t ctx);
+  // With a prime that somebody else chose. INVALID_ARGUMENT unless it is a prime 2 (mod 3), its windows lie within the
+  // data, and it covers more than 99% of them (what the reference asserts).
+  static absl::StatusOr<std::unique_ptr<MagicPrimeSampler>> CreateWithPrime(int64_t tokens, int64_t ctx, int64_t prime);
 
   int64_t Position(int64_t sample) const override;  // any sample >= 0
   int64_t samples_per_pass() const override { return prime_; }
@@ -48,7 +49,7 @@ class MagicPrimeSampler final : public Sampler {
   int64_t factor() const { return factor_; }  // floor(p * f), the product rounded to double
 
  private:
-  MagicPrimeSampler(int64_t prime, int64_t factor, int64_t ctx) : prime_(prime), factor_(factor), ctx_(ctx) {}
+  MagicPrimeSampler(int64_t prime, int64_t ctx);
   int64_t prime_, factor_, ctx_;
 };
 
@@ -65,35 +66,6 @@ class SequentialSampler final : public Sampler {
  private:
   SequentialSampler(int64_t samples, int64_t ctx) : samples_(samples), ctx_(ctx) {}
   int64_t samples_, ctx_;
-};
-
-// inputs and labels are [B,T], row after row; labels[b][t] is the token after inputs[b][t].
-struct Batch {
-  int64_t rows = 0, ctx = 0;
-  std::vector<int64_t> inputs, labels;
-  std::vector<int64_t> positions;  // [B]: where in the dataset each row begins
-};
-
-// Samples of a dataset as batches. Immutable and safe to share between threads.
-class Batches {
- public:
-  // Ids are compared with `vocabulary_size` as they are read.
-  Batches(std::shared_ptr<const TokenDataset> dataset, std::shared_ptr<const Sampler> sampler, int64_t ctx,
-          int64_t vocabulary_size);
-
-  // Row b is the sample numbered first_sample + b * stride: one process reads with stride 1; process r of w reads rows
-  // r, r + w, ... with first_sample = cursor + r and stride w. `batch` is overwritten, its storage reused.
-  // INVALID_ARGUMENT when an id lies outside of the vocabulary; the message says where.
-  absl::Status Read(int64_t first_sample, int64_t stride, int64_t rows, Batch* batch) const;
-
-  const TokenDataset& dataset() const { return *dataset_; }
-  const Sampler& sampler() const { return *sampler_; }
-  int64_t ctx() const { return ctx_; }
-
- private:
-  std::shared_ptr<const TokenDataset> dataset_;
-  std::shared_ptr<const Sampler> sampler_;
-  int64_t ctx_, vocabulary_size_;
 };
 
 }  // namespace radlads

@@ -80,63 +80,22 @@ TEST(MagicPrimeTest, APassVisitsEveryWindowOnceAndTheNextRepeatsIt) {
   }
 }
 
-class BatchesTest : public ::testing::Test {
- protected:
-  BatchesTest() {
-    const std::string prefix = ::testing::TempDir() + "/batches";
-    auto writer = TokenDatasetWriter::Create(prefix, TokenType::kUint16);
-    EXPECT_TRUE(writer.ok());
-    std::vector<int32_t> document(101);
-    for (int32_t i = 0; i < 101; ++i) document[i] = i;
-    EXPECT_TRUE((*writer)->AddDocument(document).ok());
-    EXPECT_TRUE((*writer)->Commit().ok());
-    dataset_ = *TokenDataset::Open(prefix);
-  }
-  std::shared_ptr<const TokenDataset> dataset_;
-};
-
-TEST_F(BatchesTest, LabelsAreTheInputsShiftedByOne) {
-  auto sampler = MagicPrimeSampler::Create(dataset_->tokens(), 8);
-  ASSERT_TRUE(sampler.ok());
-  const Batches batches(dataset_, *std::move(sampler), 8, 101);
-  Batch batch;
-  ASSERT_TRUE(batches.Read(5, 1, 3, &batch).ok());
-  ASSERT_EQ(batch.inputs.size(), 24);
-  ASSERT_EQ(batch.labels.size(), 24);
-  for (int64_t row = 0; row < 3; ++row) {
-    EXPECT_EQ(batch.positions[row], batches.sampler().Position(5 + row));
-    for (int64_t t = 0; t < 8; ++t) {
-      EXPECT_EQ(batch.inputs[row * 8 + t], batch.positions[row] + t);
-      EXPECT_EQ(batch.labels[row * 8 + t], batch.positions[row] + t + 1);
-    }
+TEST(MagicPrimeTest, APrimeThatIsGivenMustCoverTheData) {
+  const int64_t tokens = 1500087317;  // of the reference's data
+  auto given = MagicPrimeSampler::CreateWithPrime(tokens, 512, 2929793);
+  ASSERT_TRUE(given.ok()) << given.status();
+  auto derived = MagicPrimeSampler::Create(tokens, 512);
+  ASSERT_TRUE(derived.ok());
+  for (int64_t s = 0; s < 1000; ++s) EXPECT_EQ((*given)->Position(s), (*derived)->Position(s));
+  for (const int64_t wrong : {int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{2}, int64_t{2929792}, int64_t{2929799},
+                              int64_t{1464917}, int64_t{2} << 40}) {
+    const absl::Status status = MagicPrimeSampler::CreateWithPrime(tokens, 512, wrong).status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr("the largest is 2929793")) << wrong;
   }
 }
 
-TEST_F(BatchesTest, ProcessesShareTheSamplesOfOne) {
-  auto sampler = MagicPrimeSampler::Create(dataset_->tokens(), 8);
-  ASSERT_TRUE(sampler.ok());
-  const Batches batches(dataset_, *std::move(sampler), 8, 101);
-  Batch whole, part;
-  ASSERT_TRUE(batches.Read(12, 1, 6, &whole).ok());
-  for (int64_t rank = 0; rank < 2; ++rank) {
-    ASSERT_TRUE(batches.Read(12 + rank, 2, 3, &part).ok());
-    for (int64_t row = 0; row < 3; ++row) EXPECT_EQ(part.positions[row], whole.positions[rank + 2 * row]);
-  }
-}
-
-TEST_F(BatchesTest, NamesIdsOutsideOfTheVocabulary) {
-  auto sampler = SequentialSampler::Create(dataset_->tokens(), 9);
-  ASSERT_TRUE(sampler.ok());
-  const Batches batches(dataset_, *std::move(sampler), 9, 42);
-  Batch batch;
-  EXPECT_TRUE(batches.Read(0, 1, 4, &batch).ok());
-  const absl::Status status = batches.Read(3, 1, 2, &batch);
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("token 42 (in sample 4) is 42, outside of the model's vocabulary of 42"));
-}
-
-TEST_F(BatchesTest, SequentialSamplesFollowEachOther) {
-  auto sampler = SequentialSampler::Create(dataset_->tokens(), 9);
+TEST(SequentialSamplerTest, SamplesFollowEachOther) {
+  auto sampler = SequentialSampler::Create(101, 9);
   ASSERT_TRUE(sampler.ok());
   EXPECT_EQ((*sampler)->samples_per_pass(), 10);
   EXPECT_EQ((*sampler)->Position(9), 90);

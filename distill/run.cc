@@ -14,13 +14,12 @@
 #include "base/status.h"
 #include "configs/loader.h"
 #include "configs/pipeline.h"
-#include "data/binidx.h"
-#include "data/sampler.h"
 #include "distill/caching_allocator.h"
 #include "distill/report.h"
 #include "distill/run_files.h"
 #include "distill/stage.h"
 #include "distill/trainer.h"
+#include "distill/training_data.h"
 #include "distill/validation.h"
 #include "model/precision.h"
 
@@ -37,6 +36,7 @@ void ClearIncidental(Config& config) {
   train.clear_epoch_save();
   train.clear_keep_checkpoints();
   train.clear_grad_cp();
+  train.clear_data_key_file();
 }
 
 // What differs between the configuration of the run in `directory` and `config`; empty if nothing that matters or if
@@ -61,21 +61,6 @@ absl::StatusOr<std::optional<TrainerState>> Finished(const RunFiles& files, cons
   RADLADS_ASSIGN_OR_RETURN(const TrainerState state, LoadTrainerState(files.FinalPath()));
   if (state.tokens < train.my_exit_tokens()) return std::optional<TrainerState>();  // more tokens are wanted now
   return std::optional<TrainerState>(state);
-}
-
-absl::StatusOr<std::shared_ptr<const Batches>> OpenData(const Config& config, int64_t vocabulary) {
-  const std::string& prefix = config.train().data_file();
-  if (prefix.empty())
-    return InvalidArgument(
-        "train.data_file is not set: expected the prefix of a .bin/.idx pair (see //data:make_binidx)");
-  RADLADS_ASSIGN_OR_RETURN(auto dataset, TokenDataset::Open(prefix));
-  auto sampler = MagicPrimeSampler::Create(dataset->tokens(), config.model().ctx_len());
-  if (!sampler.ok()) return Annotate(sampler.status(), "train.data_file " + prefix);
-  Log().info("data: {}, {} tokens in {} documents, magic prime {} (windows of {})", prefix,
-             HumanCount(dataset->tokens()), HumanCount(dataset->documents()), (*sampler)->prime(),
-             config.model().ctx_len());
-  return std::make_shared<const Batches>(std::move(dataset), std::shared_ptr<const Sampler>(std::move(*sampler)),
-                                         config.model().ctx_len(), vocabulary);
 }
 
 void LogCounts(Transformer& student, const Stage& stage) {
@@ -129,15 +114,14 @@ absl::Status TrainOne(const Config& config) {
   Log().info("student ({}): {}", models.student_from, student.PlanDescription());
   if (models.teacher) Log().info("teacher: {}", models.teacher->PlanDescription());
 
-  const int64_t vocabulary = student.config().vocab_size();
-  RADLADS_ASSIGN_OR_RETURN(const auto data, OpenData(config, vocabulary));
+  RADLADS_ASSIGN_OR_RETURN(const auto data, OpenTrainingData(config, student.config(), models.tokenizer_from));
   RADLADS_ASSIGN_OR_RETURN(const auto stage, CreateStage(config, student, models.teacher.get()));
   LogCounts(student, *stage);
   std::optional<Validation> validation;
   Trainer::Validate validate;
   if (!train.validation_data_file().empty()) {
-    RADLADS_ASSIGN_OR_RETURN(validation, Validation::Open(train.validation_data_file(), config.model().ctx_len(),
-                                                          train.validation_tokens()));
+    RADLADS_ASSIGN_OR_RETURN(const auto windows, OpenValidationData(config, student.config(), models.tokenizer_from));
+    RADLADS_ASSIGN_OR_RETURN(validation, Validation::Read(*windows, train.validation_tokens()));
     validate = [&] { return validation->Score(student, models.teacher.get()); };
   }
   at::manual_seed(train.seed_everything());
@@ -147,6 +131,7 @@ absl::Status TrainOne(const Config& config) {
   Log().info("{} steps of {} samples ({} x {}, accumulated in one process), {} tokens", trainer->total_steps(),
              GlobalBatch(train), trainer->micro_batches(), train.micro_bsz(),
              HumanCount(trainer->total_steps() * GlobalBatch(train) * config.model().ctx_len()));
+  LogPlan(*data, trainer->total_steps() * GlobalBatch(train));
   RADLADS_RETURN_IF_ERROR(trainer->Run());
   RADLADS_RETURN_IF_ERROR(files.SaveFinal(trainer->state(), student, at::kBFloat16, models.tokenizer_from));
   RADLADS_RETURN_IF_ERROR(WriteReport(files.path()));

@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "configs/pipeline.h"
 #include "data/binidx.h"
-#include "data/sampler.h"
+#include "distill/training_data.h"
 #include "model/pretrained.h"
 #include "model/testing.h"
 
@@ -77,11 +77,8 @@ absl::StatusOr<std::unique_ptr<TestRun::Session>> TestRun::TryStart(const Config
   RADLADS_ASSIGN_OR_RETURN(session->models, LoadModels(config, at::kFloat));
   RADLADS_ASSIGN_OR_RETURN(session->stage,
                            CreateStage(config, *session->models.student, session->models.teacher.get()));
-  const int64_t ctx = config.model().ctx_len();
-  RADLADS_ASSIGN_OR_RETURN(auto dataset, TokenDataset::Open(config.train().data_file()));
-  RADLADS_ASSIGN_OR_RETURN(std::shared_ptr<const Sampler> sampler, MagicPrimeSampler::Create(dataset->tokens(), ctx));
-  auto data = std::make_shared<const Batches>(std::move(dataset), std::move(sampler), ctx,
-                                              session->models.student->config().vocab_size());
+  RADLADS_ASSIGN_OR_RETURN(auto data,
+                           OpenTrainingData(config, session->models.student->config(), ""));
   Trainer::Validate score;
   if (validate)
     score = [validate, raw = session.get()]() -> absl::StatusOr<Metrics> {

@@ -60,7 +60,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const Config& config, T
         "train.devices, num_nodes, micro_bsz and accumulate_grad_batches must be positive, their product is ", samples);
   }
   const int64_t ctx = data->ctx();
-  const int64_t total = train.my_exit_tokens() > 0 ? train.my_exit_tokens() : data->sampler().samples_per_pass() * ctx;
+  const int64_t total = train.my_exit_tokens() > 0 ? train.my_exit_tokens() : data->samples_per_pass() * ctx;
   RADLADS_ASSIGN_OR_RETURN(const Schedule schedule, Schedule::Create(train, samples * ctx, total));
   std::unique_ptr<Trainer> trainer(new Trainer(config, student, stage, std::move(data), std::move(files),
                                                std::move(tokenizer_from), std::move(validate), schedule,
@@ -85,7 +85,7 @@ Trainer::Trainer(const Config& config, Transformer& student, Stage& stage, std::
       micro_batches_(micro_batches),
       optimizer_(config.train(), stage.Trainable()) {
   state_.ctx_len = data_->ctx();
-  state_.samples_per_pass = data_->sampler().samples_per_pass();
+  state_.samples_per_pass = data_->samples_per_pass();
 }
 
 absl::Status Trainer::Resume() {
@@ -253,8 +253,10 @@ absl::Status Trainer::BadStep(const std::string& what, const BatchLoss& loss, co
   const std::string where = FirstNotFinite(student_, AsTensor(inputs, batch.rows, batch.ctx));
   if (!where.empty()) message += " In the student, " + where + ".";
   message += Concatenate(" The step takes samples ", state_.next_sample, " to ", state_.next_sample + samples - 1,
-                         " of ", data_->dataset().prefix(), "; those in hand begin at tokens");
-  for (int64_t position : batch.positions) message += Concatenate(" ", position);
+                         "; those in hand begin at");
+  for (int64_t row = 0; row < batch.rows; ++row) {
+    message += Concatenate(row == 0 ? " " : "; ", data_->Where(batch.first_sample + row * batch.stride));
+  }
   const std::optional<std::string> newest = files_.NewestCheckpoint();
   message += ". Nothing of this step was applied; ";
   message += newest ? "the last good checkpoint is " + *newest : "there is no checkpoint yet";

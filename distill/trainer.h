@@ -18,7 +18,7 @@
 #include "absl/status/statusor.h"
 #include "base/progress.h"
 #include "configs/config.pb.h"
-#include "data/sampler.h"
+#include "data/batches.h"
 #include "distill/metrics_log.h"
 #include "distill/optimizer.h"
 #include "distill/run_files.h"

@@ -4,27 +4,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <span>
+#include <vector>
 
 #include "base/status.h"
-#include "data/binidx.h"
-#include "data/sampler.h"
 #include "model/score.h"
 
 namespace radlads {
 
-absl::StatusOr<Validation> Validation::Open(const std::string& prefix, int64_t ctx, int64_t tokens) {
-  RADLADS_ASSIGN_OR_RETURN(const auto dataset, TokenDataset::Open(prefix));
-  const auto sampler = SequentialSampler::Create(dataset->tokens(), ctx);
-  if (!sampler.ok()) return Annotate(sampler.status(), "train.validation_data_file " + prefix);
-  int64_t count = (*sampler)->samples_per_pass();
+absl::StatusOr<Validation> Validation::Read(const SampleSource& source, int64_t tokens) {
+  const int64_t ctx = source.ctx();
+  int64_t count = source.sampler().samples_per_pass();
   if (tokens > 0) count = std::min(count, (tokens + ctx - 1) / ctx);
-  Tensor windows = at::empty({count, ctx + 1}, at::kLong);
-  for (int64_t i = 0; i < count; ++i) {
-    const std::span<int64_t> row(windows.data_ptr<int64_t>() + i * (ctx + 1), ctx + 1);
-    RADLADS_RETURN_IF_ERROR(dataset->Read((*sampler)->Position(i), row));
-  }
-  return Validation(std::move(windows));
+  Tensor windows = at::empty({count, ctx + 1}, at::kInt);
+  std::vector<SampleRow> rows;
+  for (int64_t i = 0; i < count; ++i) rows.push_back({i, windows.data_ptr<int32_t>() + i * (ctx + 1)});
+  RADLADS_RETURN_IF_ERROR(source.Read(rows));
+  return Validation(windows.to(at::kLong));
 }
 
 absl::StatusOr<Metrics> Validation::Score(Transformer& student, Transformer* teacher) {

@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "data/sample_source.h"
 #include "distill/trainer.h"
 #include "model/transformer.h"
 
@@ -15,9 +15,9 @@ namespace radlads {
 
 class Validation {
  public:
-  // Windows of ctx + 1 tokens of the dataset `prefix`, in order and without overlap, as many as hold `tokens` scored
-  // tokens (0: all). INVALID_ARGUMENT when not even one fits.
-  static absl::StatusOr<Validation> Open(const std::string& prefix, int64_t ctx, int64_t tokens);
+  // The first samples of `source`, which come in order (SampleOrder::kInOrder), as many as hold `tokens` scored tokens
+  // (0: all).
+  static absl::StatusOr<Validation> Read(const SampleSource& source, int64_t tokens);
 
   // validation_loss (nats per token) and validation_perplexity of the student; with a teacher, which is scored once,
   // its two as well and perplexity_ratio, the student's over the teacher's. INVALID_ARGUMENT for ids that a model does
