@@ -100,7 +100,7 @@ absl::Status SampleStream::Check(const wire::SampleBatch& batch) const {
                   " of ", length, " tokens; is it another version of the service?");
 }
 
-grpc::Status SampleStream::ReadCall(bool* came) {
+grpc::Status SampleStream::ReadCall() {
   grpc::ClientContext context;
   AddKey(options_.api_key, &context);
   {
@@ -116,7 +116,8 @@ grpc::Status SampleStream::ReadCall(bool* came) {
     if (!reader->Read(batch.get())) break;
     problem = Check(*batch);
     if (!problem.ok()) break;
-    *came = true;
+    if (away_since_) Log().info("data: {} is back", name_);
+    away_since_.reset();
     request_.set_first_sample(request_.first_sample() + batch->rows() * request_.stride());
     request_.set_count(request_.count() - batch->rows());
     std::unique_lock<std::mutex> lock(mutex_);
@@ -140,22 +141,17 @@ grpc::Status SampleStream::ReadCall(bool* came) {
 
 void SampleStream::Run() {
   Backoff backoff;
-  std::optional<Clock::time_point> away_since;
   while (true) {
-    bool came = false;
     const auto stopped = [this] {
       std::lock_guard<std::mutex> lock(mutex_);
       return stopped_;
     };
-    const bool connected = WaitForConnection(*channel_, away_since.value_or(Clock::now()) + options_.patience, stopped);
-    const grpc::Status status = connected ? ReadCall(&came) : grpc::Status(grpc::UNAVAILABLE, "nobody answers");
+    const bool connected = WaitForConnection(*channel_, away_since_.value_or(Clock::now()) + options_.patience, stopped);
+    const grpc::Status status = connected ? ReadCall() : grpc::Status(grpc::UNAVAILABLE, "nobody answers");
     if (stopped()) return;
     if (request_.count() == 0) return Finish(absl::OutOfRangeError(name_ + ": all samples have come"));
-    if (came && away_since) {
-      Log().info("data: {} is back", name_);
-    }
-    if (came || !away_since) {
-      away_since = Clock::now();
+    if (!away_since_) {
+      away_since_ = Clock::now();
       backoff = Backoff();
       if (IsWorthRetrying(status)) {
         Log().warn("data: the connection with {} ended before sample {} ({}); trying again", name_,
@@ -164,7 +160,7 @@ void SampleStream::Run() {
     }
     // A stream that ends well, but early, is a broken one too.
     if (!status.ok() && !IsWorthRetrying(status)) return Finish(Annotate(FromGrpc(status), name_));
-    if (Clock::now() - *away_since > options_.patience) {
+    if (Clock::now() - *away_since_ > options_.patience) {
       return Finish(absl::UnavailableError(Concatenate(
           name_, " has been away for ", std::chrono::duration_cast<std::chrono::seconds>(options_.patience).count(),
           " s: ", status.error_message(), "; start its server again, then resume the run")));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -50,8 +51,7 @@ class SampleStream {
 
  private:
   void Run();
-  // Reads one call to its end; `came` when at least one batch did.
-  grpc::Status ReadCall(bool* came);
+  grpc::Status ReadCall();  // to its end
   absl::Status Check(const index_service::v1::SampleBatch& batch) const;
   void Finish(const absl::Status& status);
 
@@ -59,6 +59,7 @@ class SampleStream {
   index_service::v1::SampleRequest request_;  // of what has not come yet; the thread's own
   const RemoteOptions options_;
   const std::string name_;
+  std::optional<std::chrono::steady_clock::time_point> away_since_;  // since no batch comes; the thread's own
 
   std::mutex mutex_;
   std::condition_variable changed_;
