@@ -26,10 +26,10 @@ struct Batch {
 // What a run takes from one of its datasets.
 struct DatasetPlan {
   DatasetDescription description;
-  double share = 0;        // of all samples
-  int64_t samples = 0;     // that the run takes
-  int64_t per_pass = 0;    // that the dataset has
-  double passes = 0;       // samples / per_pass
+  double share = 0;      // of all samples
+  int64_t samples = 0;   // that the run takes
+  int64_t per_pass = 0;  // that the dataset has: its magic prime
+  double passes = 0;     // samples / per_pass: epochs
 };
 
 // Immutable and safe to share between threads. Sample i is a pure function of the datasets, their weights, the seed and

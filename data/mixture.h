@@ -5,10 +5,10 @@
 // each dataset's samples are numbered 0, 1, 2, ... in the order in which they come. So every part of a run has the
 // mixture's proportions, and a run can be cut, resumed and split over processes anywhere.
 //
-// How: a binary tree halves the list of datasets. Of the n samples that have come to a node of total share S_node before
-// this one, floor((n * S_left + phase) / S_node) went left, with a phase in [0, S_node) drawn from the seed; the sample
-// goes left when that number grows with it. Each step is Bresenham's line; what goes left (or right) in S_node steps
-// is S_left (or the rest) exactly, wherever one begins to count.
+// How: a binary tree halves the list of datasets. Of the n samples that have come to a node of total share S_node
+// before this one, floor((n * S_left + phase) / S_node) went left, with a phase in [0, S_node) drawn from the seed; the
+// sample goes left when that number grows with it. Each step is Bresenham's line; what goes left (or right) in S_node
+// steps is S_left (or the rest) exactly, wherever one begins to count.
 #ifndef RADLADS_DATA_MIXTURE_H_
 #define RADLADS_DATA_MIXTURE_H_
 
@@ -22,8 +22,8 @@ namespace radlads {
 class Mixture {
  public:
   // Weights are positive and need not sum to 1; with up to six decimals they are kept exactly ({0.7, 0.2, 0.1} gives
-  // shares 7, 2, 1), else to about nine digits. INVALID_ARGUMENT for none, for one that is not a positive number, or too
-  // small beside the others.
+  // shares 7, 2, 1), else to about nine digits. INVALID_ARGUMENT for none, for one that is not a positive number, or
+  // too small beside the others.
   static absl::StatusOr<Mixture> Create(const std::vector<double>& weights, uint64_t seed);
 
   struct Place {

@@ -37,8 +37,9 @@ class SampleSource {
  public:
   virtual ~SampleSource() = default;
 
-  // Any samples, in any order; a source is fastest when they rise. Tokens are as stored, not compared with a vocabulary;
-  // int64 tokens that do not fit int32 read as -1. An error says which dataset it is about; then rows are unspecified.
+  // Any samples, in any order; a source is fastest when they rise. Tokens are as stored, not compared with a
+  // vocabulary; int64 tokens that do not fit int32 read as -1. An error says which dataset it is about; then rows are
+  // unspecified.
   virtual absl::Status Read(std::span<const SampleRow> rows) const = 0;
 
   const DatasetDescription& description() const { return description_; }

@@ -22,8 +22,8 @@ constexpr int64_t kTokens = 256 << 20, kDocument = 1000, kRows = 1024;
 
 std::string Directory() {
   static const std::string* const path = [] {
-    auto* made = new std::string(std::filesystem::temp_directory_path() /
-                                 Concatenate("radlads-sampler-benchmark-", ::getpid()));
+    auto* made =
+        new std::string(std::filesystem::temp_directory_path() / Concatenate("radlads-sampler-benchmark-", ::getpid()));
     std::atexit([] { std::filesystem::remove_all(Directory()); });
     return made;
   }();
@@ -78,13 +78,19 @@ void Measure(benchmark::State& state, const std::vector<std::shared_ptr<const Sa
   state.SetBytesProcessed(sample * (ctx + 1) * static_cast<int64_t>(sizeof(int32_t)));
 }
 
-void BM_Uint16(benchmark::State& state) { Measure(state, {Source(TokenType::kUint16, state.range(0))}, 1); }
-void BM_Int32(benchmark::State& state) { Measure(state, {Source(TokenType::kInt32, state.range(0))}, 1); }
+void BM_Uint16(benchmark::State& state) {
+  Measure(state, {Source(TokenType::kUint16, state.range(0))}, 1);
+}
+void BM_Int32(benchmark::State& state) {
+  Measure(state, {Source(TokenType::kInt32, state.range(0))}, 1);
+}
 void BM_Mixture(benchmark::State& state) {
   const int64_t ctx = state.range(0);
   Measure(state, {Source(TokenType::kUint16, ctx), Source(TokenType::kInt32, ctx)}, 1);
 }
-void BM_Uint16AllThreads(benchmark::State& state) { Measure(state, {Source(TokenType::kUint16, state.range(0))}, 0); }
+void BM_Uint16AllThreads(benchmark::State& state) {
+  Measure(state, {Source(TokenType::kUint16, state.range(0))}, 0);
+}
 BENCHMARK(BM_Uint16)->Arg(512)->Arg(4096)->UseRealTime();
 BENCHMARK(BM_Int32)->Arg(512)->UseRealTime();
 BENCHMARK(BM_Mixture)->Arg(512)->UseRealTime();

@@ -1,4 +1,6 @@
 // Serves the datasets of a catalog to trainers on other machines; see docs/formats/index_service.md.
+#include "data/index_service/server.h"
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -7,7 +9,6 @@
 #include "base/status.h"
 #include "base/working_directory.h"
 #include "data/index_service/key_file.h"
-#include "data/index_service/server.h"
 
 namespace radlads {
 namespace {

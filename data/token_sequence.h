@@ -43,8 +43,8 @@ class TokenSequence {
   bool FitsUint16() const;
   int64_t shards() const { return static_cast<int64_t>(shards_.size()); }
 
-  // Copies the tokens [first, first + out.size()) across the ends of documents and shards. OUT_OF_RANGE when they do not
-  // exist.
+  // Copies the tokens [first, first + out.size()) across the ends of documents and shards. OUT_OF_RANGE when they do
+  // not exist.
   absl::Status Read(int64_t first, std::span<int32_t> out) const;
 
   // Where within the tokens [first, first + count) a document begins, as offsets from `first`, rising. Empty documents

@@ -33,8 +33,8 @@ absl::StatusOr<ModelIds> IdsOf(int64_t vocabulary, const std::string& tokenizer_
 }
 
 absl::Status CheckIds(const DatasetDescription& dataset, const ModelIds& ids) {
-  const std::string made_with = Concatenate("the tokenizer ", dataset.tokenizer, " (hash ", dataset.tokenizer_hash, ", ",
-                                            dataset.vocabulary_size, " ids)");
+  const std::string made_with = Concatenate("the tokenizer ", dataset.tokenizer, " (hash ", dataset.tokenizer_hash,
+                                            ", ", dataset.vocabulary_size, " ids)");
   const std::string the_models =
       ids.tokenizer.empty() ? Concatenate("a model of ", ids.vocabulary, " ids whose tokenizer is not known")
                             : Concatenate("the model's tokenizer ", ids.tokenizer, " (",
@@ -66,7 +66,7 @@ absl::StatusOr<std::shared_ptr<const SampleSource>> OpenAndCheck(const std::stri
                                                                  const SampleOptions& options, const TrainConfig& train,
                                                                  const ModelConfig& model, const ModelIds& ids) {
   auto source = OpenSamples(data_file, options, train.data_key_file());
-  if (!source.ok()) return Annotate(source.status(), knob + " " + data_file);
+  if (!source.ok()) return Annotate(source.status(), knob);
   absl::Status status = CheckIds((*source)->description(), ids);
   if (status.ok() && train.reset_at_document()) status = CheckDocumentEnds((*source)->description(), model);
   if (!status.ok()) return Annotate(status, knob);
@@ -84,12 +84,14 @@ absl::StatusOr<std::shared_ptr<const Batches>> OpenTrainingData(const Config& co
   std::vector<std::shared_ptr<const SampleSource>> sources;
   std::vector<double> weights;
   if (train.data_mixture().empty()) {
-    RADLADS_ASSIGN_OR_RETURN(auto source, OpenAndCheck("train.data_file", train.data_file(), options, train, model, ids));
+    RADLADS_ASSIGN_OR_RETURN(auto source,
+                             OpenAndCheck("train.data_file", train.data_file(), options, train, model, ids));
     sources.push_back(std::move(source));
     weights.push_back(1);
   }
   for (const DataMixtureEntry& entry : train.data_mixture()) {
-    RADLADS_ASSIGN_OR_RETURN(auto source, OpenAndCheck("train.data_mixture", entry.data_file(), options, train, model, ids));
+    RADLADS_ASSIGN_OR_RETURN(auto source,
+                             OpenAndCheck("train.data_mixture", entry.data_file(), options, train, model, ids));
     sources.push_back(std::move(source));
     weights.push_back(entry.weight());
   }
@@ -108,12 +110,13 @@ absl::StatusOr<std::shared_ptr<const SampleSource>> OpenValidationData(const Con
 void LogPlan(const Batches& batches, int64_t samples) {
   const std::vector<DatasetPlan> plan = batches.Plan(samples);
   for (const DatasetPlan& part : plan) {
-    Log().info("data: {}, {} tokens in {} documents{}: {} samples of {} tokens{}, {:.3f} of {} ({})",
-               part.description.name, HumanCount(part.description.tokens), HumanCount(part.description.documents),
-               part.description.tokenizer_hash.empty() ? ", tokenizer not known"
-                                                       : ", tokenizer " + part.description.tokenizer,
-               part.samples, batches.ctx(), plan.size() > 1 ? Concatenate(" (", 100 * part.share, "%)") : "",
-               part.passes, part.per_pass, part.passes > 1 ? "later passes repeat the first" : "no sample twice");
+    Log().info(
+        "data: {}, {} tokens in {} documents, tokenizer {}; the run takes {}{} samples of {} ({} tokens), {:.3f} "
+        "epochs of its magic prime {}",
+        part.description.name, HumanCount(part.description.tokens), HumanCount(part.description.documents),
+        part.description.tokenizer_hash.empty() ? "not known" : part.description.tokenizer,
+        plan.size() > 1 ? Concatenate(100 * part.share, "%, ") : "", part.samples, batches.ctx(),
+        HumanCount(static_cast<double>(part.samples) * batches.ctx()), part.passes, part.per_pass);
   }
 }
 

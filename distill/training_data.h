@@ -13,9 +13,9 @@
 namespace radlads {
 
 // train.data_file or train.data_mixture at model.ctx_len. `model` is the model that will read it, whole (vocab_size,
-// eos_token_id), `tokenizer_from` the directory of its tokenizer, or ''. FAILED_PRECONDITION, naming both tokenizers, when a dataset
-// says that it was made with another one or has more ids; INVALID_ARGUMENT when train.reset_at_document could not see
-// where its documents end. Data that does not say its tokenizer is compared id by id as it is read.
+// eos_token_id), `tokenizer_from` the directory of its tokenizer, or ''. FAILED_PRECONDITION, naming both tokenizers,
+// when a dataset says that it was made with another one or has more ids; INVALID_ARGUMENT when train.reset_at_document
+// could not see where its documents end. Data that does not say its tokenizer is compared id by id as it is read.
 absl::StatusOr<std::shared_ptr<const Batches>> OpenTrainingData(const Config& config, const ModelConfig& model,
                                                                 const std::string& tokenizer_from);
 

@@ -75,8 +75,8 @@ std::optional<CatalogPath> ParseCatalogPath(const std::string& path);
 // Changes a catalog. Every change is one synced batch: it is there whole after a crash, or not at all. Not thread-safe.
 class CatalogWriter {
  public:
-  // Makes the catalog if there is none (in a directory that is absent or empty) and finishes or takes back what a killed
-  // writer left (see repairs()). FAILED_PRECONDITION names the process that is writing already.
+  // Makes the catalog if there is none (in a directory that is absent or empty) and finishes or takes back what a
+  // killed writer left (see repairs()). FAILED_PRECONDITION names the process that is writing already.
   static absl::StatusOr<std::unique_ptr<CatalogWriter>> Open(const std::string& directory);
   ~CatalogWriter();
   CatalogWriter(const CatalogWriter&) = delete;

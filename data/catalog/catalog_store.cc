@@ -161,8 +161,8 @@ absl::Status FromRocksDb(const rocksdb::Status& status, const std::string& path)
   return absl::UnavailableError(Concatenate("the catalog's database ", path, ": ", status.ToString()));
 }
 
-absl::Status Load(rocksdb::DB* database, const std::string& directory,
-                  std::map<std::string, CatalogDataset>* datasets, std::map<std::string, catalog::Intent>* intents) {
+absl::Status Load(rocksdb::DB* database, const std::string& directory, std::map<std::string, CatalogDataset>* datasets,
+                  std::map<std::string, catalog::Intent>* intents) {
   datasets->clear();
   intents->clear();
   std::string version;

@@ -57,8 +57,8 @@ absl::Status FromRocksDb(const rocksdb::Status& status, const std::string& path)
 
 // Everything in an open database. FAILED_PRECONDITION for another version, DATA_LOSS for keys of no known kind; damaged
 // values end up in the status of their dataset.
-absl::Status Load(rocksdb::DB* database, const std::string& directory,
-                  std::map<std::string, CatalogDataset>* datasets, std::map<std::string, catalog::Intent>* intents);
+absl::Status Load(rocksdb::DB* database, const std::string& directory, std::map<std::string, CatalogDataset>* datasets,
+                  std::map<std::string, catalog::Intent>* intents);
 
 }  // namespace radlads::catalog_store
 

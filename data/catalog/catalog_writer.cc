@@ -43,8 +43,8 @@ absl::Status CheckIsFree(const std::string& directory) {
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
     if (own.count(entry.path().filename().string())) continue;
-    return FailedPrecondition(directory, " is not a catalog, and not empty (it has ",
-                              entry.path().filename().string(), "); name a new directory for the catalog");
+    return FailedPrecondition(directory, " is not a catalog, and not empty (it has ", entry.path().filename().string(),
+                              "); name a new directory for the catalog");
   }
   if (error) return absl::UnavailableError(Concatenate("cannot read ", directory, ": ", error.message()));
   return absl::OkStatus();
@@ -56,7 +56,8 @@ std::string TokenizerOf(const std::string& name, const std::string& hash, int64_
 }
 
 // The new shard's ids mean what those of the others mean.
-absl::Status CheckSameTokenizer(const std::string& dataset, const catalog::Dataset& record, const catalog::Shard& shard) {
+absl::Status CheckSameTokenizer(const std::string& dataset, const catalog::Dataset& record,
+                                const catalog::Shard& shard) {
   if (record.tokenizer_hash() != shard.tokenizer_hash() || record.vocabulary_size() != shard.vocabulary_size()) {
     return FailedPrecondition(
         "the shards of dataset ", dataset, " were made with ",
@@ -66,9 +67,9 @@ absl::Status CheckSameTokenizer(const std::string& dataset, const catalog::Datas
   }
   if (record.has_eos_id() != shard.has_eos_id() || record.eos_id() != shard.eos_id()) {
     const auto mark = [](bool has, int64_t id) { return has ? Concatenate("token ", id) : std::string("no token"); };
-    return FailedPrecondition("documents of dataset ", dataset, " end with ", mark(record.has_eos_id(), record.eos_id()),
-                              ", those of ", shard.prefix(), " with ", mark(shard.has_eos_id(), shard.eos_id()),
-                              "; import it as a dataset of its own");
+    return FailedPrecondition("documents of dataset ", dataset, " end with ",
+                              mark(record.has_eos_id(), record.eos_id()), ", those of ", shard.prefix(), " with ",
+                              mark(shard.has_eos_id(), shard.eos_id()), "; import it as a dataset of its own");
   }
   return absl::OkStatus();
 }
@@ -89,15 +90,6 @@ void Summarise(const std::map<int64_t, catalog::Shard>& shards, catalog::Dataset
     catalog::MagicPrime* entry = record->add_magic_primes();
     entry->set_ctx_len(ctx);
     entry->set_prime(*prime);
-  }
-}
-
-// PREFIX.bin, PREFIX.idx, PREFIX.json and what their writers leave beside them when they are killed.
-void RemoveFiles(const std::string& prefix) {
-  std::error_code ignored;
-  const std::string stem = fs::path(prefix).filename().string() + ".";
-  for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(prefix).parent_path(), ignored)) {
-    if (entry.path().filename().string().starts_with(stem)) fs::remove(entry.path(), ignored);
   }
 }
 
@@ -127,8 +119,8 @@ absl::StatusOr<std::unique_ptr<CatalogWriter>> CatalogWriter::Open(const std::st
 
 CatalogWriter::~CatalogWriter() {
   if (database_ != nullptr) {
-    const auto rearranging = store::FileLock::Acquire(store::FilesLockPath(contents_.directory_),
-                                                      store::FileLock::Mode::kExclusive);
+    const auto rearranging =
+        store::FileLock::Acquire(store::FilesLockPath(contents_.directory_), store::FileLock::Mode::kExclusive);
     database_.reset();
   }
   if (writing_ != nullptr) (void)writing_->Write("");
@@ -164,57 +156,6 @@ absl::Status CatalogWriter::Write(rocksdb::WriteBatch* batch) {
   return store::FromRocksDb(database_->Write(options, batch), store::DatabasePath(contents_.directory_));
 }
 
-absl::Status CatalogWriter::Repair() {
-  const std::map<std::string, catalog::Intent> intents = contents_.intents_;
-  for (const auto& [key, intent] : intents) RADLADS_RETURN_IF_ERROR(RepairIntent(key, intent));
-  return absl::OkStatus();
-}
-
-absl::Status CatalogWriter::RepairIntent(const std::string& key, const catalog::Intent& intent) {
-  const std::string prefix = JoinPath(contents_.directory_, intent.prefix());
-  if (intent.remove()) {
-    repairs_.push_back(prefix + ": the removal of its files was finished");
-    return FinishRemoval(key);
-  }
-  // The index is renamed last: with it, the files are whole.
-  if (FileExists(IndexPath(prefix))) {
-    if (const absl::Status published = Publish(prefix); published.ok()) {
-      repairs_.push_back(prefix + ": was written whole by a process that was killed, and is published now");
-      return absl::OkStatus();
-    } else if (!absl::IsDataLoss(published) && !absl::IsInvalidArgument(published) && !absl::IsNotFound(published)) {
-      repairs_.push_back(Concatenate(prefix, ": was written whole by a process that was killed, but cannot be published: ",
-                                     published.message()));
-      return absl::OkStatus();
-    }
-  }
-  repairs_.push_back(prefix + ": was half written by a process that was killed, and is removed");
-  return FinishRemoval(key);
-}
-
-void CatalogWriter::ReportFiles() {
-  std::set<std::string> owned;
-  for (const auto& [name, dataset] : contents_.datasets_) {
-    if (!dataset.status.ok()) repairs_.emplace_back(dataset.status.message());
-    for (const auto& [number, shard] : dataset.shards) {
-      owned.insert(fs::path(shard.prefix()).filename().string());
-    }
-    if (const absl::Status status = contents_.CheckUnchanged(dataset); dataset.status.ok() && !status.ok()) {
-      repairs_.emplace_back(status.message());
-    }
-  }
-  for (const auto& [key, intent] : contents_.intents_) owned.insert(fs::path(intent.prefix()).filename().string());
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(store::ShardsPath(contents_.directory_), ignored)) {
-    const std::string name = entry.path().filename().string();
-    bool known = false;
-    for (const std::string& stem : owned) known |= name.starts_with(stem + ".");
-    if (!known) {
-      repairs_.push_back(entry.path().string() + ": belongs to no shard of the catalog; it is left alone, remove it if "
-                                                 "you do not need it");
-    }
-  }
-}
-
 absl::Status CatalogWriter::AddBatched(const std::string& name, catalog::Shard shard, const std::string& intent_key) {
   if (!store::IsDatasetName(name)) {
     return InvalidArgument("'", name, "' is no name for a dataset; expected ", store::kDatasetNameRule);
@@ -235,14 +176,16 @@ absl::Status CatalogWriter::AddBatched(const std::string& name, catalog::Shard s
     RADLADS_RETURN_IF_ERROR(CheckSameTokenizer(name, record, shard));
     for (const auto& [number, other] : dataset.shards) {
       if (other.prefix() != shard.prefix()) continue;
-      return absl::AlreadyExistsError(Concatenate("dataset ", name, " has ", shard.prefix(), " already, as shard ", number));
+      return absl::AlreadyExistsError(
+          Concatenate("dataset ", name, " has ", shard.prefix(), " already, as shard ", number));
     }
   }
   // A shard that the catalog owns got its number when it was begun.
   int64_t number = record.next_shard();
   if (!intent_key.empty()) {
     std::string begun_for;
-    RADLADS_CHECK(store::ParseNumberedKey(intent_key, "intent", &begun_for, &number) && begun_for == name) << intent_key;
+    RADLADS_CHECK(store::ParseNumberedKey(intent_key, "intent", &begun_for, &number) && begun_for == name)
+        << intent_key;
   }
   record.set_next_shard(std::max(record.next_shard(), number + 1));
   rocksdb::WriteBatch batch;
@@ -317,16 +260,6 @@ absl::Status CatalogWriter::Abandon(const std::string& prefix) {
     if (JoinPath(contents_.directory_, intent.prefix()) == prefix) return FinishRemoval(std::string(key));
   }
   return NotFound(prefix, " was not begun in the catalog ", contents_.directory_);
-}
-
-// Files first: the intent goes when there is nothing left to do.
-absl::Status CatalogWriter::FinishRemoval(const std::string& key) {
-  RemoveFiles(JoinPath(contents_.directory_, contents_.intents_.at(key).prefix()));
-  rocksdb::WriteBatch batch;
-  batch.Delete(key);
-  RADLADS_RETURN_IF_ERROR(Write(&batch));
-  contents_.intents_.erase(key);
-  return absl::OkStatus();
 }
 
 absl::Status CatalogWriter::RemoveShards(const std::string& name, const std::vector<int64_t>& numbers) {

@@ -75,7 +75,8 @@ absl::Status CheckStamp(const std::string& dataset, const std::string& path, con
   if (!found.ok()) return Annotate(found.status(), "dataset " + dataset);
   if (found->bytes != expected.bytes()) {
     return DataLoss("dataset ", dataset, ": ", path, " was changed behind the catalog: it has ", found->bytes,
-                    " bytes, expected ", expected.bytes(), "; put the file back, or remove the shard and import it anew");
+                    " bytes, expected ", expected.bytes(),
+                    "; put the file back, or remove the shard and import it anew");
   }
   if (found->modified_ns != expected.modified_ns()) {
     return DataLoss("dataset ", dataset, ": ", path, " was changed behind the catalog: last change at ",
@@ -102,8 +103,8 @@ absl::Status CheckBlocks(const std::string& dataset, const std::string& path, co
   if (bad == 0) return absl::OkStatus();
   return DataLoss("dataset ", dataset, ": ", path, ": bytes ", first * expected.block_bytes(), " to ",
                   std::min(expected.bytes(), (first + 1) * expected.block_bytes()), " have CRC-32C ", std::hex,
-                  checksums[first], ", expected ", expected.crc32c(static_cast<int>(first)), std::dec, "; ", bad, " of ",
-                  checksums.size(), " blocks differ: the contents were changed or damaged");
+                  checksums[first], ", expected ", expected.crc32c(static_cast<int>(first)), std::dec, "; ", bad,
+                  " of ", checksums.size(), " blocks differ: the contents were changed or damaged");
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ absl::Status SetTokenizer(const ImportFlags& flags, const Tokenizer& tokenizer, 
                           catalog::Shard* shard) {
   if (!shard->tokenizer_hash().empty() && shard->tokenizer_hash() != tokenizer.Hash()) {
     return FailedPrecondition(prefix, " was made with the tokenizer ", shard->tokenizer(), " (hash ",
-                              shard->tokenizer_hash(), "), not with ", flags.tokenizer, " (hash ", tokenizer.Hash(), ")");
+                              shard->tokenizer_hash(), "), not with ", flags.tokenizer, " (hash ", tokenizer.Hash(),
+                              ")");
   }
   if (!shard->tokenizer_hash().empty()) return absl::OkStatus();
   RADLADS_ASSIGN_OR_RETURN(const auto dataset, TokenDataset::Open(prefix));
@@ -127,7 +128,7 @@ absl::Status List(const std::string& path) {
   absl::Status status;
   for (const auto& [name, dataset] : catalog.datasets()) {
     status.Update(dataset.status);
-    const std::string tokenizer = !dataset.status.ok()                       ? "DAMAGED"
+    const std::string tokenizer = !dataset.status.ok()                      ? "DAMAGED"
                                   : dataset.record.tokenizer_hash().empty() ? "unknown"
                                                                             : dataset.record.tokenizer();
     std::printf("%-32s %12s %12s %7zu  %s\n", name.c_str(), HumanCount(dataset.record.tokens()).c_str(),
@@ -154,11 +155,10 @@ absl::Status Describe(const std::string& path, bool as_json) {
   const catalog::Dataset& record = dataset->record;
   std::printf("%s\n  tokens       %lld\n  documents    %lld\n  tokenizer    %s\n  fingerprint  %s\n  created      %s\n",
               path.c_str(), static_cast<long long>(record.tokens()), static_cast<long long>(record.documents()),
-              record.tokenizer_hash().empty()
-                  ? "unknown"
-                  : Concatenate(record.tokenizer(), ", ", record.vocabulary_size(), " ids, hash ",
-                                record.tokenizer_hash())
-                        .c_str(),
+              record.tokenizer_hash().empty() ? "unknown"
+                                              : Concatenate(record.tokenizer(), ", ", record.vocabulary_size(),
+                                                            " ids, hash ", record.tokenizer_hash())
+                                                    .c_str(),
               dataset->Fingerprint().c_str(), record.created().c_str());
   for (const catalog::MagicPrime& prime : record.magic_primes()) {
     std::printf("  ctx %-8lld magic prime %lld\n", static_cast<long long>(prime.ctx_len()),
@@ -201,7 +201,8 @@ absl::Status Check(const std::string& path, bool restamp) {
         problem(DataLoss("dataset ", full_name, ": the contents of ", prefix,
                          " are as they were, but its files have another time of change; --restamp accepts it"));
       } else if (!problem(writer->RestampShard(name, number))) {
-        std::printf("%s, shard %lld: the new time of change is accepted\n", name.c_str(), static_cast<long long>(number));
+        std::printf("%s, shard %lld: the new time of change is accepted\n", name.c_str(),
+                    static_cast<long long>(number));
       }
     }
   }
@@ -223,16 +224,17 @@ absl::Status Remove(const std::string& path, int64_t shard) {
 void AddCatalogVerbs(CLI::App& app, absl::Status& status) {
   // The values live as long as the callbacks that read them.
   auto import = std::make_shared<ImportFlags>();
-  CLI::App* import_verb =
-      app.add_subcommand("import", "Register token datasets (ours, Megatron's, RADLADS') in a catalog, without copying.");
+  CLI::App* import_verb = app.add_subcommand(
+      "import", "Register token datasets (ours, Megatron's, RADLADS') in a catalog, without copying.");
   import_verb->add_option("prefixes", import->prefixes, "PREFIX of PREFIX.bin and PREFIX.idx; several become shards.")
       ->required();
   import_verb->add_option("--catalog", import->target, "CATALOG/NAME; made where it does not exist, else added to.")
       ->required();
   import_verb->add_option("--tokenizer", import->tokenizer,
                           "Tokenizer that made files which do not say it; all ids are compared with its vocabulary.");
-  CLI::Option* eos = import_verb->add_option("--eos", import->eos, "Id that ends their documents; default: the tokenizer's.")
-                         ->check(CLI::NonNegativeNumber);
+  CLI::Option* eos =
+      import_verb->add_option("--eos", import->eos, "Id that ends their documents; default: the tokenizer's.")
+          ->check(CLI::NonNegativeNumber);
   import_verb->add_flag("--no_eos", import->no_eos, "Their documents are not marked.")->excludes(eos);
   import_verb->add_flag("--copy", import->copy, "Copy the files into the catalog, which then owns the copies.");
   import_verb->callback([import, &status] { status = Import(*import); });

@@ -59,10 +59,10 @@ absl::StatusOr<wire::Dataset> Describe(const std::shared_ptr<grpc::Channel>& cha
   Backoff backoff;
   while (true) {
     if (!WaitForConnection(*channel, deadline, [] { return false; })) {
-      return absl::UnavailableError(Concatenate(
-          url, ": nobody answers after ",
-          std::chrono::duration_cast<std::chrono::milliseconds>(options.patience_at_open).count() / 1000.0,
-          " s; is the index service (//data:server) running there?"));
+      return absl::UnavailableError(
+          Concatenate(url, ": nobody answers after ",
+                      std::chrono::duration_cast<std::chrono::milliseconds>(options.patience_at_open).count() / 1000.0,
+                      " s; is the index service (//data:server) running there?"));
     }
     grpc::ClientContext context;
     AddKey(options.api_key, &context);
@@ -147,8 +147,7 @@ class RemoteSource final : public SampleSource {
     request.set_magic_prime(options().magic_prime);
     request.set_first_sample(next_);
     request.set_stride(stride_);
-    const int64_t end =
-        options().order == SampleOrder::kInOrder ? sampler().samples_per_pass() : int64_t{1} << 62;
+    const int64_t end = options().order == SampleOrder::kInOrder ? sampler().samples_per_pass() : int64_t{1} << 62;
     request.set_count(std::min(kStreamSamples, (end - 1 - next_) / stride_ + 1));
     batch_.reset();
     row_ = 0;

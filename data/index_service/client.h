@@ -22,13 +22,13 @@ struct RemoteOptions {
 // True for "grpc://...".
 bool IsIndexServiceUrl(const std::string& data_file);
 
-// grpc://HOST:PORT/NAME. Asks the service what the dataset is; INVALID_ARGUMENT for an address of another form or too few
-// tokens, UNAVAILABLE when nobody answers, else the service's own error (NOT_FOUND, UNAUTHENTICATED, ...).
+// grpc://HOST:PORT/NAME. Asks the service what the dataset is; INVALID_ARGUMENT for an address of another form or too
+// few tokens, UNAVAILABLE when nobody answers, else the service's own error (NOT_FOUND, UNAUTHENTICATED, ...).
 //
 // Reads ahead in a thread of its own: the samples that follow each other at the distance of those in the first Read. A
-// connection that breaks or a server that stops is tried again, after 0.1 to 5 seconds, from the first sample that has not
-// come: none is lost, none comes twice. A dataset whose contents have changed meanwhile is an error. Calls of Read from
-// several threads take turns.
+// connection that breaks or a server that stops is tried again, after 0.1 to 5 seconds, from the first sample that has
+// not come: none is lost, none comes twice. A dataset whose contents have changed meanwhile is an error. Calls of Read
+// from several threads take turns.
 absl::StatusOr<std::shared_ptr<const SampleSource>> OpenRemoteSource(const std::string& url,
                                                                      const SampleOptions& options,
                                                                      const RemoteOptions& remote);

@@ -57,8 +57,12 @@ void Measure(benchmark::State& state, TokenType type) {
   std::filesystem::remove_all(directory);
 }
 
-void BM_Uint16(benchmark::State& state) { Measure(state, TokenType::kUint16); }
-void BM_Int32(benchmark::State& state) { Measure(state, TokenType::kInt32); }
+void BM_Uint16(benchmark::State& state) {
+  Measure(state, TokenType::kUint16);
+}
+void BM_Int32(benchmark::State& state) {
+  Measure(state, TokenType::kInt32);
+}
 BENCHMARK(BM_Uint16)->Arg(512)->Arg(4096)->MeasureProcessCPUTime()->UseRealTime();
 BENCHMARK(BM_Int32)->Arg(512)->MeasureProcessCPUTime()->UseRealTime();
 

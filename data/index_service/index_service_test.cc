@@ -63,7 +63,8 @@ class IndexServiceTest : public ::testing::Test {
     RADLADS_CHECK(writer.ok()) << writer.status();
     std::vector<int32_t> document(tokens);
     uint32_t random = 7;
-    for (int32_t& token : document) token = first + static_cast<int32_t>((random = random * 1664525u + 1013904223u) >> 16);
+    for (int32_t& token : document)
+      token = first + static_cast<int32_t>((random = random * 1664525u + 1013904223u) >> 16);
     RADLADS_CHECK((*writer)->AddDocument(document).ok());
     RADLADS_CHECK((*writer)->Commit().ok());
     auto catalog = CatalogWriter::Open(options_.catalog);
@@ -415,8 +416,7 @@ TEST_F(IndexServiceTest, HostileRequestsAreRefused) {
 
 // grpc.health.v1.Health/Check, without its generated code: the request is empty, the response field 1.
 int Health(int port) {
-  grpc::GenericStub stub(
-      grpc::CreateChannel(Concatenate("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+  grpc::GenericStub stub(grpc::CreateChannel(Concatenate("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   grpc::CompletionQueue queue;
   const grpc::ByteBuffer request(nullptr, 0);

@@ -18,13 +18,13 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 bool IsWorthRetrying(const grpc::Status& status) {
   switch (status.error_code()) {
-    case grpc::UNAVAILABLE:        // nobody listens, the connection broke, the server shuts down
-    case grpc::CANCELLED:          // a server that was stopped hard
-    case grpc::INTERNAL:           // a stream that was reset
+    case grpc::UNAVAILABLE:  // nobody listens, the connection broke, the server shuts down
+    case grpc::CANCELLED:    // a server that was stopped hard
+    case grpc::INTERNAL:     // a stream that was reset
     case grpc::UNKNOWN:
     case grpc::ABORTED:
     case grpc::DEADLINE_EXCEEDED:
-    case grpc::RESOURCE_EXHAUSTED: // too many streams
+    case grpc::RESOURCE_EXHAUSTED:  // too many streams
       return true;
     default:
       return false;
@@ -52,8 +52,8 @@ bool WaitForConnection(grpc::Channel& channel, Clock::time_point deadline, const
   return false;
 }
 
-SampleStream::SampleStream(std::shared_ptr<grpc::Channel> channel, wire::SampleRequest request, const RemoteOptions& options,
-                           std::string name)
+SampleStream::SampleStream(std::shared_ptr<grpc::Channel> channel, wire::SampleRequest request,
+                           const RemoteOptions& options, std::string name)
     : channel_(std::move(channel)), request_(std::move(request)), options_(options), name_(std::move(name)) {
   thread_ = std::thread([this] { Run(); });
 }
@@ -92,7 +92,8 @@ absl::Status SampleStream::Check(const wire::SampleBatch& batch) const {
   const int64_t length = request_.ctx_len() + 1;
   if (batch.first_sample() == request_.first_sample() && batch.rows() >= 1 && batch.rows() <= request_.count() &&
       (batch.token_bytes() == 2 || batch.token_bytes() == 4) &&
-      static_cast<__int128>(batch.tokens().size()) == static_cast<__int128>(batch.rows()) * length * batch.token_bytes()) {
+      static_cast<__int128>(batch.tokens().size()) ==
+          static_cast<__int128>(batch.rows()) * length * batch.token_bytes()) {
     return absl::OkStatus();
   }
   return DataLoss(name_, " sent ", batch.rows(), " samples from ", batch.first_sample(), " as ", batch.tokens().size(),
@@ -146,7 +147,8 @@ void SampleStream::Run() {
       std::lock_guard<std::mutex> lock(mutex_);
       return stopped_;
     };
-    const bool connected = WaitForConnection(*channel_, away_since_.value_or(Clock::now()) + options_.patience, stopped);
+    const bool connected =
+        WaitForConnection(*channel_, away_since_.value_or(Clock::now()) + options_.patience, stopped);
     const grpc::Status status = connected ? ReadCall() : grpc::Status(grpc::UNAVAILABLE, "nobody answers");
     if (stopped()) return;
     if (request_.count() == 0) return Finish(absl::OutOfRangeError(name_ + ": all samples have come"));

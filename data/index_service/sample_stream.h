@@ -31,8 +31,8 @@ class Backoff {
   uint64_t random_ = std::chrono::steady_clock::now().time_since_epoch().count();
 };
 void AddKey(const std::string& api_key, grpc::ClientContext* context);
-// Polls the channel until it is connected, the time is up or `stop` says so; whether it is connected. Calls on a channel
-// that is not fail at once, and do not drive its attempts to connect.
+// Polls the channel until it is connected, the time is up or `stop` says so; whether it is connected. Calls on a
+// channel that is not fail at once, and do not drive its attempts to connect.
 bool WaitForConnection(grpc::Channel& channel, std::chrono::steady_clock::time_point deadline,
                        const std::function<bool()>& stop);
 

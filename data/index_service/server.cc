@@ -36,7 +36,8 @@ constexpr size_t kMaxMessage = 2000;  // of an error; it travels in a header, an
 constexpr char kServiceName[] = "radlads.index_service.v1.IndexService";
 
 grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message().substr(0, kMaxMessage)));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      std::string(status.message().substr(0, kMaxMessage)));
 }
 
 // Takes the same time wherever the two differ.
@@ -167,10 +168,10 @@ class Service final : public wire::IndexService::Service {
     RADLADS_ASSIGN_OR_RETURN(const auto sequence, datasets_.Get(request.dataset(), request.fingerprint()));
     RADLADS_ASSIGN_OR_RETURN(
         const auto sampler,
-        CreateSampler(sequence->tokens(), {.ctx = request.ctx_len(),
-                                           .order = request.order() == wire::IN_ORDER ? SampleOrder::kInOrder
-                                                                                      : SampleOrder::kMagicPrime,
-                                           .magic_prime = request.magic_prime()}));
+        CreateSampler(sequence->tokens(),
+                      {.ctx = request.ctx_len(),
+                       .order = request.order() == wire::IN_ORDER ? SampleOrder::kInOrder : SampleOrder::kMagicPrime,
+                       .magic_prime = request.magic_prime()}));
     RADLADS_RETURN_IF_ERROR(CheckRange(request, *sampler));
 
     const int64_t length = request.ctx_len() + 1, token_bytes = sequence->FitsUint16() ? 2 : 4;
@@ -315,8 +316,9 @@ IndexServer::~IndexServer() = default;
 
 absl::StatusOr<std::unique_ptr<IndexServer>> IndexServer::Start(const IndexServerOptions& options) {
   if (options.api_key.empty() && !IsLoopback(options.listen)) {
-    return FailedPrecondition("listening on ", options.listen,
-                              ", which other machines can reach, needs a key: --key_file FILE (or listen on 127.0.0.1)");
+    return FailedPrecondition(
+        "listening on ", options.listen,
+        ", which other machines can reach, needs a key: --key_file FILE (or listen on 127.0.0.1)");
   }
   RADLADS_RETURN_IF_ERROR(Catalog::Read(options.catalog).status());
   auto impl = std::make_unique<Impl>(options);
@@ -324,8 +326,14 @@ absl::StatusOr<std::unique_ptr<IndexServer>> IndexServer::Start(const IndexServe
   return std::unique_ptr<IndexServer>(new IndexServer(std::move(impl)));
 }
 
-int IndexServer::port() const { return impl_->port(); }
-int IndexServer::metrics_port() const { return impl_->metrics_port(); }
-void IndexServer::Drain() { impl_->Drain(); }
+int IndexServer::port() const {
+  return impl_->port();
+}
+int IndexServer::metrics_port() const {
+  return impl_->metrics_port();
+}
+void IndexServer::Drain() {
+  impl_->Drain();
+}
 
 }  // namespace radlads

@@ -12,10 +12,10 @@
 namespace radlads {
 
 struct IndexServerOptions {
-  std::string catalog;                   // directory
-  std::string listen = "127.0.0.1:7070"; // HOST:PORT; port 0 takes a free one
-  std::string api_key;                   // '' asks for none
-  std::string metrics_listen;            // HOST:PORT of http://HOST:PORT/metrics; '' for none
+  std::string catalog;                    // directory
+  std::string listen = "127.0.0.1:7070";  // HOST:PORT; port 0 takes a free one
+  std::string api_key;                    // '' asks for none
+  std::string metrics_listen;             // HOST:PORT of http://HOST:PORT/metrics; '' for none
 };
 
 class IndexServer {
