@@ -6,9 +6,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "data/catalog/catalog.h"
 #include "data/token_sequence.h"
 
 namespace radlads {
@@ -18,12 +18,12 @@ class ServedDatasets {
  public:
   explicit ServedDatasets(std::string catalog) : catalog_(std::move(catalog)) {}
 
-  // Names of all datasets, as of now.
-  absl::StatusOr<std::vector<std::string>> List() const;
-  // As the catalog says now. Errors as TokenSequence::OpenCataloged.
-  absl::StatusOr<std::shared_ptr<const TokenSequence>> Current(const std::string& name);
-  // With this fingerprint, '' for any: without a look at the catalog where it is open. FAILED_PRECONDITION when the
-  // dataset has another one now.
+  // All of the catalog, as it is now.
+  absl::StatusOr<Catalog> List() const { return Catalog::Read(catalog_); }
+  // What the catalog says of a dataset now, once it is open. Errors as TokenSequence::OpenCataloged.
+  absl::StatusOr<CatalogDataset> Describe(const std::string& name);
+  // The dataset with this fingerprint, '' for any: without a look at the catalog where it is open. FAILED_PRECONDITION
+  // when the dataset has another one now.
   absl::StatusOr<std::shared_ptr<const TokenSequence>> Get(const std::string& name, const std::string& fingerprint);
 
  private:
