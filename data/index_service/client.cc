@@ -1,5 +1,6 @@
 #include "data/index_service/client.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 
 #include <cstring>
@@ -38,6 +39,9 @@ absl::StatusOr<Url> Parse(const std::string& url) {
 }
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+  // Once begun, gRPC stays for the life of the process: when its last channel goes it takes itself down in the
+  // background, up to ten seconds long, and who begins anew meanwhile (the next stage of a pipeline) waits.
+  [[maybe_unused]] static const bool begun = (grpc_init(), true);
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   // A machine that vanished does not say goodbye.

@@ -213,7 +213,10 @@ class CuttingProxy {
       const int server = ::socket(AF_INET, SOCK_STREAM, 0);
       sockaddr_in address = Loopback(server_port_);
       ::connect(server, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-      std::thread up([&] { Pump(client, server, std::numeric_limits<int64_t>::max()); });
+      std::thread up([&] {
+        Pump(client, server, std::numeric_limits<int64_t>::max());
+        ::shutdown(server, SHUT_RDWR);
+      });
       Pump(server, client, bytes_);
       ++cuts_;
       ::shutdown(client, SHUT_RDWR);
