@@ -434,6 +434,26 @@ TEST_P(CatalogCrashTest, IsRepairedAtOpen) {
 }
 INSTANTIATE_TEST_SUITE_P(Points, CatalogCrashTest, ::testing::Range(0, static_cast<int>(CrashPoint::kEnd)));
 
+TEST_F(CatalogTest, AFullDiskLeavesWhatWasThere) {
+  ImportOne("general", WritePair(Pair("a"), 500));
+  auto writer = Open();
+  auto prefix = writer->Begin("made");
+  ASSERT_TRUE(prefix.ok());
+  SetDiskSpaceForTesting(100);
+  auto tokens = TokenDatasetWriter::Create(*prefix, TokenType::kUint16);
+  ASSERT_TRUE(tokens.ok());
+  absl::Status status = (*tokens)->AddDocument(std::vector<int32_t>(500, 1));
+  if (status.ok()) status = (*tokens)->Commit();
+  SetDiskSpaceForTesting(-1);
+  EXPECT_FALSE(status.ok());
+  tokens->reset();
+  EXPECT_FALSE(writer->Publish(*prefix).ok());
+  EXPECT_TRUE(writer->Abandon(*prefix).ok());
+  EXPECT_TRUE(fs::is_empty(path_ + "/shards"));
+  EXPECT_TRUE(TokenSequence::OpenCataloged(Read(), "general").ok());
+  EXPECT_EQ(Read().datasets().size(), 1);
+}
+
 TEST_F(CatalogTest, FilesOfNobodyAreReportedAndLeft) {
   Open().reset();
   std::ofstream(path_ + "/shards/mine.bin") << "x";
