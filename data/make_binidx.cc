@@ -45,6 +45,7 @@ int Main(int argc, char** argv) {
   app.get_formatter()->column_width(36);
   Run write, look;
   for (AddVerb* add : {AddBuild, AddAppend, AddMerge, AddSplit, AddFixEos}) add(app, &write);
+  for (AddVerb* add : {AddImport, AddCatalog}) add(app, &look);
   for (AddVerb* add : {AddCheck, AddInfo, AddPrimes, AddSample, AddStat}) add(app, &look);
   CLI11_PARSE(app, argc, argv);
   if (look) return ExitCode(look({}));

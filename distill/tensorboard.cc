@@ -2,28 +2,18 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 
+#include "base/crc32c.h"
 #include "base/file.h"
 #include "base/status.h"
 
 namespace radlads {
 namespace {
-
-std::array<uint32_t, 256> MakeCrcTable() {
-  std::array<uint32_t, 256> table;
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? crc >> 1 ^ 0x82F63B78u : crc >> 1;
-    table[byte] = crc;
-  }
-  return table;
-}
 
 template <typename T>
 void AppendFixed(std::string& out, T value) {
@@ -53,13 +43,6 @@ double UnixSeconds() {
 }
 
 }  // namespace
-
-uint32_t Crc32c(std::string_view bytes) {
-  static const std::array<uint32_t, 256> table = MakeCrcTable();
-  uint32_t crc = 0xFFFFFFFFu;
-  for (unsigned char byte : bytes) crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8;
-  return ~crc;
-}
 
 uint32_t MaskedCrc32c(std::string_view bytes) {
   return std::rotr(Crc32c(bytes), 15) + 0xA282EAD8u;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "base/crc32c.h"
 #include "base/file.h"
 #include "base/nearest_name.h"
 #include "base/status.h"
@@ -23,8 +24,7 @@ std::string CatalogDataset::Fingerprint() const {
     contents += "\n";
   }
   char digits[16];
-  std::snprintf(digits, sizeof(digits), "%08x",
-                Crc32c({reinterpret_cast<const uint8_t*>(contents.data()), contents.size()}));
+  std::snprintf(digits, sizeof(digits), "%08x", Crc32c(contents));
   return Concatenate(record.tokens(), "-", digits);
 }
 

@@ -1,6 +1,5 @@
 #include "data/catalog/shard_files.h"
 
-#include <rocksdb/file_checksum.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/crc32c.h"
 #include "base/file.h"
 #include "base/parallel_for.h"
 #include "base/progress.h"
@@ -41,7 +41,7 @@ std::vector<uint32_t> BlockChecksums(std::span<const uint8_t> bytes, int64_t blo
   ParallelForDynamic(checksums.size(), [&](int64_t block) {
     const size_t begin = block * block_bytes;
     const auto part = bytes.subspan(begin, std::min<size_t>(block_bytes, bytes.size() - begin));
-    checksums[block] = Crc32c(part);
+    checksums[block] = Crc32c({reinterpret_cast<const char*>(part.data()), part.size()});
     progress->Advance(part.size());
   });
   return checksums;
@@ -109,17 +109,6 @@ absl::Status CheckBlocks(const std::string& dataset, const std::string& path, co
 
 }  // namespace
 
-uint32_t Crc32c(std::span<const uint8_t> bytes) {
-  // RocksDB's generator uses the processor's instruction; its result is the checksum with the high byte first.
-  static const auto* const factory = new std::shared_ptr(rocksdb::GetFileChecksumGenCrc32cFactory());
-  auto generator = (*factory)->CreateFileChecksumGenerator({});
-  generator->Update(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  generator->Finalize();
-  uint32_t checksum = 0;
-  for (const char byte : generator->GetChecksum()) checksum = checksum << 8 | static_cast<uint8_t>(byte);
-  return checksum;
-}
-
 absl::StatusOr<catalog::Shard> DescribeShard(const std::string& prefix) {
   catalog::Shard shard;
   shard.set_prefix(prefix);
@@ -140,10 +129,11 @@ absl::StatusOr<catalog::Shard> DescribeShard(const std::string& prefix) {
     shard.set_vocabulary_size(info->vocabulary_size);
     if (info->eos_id) shard.set_eos_id(*info->eos_id);
     shard.set_created(info->created);
-    for (const std::string& name : info->sources) shard.add_sources()->set_name(name);
-    if (shard.sources_size() == 1) {
-      shard.mutable_sources(0)->set_documents(info->documents);
-      shard.mutable_sources(0)->set_tokens(info->tokens);
+    for (const DatasetSource& source : info->sources) {
+      catalog::Source& described = *shard.add_sources();
+      described.set_name(source.name);
+      if (source.documents >= 0) described.set_documents(source.documents);
+      if (source.tokens >= 0) described.set_tokens(source.tokens);
     }
   }
   RADLADS_ASSIGN_OR_RETURN(const Stamp bin, StampOf(TokensPath(prefix)));

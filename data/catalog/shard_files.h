@@ -3,7 +3,6 @@
 #define RADLADS_DATA_CATALOG_SHARD_FILES_H_
 
 #include <cstdint>
-#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -11,9 +10,6 @@
 #include "data/catalog/catalog.pb.h"
 
 namespace radlads {
-
-// CRC-32C (Castagnoli; RFC 3720): "123456789" gives 0xE3069283.
-uint32_t Crc32c(std::span<const uint8_t> bytes);
 
 // Opens PREFIX.bin and PREFIX.idx with all the checks of TokenDataset::Open, reads every byte of them once (on all
 // cores, with progress on stderr), and takes tokenizer and sources from PREFIX.json where there is one. `prefix` is

@@ -24,6 +24,10 @@ AddVerb AddMerge;   // copy.cc
 AddVerb AddSplit;   // copy.cc
 AddVerb AddFixEos;  // copy.cc
 
+// Catalogs of datasets.
+AddVerb AddImport;   // catalog.cc
+AddVerb AddCatalog;  // catalog.cc
+
 // Look at datasets; nothing is lost when they are interrupted.
 AddVerb AddCheck;   // check.cc
 AddVerb AddInfo;    // show.cc

@@ -1,4 +1,4 @@
-#include "data/catalog/verbs.h"
+#include "data/catalog/catalog.h"
 
 #include <google/protobuf/util/json_util.h>
 
@@ -12,9 +12,9 @@
 #include "base/progress.h"
 #include "base/status.h"
 #include "data/binidx.h"
-#include "data/catalog/catalog.h"
 #include "data/catalog/shard_files.h"
 #include "data/tokenizer/tokenizer.h"
+#include "data/verbs/verbs.h"
 
 namespace radlads {
 namespace {
@@ -221,7 +221,7 @@ absl::Status Remove(const std::string& path, int64_t shard) {
 
 }  // namespace
 
-void AddCatalogVerbs(CLI::App& app, absl::Status& status) {
+void AddImport(CLI::App& app, Run* run) {
   // The values live as long as the callbacks that read them.
   auto import = std::make_shared<ImportFlags>();
   CLI::App* import_verb = app.add_subcommand(
@@ -237,34 +237,37 @@ void AddCatalogVerbs(CLI::App& app, absl::Status& status) {
           ->check(CLI::NonNegativeNumber);
   import_verb->add_flag("--no_eos", import->no_eos, "Their documents are not marked.")->excludes(eos);
   import_verb->add_flag("--copy", import->copy, "Copy the files into the catalog, which then owns the copies.");
-  import_verb->callback([import, &status] { status = Import(*import); });
+  import_verb->callback([import, run] { *run = [import](std::stop_token) { return Import(*import); }; });
+}
 
+void AddCatalog(CLI::App& app, Run* run) {
   CLI::App* catalog = app.add_subcommand("catalog", "Look at a catalog of datasets, and change it.");
   catalog->require_subcommand(1);
   auto path = std::make_shared<std::string>();
   CLI::App* list = catalog->add_subcommand("list", "Its datasets.");
   list->add_option("catalog", *path, "CATALOG.")->required();
-  list->callback([path, &status] { status = List(*path); });
+  list->callback([path, run] { *run = [path](std::stop_token) { return List(*path); }; });
 
   auto as_json = std::make_shared<bool>(false);
   CLI::App* describe = catalog->add_subcommand("describe", "A dataset and its shards.");
   describe->add_option("dataset", *path, "CATALOG/NAME.")->required();
   describe->add_flag("--json", *as_json, "As JSON on standard output.");
-  describe->callback([path, as_json, &status] { status = Describe(*path, *as_json); });
+  describe->callback(
+      [path, as_json, run] { *run = [path, as_json](std::stop_token) { return Describe(*path, *as_json); }; });
 
   auto restamp = std::make_shared<bool>(false);
   CLI::App* check =
       catalog->add_subcommand("check", "Compare every byte of the shards with their checksums; exit 1 if one differs.");
   check->add_option("path", *path, "CATALOG or CATALOG/NAME.")->required();
   check->add_flag("--restamp", *restamp, "Accept new times of change where the contents are the same.");
-  check->callback([path, restamp, &status] { status = Check(*path, *restamp); });
+  check->callback([path, restamp, run] { *run = [path, restamp](std::stop_token) { return Check(*path, *restamp); }; });
 
   auto shard = std::make_shared<int64_t>(-1);
   CLI::App* remove = catalog->add_subcommand(
       "remove", "Take a dataset out. Files that were imported stay; those that the catalog owns are removed.");
   remove->add_option("dataset", *path, "CATALOG/NAME.")->required();
   remove->add_option("--shard", *shard, "Only the shard with this number.")->check(CLI::NonNegativeNumber);
-  remove->callback([path, shard, &status] { status = Remove(*path, *shard); });
+  remove->callback([path, shard, run] { *run = [path, shard](std::stop_token) { return Remove(*path, *shard); }; });
 }
 
 }  // namespace radlads
