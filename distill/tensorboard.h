@@ -21,8 +21,6 @@
 
 namespace radlads {
 
-// CRC-32C (Castagnoli): Crc32c("123456789") == 0xE3069283.
-uint32_t Crc32c(std::string_view bytes);
 // As records store it: rotated right by 15 bits, plus 0xA282EAD8.
 uint32_t MaskedCrc32c(std::string_view bytes);
 

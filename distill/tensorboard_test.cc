@@ -83,11 +83,9 @@ std::vector<std::string> Records(const std::string& file) {
   return records;
 }
 
-TEST(Crc32c, KnownVectors) {
-  EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);
+TEST(MaskedCrc32c, KnownVectors) {
   EXPECT_EQ(MaskedCrc32c("123456789"), 0xC78AB0E5u);
   EXPECT_EQ(MaskedCrc32c(std::string_view("\x18\0\0\0\0\0\0\0", 8)), 0x224B7FA3u);
-  EXPECT_EQ(Crc32c(""), 0u);
 }
 
 TEST(EventFile, WhatIsWrittenReadsBack) {
