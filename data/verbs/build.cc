@@ -9,6 +9,7 @@
 #include "data/corpus.h"
 #include "data/dataset_builder.h"
 #include "data/dataset_copy.h"
+#include "data/verbs/import.h"
 #include "data/verbs/make_dataset.h"
 #include "data/verbs/verbs.h"
 
@@ -105,10 +106,11 @@ absl::Status Tokenise(const TextInput& text, std::stop_token stop, TokenDatasetW
 
 struct BuildFlags {
   TextFlags text;
-  std::string output;
+  std::string output, catalog;
 };
 
 absl::Status Build(const BuildFlags& flags, std::stop_token stop) {
+  if (!flags.catalog.empty()) RADLADS_RETURN_IF_ERROR(SplitTarget(flags.catalog).status());
   RADLADS_ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Load(flags.text.tokenizer));
   DatasetInfo about;
   about.tokenizer = flags.text.tokenizer;
@@ -130,11 +132,12 @@ absl::Status Build(const BuildFlags& flags, std::stop_token stop) {
   }
   DatasetJob job("build");
   RADLADS_ASSIGN_OR_RETURN(const TextInput text, PrepareText(flags.text, tokenizer, about.eos_id, &job));
-  return MakeDataset(flags.output, TokenTypeForVocabulary(about.vocabulary_size), job, flags.text.output,
-                     [&](TokenDatasetWriter* writer, DatasetInfo* info) {
-                       *info = about;
-                       return Tokenise(text, stop, writer, info);
-                     });
+  RADLADS_RETURN_IF_ERROR(MakeDataset(flags.output, TokenTypeForVocabulary(about.vocabulary_size), job,
+                                      flags.text.output, [&](TokenDatasetWriter* writer, DatasetInfo* info) {
+                                        *info = about;
+                                        return Tokenise(text, stop, writer, info);
+                                      }));
+  return flags.catalog.empty() ? absl::OkStatus() : RegisterBuilt(flags.output, flags.catalog);
 }
 
 struct AppendFlags {
@@ -174,6 +177,7 @@ void AddBuild(CLI::App& app, Run* run) {
       ->required();
   verb->add_option("--output", flags->output, "PREFIX of the files to write; an older dataset there is replaced.")
       ->required();
+  verb->add_option("--catalog", flags->catalog, "CATALOG/NAME to register the dataset in, as `import` does.");
   AddTextFlags(verb, &flags->text);
   CLI::Option* eos =
       verb->add_option("--eos", flags->text.eos, "Id that ends every document; default: the tokenizer's.")

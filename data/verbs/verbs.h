@@ -25,7 +25,7 @@ AddVerb AddSplit;   // copy.cc
 AddVerb AddFixEos;  // copy.cc
 
 // Catalogs of datasets.
-AddVerb AddImport;   // catalog.cc
+AddVerb AddImport;   // import.cc
 AddVerb AddCatalog;  // catalog.cc
 
 // Look at datasets; nothing is lost when they are interrupted.
