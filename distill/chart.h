@@ -54,9 +54,6 @@ std::string TickLabel(double value);
 // Exponential running mean of y over about `span` points, unbiased at the start; what is not finite stays so.
 std::vector<std::pair<double, double>> Smoothed(const std::vector<std::pair<double, double>>& points, double span);
 
-// & < > " as entities.
-std::string EscapeHtml(const std::string& text);
-
 }  // namespace radlads
 
 #endif  // RADLADS_DISTILL_CHART_H_

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/html.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "distill/chart.h"
