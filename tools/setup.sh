@@ -21,7 +21,7 @@ packages=(
   librocksdb-dev libcpp-httplib-dev libyaml-cpp-dev nlohmann-json3-dev
   libspdlog-dev libcli11-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev libhwy-dev libgloo-dev
-  libutf8proc-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev libsimdjson-dev
+  libre2-dev libutf8proc-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev libsimdjson-dev
 )
 
 usage() { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; }

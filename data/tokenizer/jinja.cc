@@ -14,7 +14,8 @@ constexpr int kMaxValueDepth = 100;
 
 class Renderer {
  public:
-  explicit Renderer(const JinjaValue::Dict& variables) : frames_{variables} {}
+  Renderer(const JinjaValue::Dict& variables, bool strict_undefined)
+      : strict_undefined_(strict_undefined), frames_{variables} {}
 
   absl::Status Run(const std::vector<JinjaStatement>& statements) {
     for (const JinjaStatement& statement : statements) {
@@ -28,6 +29,14 @@ class Renderer {
   }
 
   std::string TakeOutput() { return std::move(output_); }
+
+  absl::StatusOr<JinjaValue> Evaluate(const JinjaExpression& node) {
+    absl::StatusOr<JinjaValue> value = EvaluateOptional(node);
+    if (strict_undefined_ && value.ok() && value->is_undefined()) {
+      return InvalidArgument("line ", node.line, ": \"", value->undefined_name(), "\" is undefined");
+    }
+    return value;
+  }
 
  private:
   using Kind = JinjaExpression::Kind;
@@ -167,7 +176,8 @@ class Renderer {
     return Annotate(status, "line " + std::to_string(line));
   }
 
-  Result Evaluate(const JinjaExpression& node) {
+  // Undefined where the template asks for that (a test, the default filter).
+  Result EvaluateOptional(const JinjaExpression& node) {
     Result value = EvaluateNode(node);
     if (!value.ok()) return At(node.line, value.status());
     return value;
@@ -216,13 +226,15 @@ class Renderer {
         return Call(node);
       case Kind::kFilter: {
         RADLADS_RETURN_IF_ERROR(NoKeywords(node));
-        RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, Evaluate(*node.children[0]));
+        const bool optional = node.text == "default" || node.text == "d";
+        RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, optional ? EvaluateOptional(*node.children[0])
+                                                                  : Evaluate(*node.children[0]));
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments arguments, EvaluateFrom(node, 1));
         return ApplyJinjaFilter(node.text, value, arguments);
       }
       case Kind::kTest: {
         RADLADS_RETURN_IF_ERROR(NoKeywords(node));
-        RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, Evaluate(*node.children[0]));
+        RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, EvaluateOptional(*node.children[0]));
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments arguments, EvaluateFrom(node, 1));
         RADLADS_ASSIGN_OR_RETURN(const bool result, ApplyJinjaTest(node.text, value, arguments));
         return JinjaValue(result);
@@ -422,6 +434,7 @@ class Renderer {
     return JinjaValue(result);
   }
 
+  const bool strict_undefined_;
   std::vector<JinjaValue::Dict> frames_;
   std::vector<std::string> namespaces_;  // names that were set to namespace(...)
   std::string output_;
@@ -430,15 +443,25 @@ class Renderer {
 
 }  // namespace
 
-absl::StatusOr<JinjaTemplate> JinjaTemplate::Parse(std::string_view source) {
-  RADLADS_ASSIGN_OR_RETURN(std::vector<JinjaStatement> statements, ParseJinja(source));
-  return JinjaTemplate(std::move(statements));
+absl::StatusOr<JinjaTemplate> JinjaTemplate::Parse(std::string_view source,
+                                                   const JinjaOptions& options) {
+  RADLADS_ASSIGN_OR_RETURN(std::vector<JinjaStatement> statements,
+                           ParseJinja(source, options.whitespace));
+  return JinjaTemplate(std::move(statements), options.strict_undefined);
 }
 
 absl::StatusOr<std::string> JinjaTemplate::Render(const JinjaValue::Dict& variables) const {
-  Renderer renderer(variables);
+  Renderer renderer(variables, strict_undefined_);
   RADLADS_RETURN_IF_ERROR(renderer.Run(statements_));
   return renderer.TakeOutput();
+}
+
+absl::StatusOr<JinjaValue> JinjaTemplate::Evaluate(const JinjaValue::Dict& variables) const {
+  if (statements_.size() == 1 && statements_[0].kind == JinjaStatement::Kind::kOutput) {
+    return Renderer(variables, strict_undefined_).Evaluate(*statements_[0].expression);
+  }
+  RADLADS_ASSIGN_OR_RETURN(std::string text, Render(variables));
+  return JinjaValue(std::move(text));
 }
 
 }  // namespace radlads

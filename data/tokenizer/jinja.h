@@ -1,5 +1,4 @@
-// The part of Jinja that chat templates use, rendered as transformers does (trim_blocks,
-// lstrip_blocks).
+// The part of Jinja that chat templates and evaluation tasks use.
 //
 // Statements: if/elif/else, for (with loop, several names, filter and else), set, generation.
 // Expressions: names, strings, integers, lists, dicts, attributes, indices, slices, or/and/not, in,
@@ -25,19 +24,30 @@
 
 namespace radlads {
 
+struct JinjaOptions {
+  JinjaWhitespace whitespace;
+  bool strict_undefined = false;  // an undefined value is an error wherever it is used (StrictUndefined)
+};
+
 class JinjaTemplate {
  public:
-  static absl::StatusOr<JinjaTemplate> Parse(std::string_view source);
+  // By default as transformers renders chat templates.
+  static absl::StatusOr<JinjaTemplate> Parse(std::string_view source,
+                                             const JinjaOptions& options = {});
 
   // `variables` are the names that the template sees. INVALID_ARGUMENT where the template calls
   // raise_exception or does what Jinja refuses too (an attribute of an undefined value). Output is
   // limited to 64 MiB.
   absl::StatusOr<std::string> Render(const JinjaValue::Dict& variables) const;
 
+  // The value of a template that is one {{ expression }} and nothing else; of any other, its text.
+  absl::StatusOr<JinjaValue> Evaluate(const JinjaValue::Dict& variables) const;
+
  private:
-  explicit JinjaTemplate(std::vector<JinjaStatement> statements)
-      : statements_(std::move(statements)) {}
+  JinjaTemplate(std::vector<JinjaStatement> statements, bool strict_undefined)
+      : statements_(std::move(statements)), strict_undefined_(strict_undefined) {}
   std::vector<JinjaStatement> statements_;
+  bool strict_undefined_;
 };
 
 }  // namespace radlads

@@ -11,11 +11,6 @@
 namespace radlads {
 namespace {
 
-// str.isspace of Python.
-bool IsPythonSpace(char32_t c) {
-  return (CharacterClasses()[c] & kSpace) || (c >= 0x1C && c <= 0x1F);
-}
-
 std::vector<std::string_view> Characters(std::string_view text) {
   std::vector<std::string_view> characters;
   for (size_t i = 0; i < text.size();) {
@@ -71,7 +66,8 @@ absl::StatusOr<JinjaValue> Replace(const std::string& text, const std::string& f
   return JinjaValue(result.append(text, done, std::string::npos));
 }
 
-JinjaValue::List Split(const std::string& text, const std::string* separator) {
+// At most `most` cuts with a separator.
+JinjaValue::List Split(const std::string& text, const std::string* separator, uint64_t most) {
   JinjaValue::List parts;
   if (separator == nullptr) {
     std::string part;
@@ -87,7 +83,7 @@ JinjaValue::List Split(const std::string& text, const std::string* separator) {
     return parts;
   }
   size_t done = 0;
-  for (size_t at; (at = text.find(*separator, done)) != std::string::npos;
+  for (size_t at; parts.size() < most && (at = text.find(*separator, done)) != std::string::npos;
        done = at + separator->size()) {
     parts.emplace_back(text.substr(done, at - done));
   }
@@ -290,10 +286,14 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
       return ChangeCase(text, name == "upper");
     }
     if (name == "split") {
-      RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 0, 1));
-      if (!arguments.empty() && arguments[0].as_string().empty())
+      const bool limited = arguments.size() == 2 && arguments[1].is_int();
+      const JinjaArguments separator(arguments.begin(), arguments.end() - limited);
+      RADLADS_RETURN_IF_ERROR(WantStrings(name, separator, 0, 1));
+      if (!separator.empty() && separator[0].as_string().empty())
         return InvalidArgument("split by the empty string");
-      return JinjaValue(Split(text, arguments.empty() ? nullptr : &arguments[0].as_string()));
+      // A negative limit is none.
+      const uint64_t most = limited ? static_cast<uint64_t>(arguments[1].as_number()) : UINT64_MAX;
+      return JinjaValue(Split(text, separator.empty() ? nullptr : &separator[0].as_string(), most));
     }
     if (name == "replace") {
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 2, 2));

@@ -21,8 +21,8 @@ bool IsNameStart(char c) {
   return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// Every line end as "\n", and one of them dropped from the end.
-std::string NormalizeNewlines(std::string_view source) {
+// Every line end as "\n"; one of them dropped from the end unless it is to be kept.
+std::string NormalizeNewlines(std::string_view source, bool keep_trailing) {
   std::string text;
   for (size_t i = 0; i < source.size(); ++i) {
     if (source[i] == '\r') {
@@ -32,13 +32,15 @@ std::string NormalizeNewlines(std::string_view source) {
       text.push_back(source[i]);
     }
   }
-  if (!text.empty() && text.back() == '\n') text.pop_back();
+  if (!keep_trailing && !text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view source) : source_(NormalizeNewlines(source)) {}
+  Lexer(std::string_view source, const JinjaWhitespace& whitespace)
+      : whitespace_(whitespace),
+        source_(NormalizeNewlines(source, whitespace.keep_trailing_newline)) {}
 
   absl::StatusOr<std::vector<JinjaToken>> Run() {
     while (position_ < source_.size()) RADLADS_RETURN_IF_ERROR(TextAndTag());
@@ -73,7 +75,7 @@ class Lexer {
       size_t end = position_;
       while (IsSpace(At(end))) ++end;
       Skip(end - position_);
-    } else if (trim_newline && At(position_) == '\n') {
+    } else if (trim_newline && whitespace_.trim_blocks && At(position_) == '\n') {
       Skip(1);
     }
     line_start_ = position_ > begin && source_[position_ - 1] == '\n';
@@ -93,7 +95,7 @@ class Lexer {
     if (end < source_.size()) {
       if (sign == '-') {
         while (!text.empty() && IsSpace(text.back())) text.pop_back();
-      } else if (sign != '+' && !is_output) {
+      } else if (sign != '+' && !is_output && whitespace_.lstrip_blocks) {
         const size_t newline = text.rfind('\n');
         const size_t line_begin = newline == std::string::npos ? 0 : newline + 1;
         const bool blank = std::all_of(text.begin() + line_begin, text.end(), IsSpace);
@@ -216,6 +218,7 @@ class Lexer {
     return absl::OkStatus();
   }
 
+  const JinjaWhitespace whitespace_;
   const std::string source_;
   size_t position_ = 0;
   int line_ = 1;
@@ -225,8 +228,9 @@ class Lexer {
 
 }  // namespace
 
-absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source) {
-  return Lexer(source).Run();
+absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source,
+                                                      const JinjaWhitespace& whitespace) {
+  return Lexer(source, whitespace).Run();
 }
 
 }  // namespace radlads

@@ -28,9 +28,16 @@ struct JinjaToken {
   int line = 0;
 };
 
-// The tokens of `source`, ended by kEnd. White space control is that of Hugging Face's chat
-// templates: trim_blocks, lstrip_blocks, no trailing newline.
-absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source);
+// White space control, by Jinja's own names; as transformers sets it for chat templates.
+struct JinjaWhitespace {
+  bool trim_blocks = true;             // the line end after a block tag is dropped
+  bool lstrip_blocks = true;           // and the blanks before one, from the start of its line
+  bool keep_trailing_newline = false;  // at the end of the template
+};
+
+// The tokens of `source`, ended by kEnd.
+absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source,
+                                                      const JinjaWhitespace& whitespace);
 
 }  // namespace radlads
 

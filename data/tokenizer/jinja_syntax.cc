@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/status.h"
-#include "data/tokenizer/jinja_lexer.h"
 
 namespace radlads {
 namespace {
@@ -476,8 +475,9 @@ class Parser {
 
 }  // namespace
 
-absl::StatusOr<std::vector<JinjaStatement>> ParseJinja(std::string_view source) {
-  RADLADS_ASSIGN_OR_RETURN(auto tokens, TokenizeJinja(source));
+absl::StatusOr<std::vector<JinjaStatement>> ParseJinja(std::string_view source,
+                                                       const JinjaWhitespace& whitespace) {
+  RADLADS_ASSIGN_OR_RETURN(auto tokens, TokenizeJinja(source, whitespace));
   return Parser(std::move(tokens)).Run();
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "data/tokenizer/jinja_lexer.h"
 
 namespace radlads {
 
@@ -55,10 +56,10 @@ struct JinjaStatement {
   std::vector<JinjaStatement> body, else_body;
 };
 
-// White space is treated as with trim_blocks, lstrip_blocks and without keep_trailing_newline.
 // INVALID_ARGUMENT for wrong syntax, UNIMPLEMENTED for a statement that is not in the subset; both
 // name the line.
-absl::StatusOr<std::vector<JinjaStatement>> ParseJinja(std::string_view source);
+absl::StatusOr<std::vector<JinjaStatement>> ParseJinja(std::string_view source,
+                                                       const JinjaWhitespace& whitespace);
 
 }  // namespace radlads
 

@@ -27,8 +27,9 @@ JinjaValue FromJson(const json& value) {
 }
 
 absl::StatusOr<std::string> Render(const std::string& source,
-                                   const JinjaValue::Dict& variables = {}) {
-  const auto parsed = JinjaTemplate::Parse(source);
+                                   const JinjaValue::Dict& variables = {},
+                                   const JinjaOptions& options = {}) {
+  const auto parsed = JinjaTemplate::Parse(source, options);
   if (!parsed.ok()) return parsed.status();
   return parsed->Render(variables);
 }
@@ -90,6 +91,37 @@ TEST(Jinja, WhatIsOutsideTheSubsetIsNamed) {
   }
   EXPECT_EQ(Render("{% if false %}{{ 'a' | groupby }}{% endif %}ok").value(), "ok")
       << "what does not run does not matter";
+}
+
+TEST(Jinja, OptionsOfEvaluationTasks) {
+  const JinjaOptions options = {.whitespace = {.trim_blocks = false, .lstrip_blocks = false, .keep_trailing_newline = true},
+                                .strict_undefined = true};
+  EXPECT_EQ(Render("a\n  {% if true %}\nb\n{% endif %}\n", {}, options).value(), "a\n  \nb\n\n");
+  EXPECT_EQ(Render("a\n  {% if true %}\nb\n{% endif %}\n").value(), "a\nb\n");
+  for (const char* source : {"{{ x }}", "{% if x %}{% endif %}", "{{ x == 1 }}", "{{ x | trim }}", "{{ {}.x }}"}) {
+    const auto text = Render(source, {}, options);
+    EXPECT_EQ(text.status().code(), absl::StatusCode::kInvalidArgument) << source;
+    EXPECT_NE(text.status().message().find("\"x\" is undefined"), absl::string_view::npos) << text.status();
+    EXPECT_TRUE(Render(source).ok()) << source;
+  }
+  EXPECT_EQ(Render("{{ x | default('d') }}{{ x is defined }}", {}, options).value(), "dFalse");
+  EXPECT_EQ(Render("{{ 'a_b_c'.split('_', 1)[1] }}", {}, options).value(), "b_c");
+  EXPECT_EQ(Render("{{ 'a_b_c'.split('_', -1) | length }}", {}, options).value(), "3");
+}
+
+TEST(Jinja, FloatsPrintAsPython) {
+  const std::pair<double, const char*> cases[] = {{1, "1.0"}, {0.1, "0.1"}, {-2.5, "-2.5"}, {1e16, "1e+16"}, {0, "0.0"},
+                                                  {1e15, "1000000000000000.0"}, {1e-4, "0.0001"}, {1e-5, "1e-05"}, {1.5e300, "1.5e+300"}};
+  for (const auto& [value, text] : cases) EXPECT_EQ(JinjaValue(value).Print().value(), text);
+  EXPECT_TRUE(JinjaValue(1.0).Equals(JinjaValue(int64_t{1})));
+}
+
+TEST(Jinja, ASingleExpressionKeepsItsType) {
+  const JinjaValue::Dict variables = {{"a", JinjaValue(std::string("x"))}, {"n", JinjaValue(int64_t{3})}};
+  EXPECT_TRUE(JinjaTemplate::Parse("{{ [a, n] }}")->Evaluate(variables)->Equals(
+      JinjaValue(JinjaValue::List{JinjaValue(std::string("x")), JinjaValue(int64_t{3})})));
+  EXPECT_TRUE(JinjaTemplate::Parse("{{ n }}")->Evaluate(variables)->is_int());
+  EXPECT_EQ(JinjaTemplate::Parse("{{ n }} {{ a }}")->Evaluate(variables)->as_string(), "3 x");
 }
 
 TEST(Jinja, LimitsHold) {

@@ -1,6 +1,8 @@
 #include "data/tokenizer/jinja_value.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "base/status.h"
 
@@ -46,6 +48,18 @@ void AppendQuoted(const std::string& text, std::string* out) {
   out->push_back('"');
 }
 
+// repr of a finite float: the shortest digits that read back as the same.
+std::string PrintFloat(double value) {
+  char text[32];
+  const double size = std::abs(value);
+  const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
+  const auto end = std::to_chars(text, text + sizeof(text), value,
+                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
+  std::string result(text, end.ptr);
+  if (plain && result.find('.') == std::string::npos) result += ".0";
+  return result;
+}
+
 }  // namespace
 
 JinjaValue::JinjaValue(List value) {
@@ -68,12 +82,13 @@ const JinjaValue* JinjaValue::Find(const std::string& key) const {
 }
 
 const char* JinjaValue::type_name() const {
-  constexpr const char* kNames[] = {"undefined", "None", "bool", "int", "str", "list", "dict"};
+  constexpr const char* kNames[] = {"undefined", "None", "bool", "int",  "float", "str", "list", "dict"};
   return kNames[value_.index()];
 }
 
 bool JinjaValue::Truth() const {
   if (is_number()) return as_number() != 0;
+  if (is_float()) return std::get<double>(value_) != 0;
   if (is_string()) return !as_string().empty();
   if (is_list()) return !as_list().empty();
   if (is_dict()) return !as_dict().empty();
@@ -82,6 +97,9 @@ bool JinjaValue::Truth() const {
 
 bool JinjaValue::Equals(const JinjaValue& other) const {
   if (is_number() && other.is_number()) return as_number() == other.as_number();
+  if (is_float() && other.is_float()) return std::get<double>(value_) == std::get<double>(other.value_);
+  if (is_float() && other.is_number()) return std::get<double>(value_) == static_cast<double>(other.as_number());
+  if (is_number() && other.is_float()) return other.Equals(*this);
   if (value_.index() != other.value_.index()) return false;
   if (is_string()) return as_string() == other.as_string();
   if (is_list()) {
@@ -103,6 +121,7 @@ absl::StatusOr<std::string> JinjaValue::Print() const {
   if (is_string()) return as_string();
   if (is_bool()) return std::string(as_bool() ? "True" : "False");
   if (is_int()) return std::to_string(as_number());
+  if (is_float()) return PrintFloat(std::get<double>(value_));
   if (is_none()) return std::string("None");
   if (is_undefined()) return std::string();
   return Unimplemented("printing a ", type_name(), " is outside the supported subset");
@@ -114,6 +133,7 @@ absl::StatusOr<std::string> JinjaValue::ToJson() const {
   if (is_none()) return std::string("null");
   if (is_bool()) return std::string(as_bool() ? "true" : "false");
   if (is_int()) return std::to_string(as_number());
+  if (is_float()) return PrintFloat(std::get<double>(value_));
   std::string out;
   if (is_string()) {
     AppendQuoted(as_string(), &out);

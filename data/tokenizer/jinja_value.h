@@ -13,7 +13,7 @@
 
 namespace radlads {
 
-// A value as Python has it: undefined, None, bool, int, str, list or dict. Lists and dicts are
+// A value as Python has it: undefined, None, bool, int, float, str, list or dict. Lists and dicts are
 // shared, not copied.
 class JinjaValue {
  public:
@@ -28,6 +28,7 @@ class JinjaValue {
   explicit JinjaValue(std::nullptr_t) : value_(nullptr) {}
   explicit JinjaValue(bool value) : value_(value) {}
   explicit JinjaValue(int64_t value) : value_(value) {}
+  explicit JinjaValue(double value) : value_(value) {}
   explicit JinjaValue(std::string value) : value_(std::move(value)) {}
   explicit JinjaValue(List value);
   explicit JinjaValue(Dict value);
@@ -36,6 +37,7 @@ class JinjaValue {
   bool is_none() const { return std::holds_alternative<std::nullptr_t>(value_); }
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
   bool is_int() const { return std::holds_alternative<int64_t>(value_); }
+  bool is_float() const { return std::holds_alternative<double>(value_); }
   bool is_string() const { return std::holds_alternative<std::string>(value_); }
   bool is_list() const { return std::holds_alternative<std::shared_ptr<List>>(value_); }
   bool is_dict() const { return std::holds_alternative<std::shared_ptr<Dict>>(value_); }
@@ -48,7 +50,7 @@ class JinjaValue {
   const Dict& as_dict() const { return *std::get<std::shared_ptr<Dict>>(value_); }
   Dict* mutable_dict() { return std::get<std::shared_ptr<Dict>>(value_).get(); }
 
-  // An int, or a bool as 0 or 1.
+  // An int, or a bool as 0 or 1. Floats can be printed and compared, not calculated with.
   bool is_number() const { return is_int() || is_bool(); }
   int64_t as_number() const { return is_bool() ? as_bool() : std::get<int64_t>(value_); }
 
@@ -70,8 +72,8 @@ class JinjaValue {
   absl::StatusOr<std::string> ToJson() const;
 
  private:
-  std::variant<Undefined, std::nullptr_t, bool, int64_t, std::string, std::shared_ptr<List>,
-               std::shared_ptr<Dict>>
+  std::variant<Undefined, std::nullptr_t, bool, int64_t, double, std::string,
+               std::shared_ptr<List>, std::shared_ptr<Dict>>
       value_;
   int depth_ = 0;
 };

@@ -25,6 +25,9 @@ enum CharacterClass : uint8_t {
 // Table of 0x110000 entries, made on first use (some milliseconds) and shared by all threads.
 const uint8_t* CharacterClasses();
 
+// str.isspace of Python, which is \s of its regular expressions too.
+inline bool IsPythonSpace(char32_t c) { return (CharacterClasses()[c] & kSpace) || (c >= 0x1C && c <= 0x1F); }
+
 }  // namespace radlads
 
 #endif  // RADLADS_DATA_TOKENIZER_UNICODE_CLASSES_H_

@@ -1,0 +1,103 @@
+#include "eval/tasks/journal.h"
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/status.h"
+
+namespace radlads {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool ReadResponse(const Json& line, TaskResponse* response) {
+  if (!line.is_object() || !line.contains("request") || !line["request"].is_string()) return false;
+  if (line.contains("text")) {
+    if (!line["text"].is_string()) return false;
+    response->text = line["text"];
+    return true;
+  }
+  const Json logprob = line.value("logprob", Json()), greedy = line.value("greedy", Json(false));
+  if (!logprob.is_number() || !greedy.is_boolean()) return false;
+  response->loglikelihood = {.logprob = logprob, .is_greedy = greedy};
+  return true;
+}
+
+}  // namespace
+
+std::string RequestKey(const TaskConfig& config, const TaskRequest& request) {
+  Json key = {OutputTypeName(config.output_type), request.context, request.continuation};
+  if (config.output_type == OutputType::kMultipleChoice) key[0] = OutputTypeName(OutputType::kLoglikelihood);
+  if (config.output_type == OutputType::kGenerateUntil)
+    key[2] = {config.generation.until, config.generation.max_new_tokens};
+  unsigned __int128 hash = static_cast<unsigned __int128>(0x6c62272e07bb0142) << 64 | 0x62b821756295c58d;  // FNV-1a
+  const unsigned __int128 prime = static_cast<unsigned __int128>(1) << 88 | 0x13b;
+  for (const char c : key.dump()) hash = (hash ^ static_cast<uint8_t>(c)) * prime;
+  char text[33];
+  std::snprintf(text, sizeof(text), "%016llx%016llx", static_cast<unsigned long long>(hash >> 64),
+                static_cast<unsigned long long>(hash));
+  return text;
+}
+
+absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& path, const std::string& run) {
+  std::string text;
+  if (FileExists(path)) {
+    RADLADS_ASSIGN_OR_RETURN(text, ReadFile(path));
+  }
+  text.resize(text.rfind('\n') + 1);  // whole lines; npos + 1 is 0
+  std::unordered_map<std::string, TaskResponse> answers;
+  size_t number = 0;
+  for (size_t begin = 0; begin < text.size(); ++number) {
+    const size_t end = text.find('\n', begin);
+    const Json line = Json::parse(text.substr(begin, end - begin), nullptr, false);
+    begin = end + 1;
+    if (number == 0) {
+      const Json found = line.is_object() ? line.value("run", Json()) : Json();
+      if (found == run) continue;
+      return FailedPrecondition(path, " has the answers of ", found.dump(), ", this run is ", Json(run).dump(),
+                                "; choose another output directory, or remove the file");
+    }
+    TaskResponse response;
+    if (!ReadResponse(line, &response)) {
+      return DataLoss(path, ":", number + 1, ": expected an answer; remove the line or the file");
+    }
+    answers[line["request"]] = std::move(response);
+  }
+  if (number == 0) text = Json{{"run", run}}.dump() + "\n";
+  // Without the part of a line that a crash may have left.
+  RADLADS_RETURN_IF_ERROR(WriteFileAtomically(path, text));
+  std::FILE* file = std::fopen(path.c_str(), "ab");
+  if (file == nullptr) return absl::InternalError(Concatenate("cannot append to ", path, ": ", std::strerror(errno)));
+  std::unique_ptr<Journal> journal(new Journal(path, file));
+  journal->answers_ = std::move(answers);
+  return journal;
+}
+
+Journal::~Journal() {
+  std::fclose(file_);
+}
+
+const TaskResponse* Journal::Find(const std::string& key) const {
+  const auto found = answers_.find(key);
+  return found == answers_.end() ? nullptr : &found->second;
+}
+
+absl::Status Journal::Append(const std::string& key, OutputType type, const TaskResponse& response) {
+  Json line = {{"request", key}};
+  if (type == OutputType::kGenerateUntil) {
+    line["text"] = response.text;
+  } else {
+    line["logprob"] = response.loglikelihood.logprob;
+    line["greedy"] = response.loglikelihood.is_greedy;
+  }
+  const std::string text = line.dump() + "\n";
+  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
+    return absl::ResourceExhaustedError(Concatenate("cannot append to ", path_, ": ", std::strerror(errno)));
+  }
+  answers_[key] = response;
+  return absl::OkStatus();
+}
+
+}  // namespace radlads

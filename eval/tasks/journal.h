@@ -1,0 +1,47 @@
+// Answers of a model as they come, one JSON object a line, so that a run that was stopped goes on where it was.
+//
+// The first line says whose answers they are: {"run": text}. Each other line is one answer:
+// {"request": key, "logprob": x, "greedy": true} or {"request": key, "text": "..."}. A last line that a crash cut off
+// is dropped when the file is opened again.
+#ifndef RADLADS_EVAL_TASKS_JOURNAL_H_
+#define RADLADS_EVAL_TASKS_JOURNAL_H_
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "eval/tasks/metrics.h"
+
+namespace radlads {
+
+// What a request is known by: everything that decides its answer.
+std::string RequestKey(const TaskConfig& config, const TaskRequest& request);
+
+// Not thread-safe; one process at a time.
+class Journal {
+ public:
+  // Opens or makes the file. FAILED_PRECONDITION when it is of another `run` (model, precision, tokenizer ...),
+  // DATA_LOSS with the line when it is damaged.
+  static absl::StatusOr<std::unique_ptr<Journal>> Open(const std::string& path, const std::string& run);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  const TaskResponse* Find(const std::string& key) const;  // null: not answered yet
+  // The line has reached the operating system when this returns.
+  absl::Status Append(const std::string& key, OutputType type, const TaskResponse& response);
+
+ private:
+  Journal(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {}
+  std::string path_;
+  std::FILE* file_;
+  std::unordered_map<std::string, TaskResponse> answers_;
+};
+
+}  // namespace radlads
+
+#endif  // RADLADS_EVAL_TASKS_JOURNAL_H_

@@ -1,0 +1,422 @@
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <utility>
+
+#include "base/file.h"
+#include "base/nearest_name.h"
+#include "base/status.h"
+#include "eval/tasks/task_config.h"
+
+namespace radlads {
+namespace {
+
+struct MetricKind {
+  const char* name;
+  std::vector<OutputType> of;
+  Aggregation aggregation;
+  bool higher_is_better;
+};
+
+using enum OutputType;
+const std::vector<MetricKind>& MetricKinds() {
+  static const auto& kinds = *new std::vector<MetricKind>{
+      {"acc", {kMultipleChoice, kLoglikelihood}, Aggregation::kMean, true},
+      {"acc_norm", {kMultipleChoice}, Aggregation::kMean, true},
+      {"acc_bytes", {kMultipleChoice}, Aggregation::kMean, true},
+      {"acc_mutual_info", {kMultipleChoice}, Aggregation::kMean, true},
+      {"exact_match", {kMultipleChoice, kGenerateUntil}, Aggregation::kMean, true},
+      {"perplexity", {kLoglikelihood}, Aggregation::kPerplexity, false},
+      {"word_perplexity", {kLoglikelihoodRolling}, Aggregation::kWeightedPerplexity, false},
+      {"byte_perplexity", {kLoglikelihoodRolling}, Aggregation::kWeightedPerplexity, false},
+      {"bits_per_byte", {kLoglikelihoodRolling}, Aggregation::kBitsPerByte, false}};
+  return kinds;
+}
+
+// What lm_eval measures where the task names no metric.
+std::vector<std::string> DefaultMetrics(OutputType type) {
+  switch (type) {
+    case kMultipleChoice:
+      return {"acc", "acc_norm"};
+    case kLoglikelihood:
+      return {"perplexity", "acc"};
+    case kLoglikelihoodRolling:
+      return {"word_perplexity", "byte_perplexity", "bits_per_byte"};
+    case kGenerateUntil:
+      return {"exact_match"};
+  }
+  return {};
+}
+
+const std::vector<std::pair<std::string, OutputType>> kOutputTypes = {{"multiple_choice", kMultipleChoice},
+                                                                      {"loglikelihood", kLoglikelihood},
+                                                                      {"loglikelihood_rolling", kLoglikelihoodRolling},
+                                                                      {"generate_until", kGenerateUntil}};
+const std::vector<std::pair<std::string, Aggregation>> kAggregations = {
+    {"mean", Aggregation::kMean},
+    {"perplexity", Aggregation::kPerplexity},
+    {"weighted_perplexity", Aggregation::kWeightedPerplexity},
+    {"bits_per_byte", Aggregation::kBitsPerByte}};
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path) { config_.path = path; }
+
+  absl::StatusOr<TaskConfig> Read(const YAML::Node& root) {
+    config_.doc_to_text = config_.doc_to_target = config_.doc_to_choice = config_.description = JinjaValue(nullptr);
+    const Keys keys = {
+        {"task", [&](auto n) { return Text(n, &config_.task); }},
+        {"dataset_path", [&](auto n) { return DatasetPath(n); }},
+        {"dataset_name",
+         [&](auto n) { return n.IsNull() ? absl::OkStatus() : Wrong(n, "null, as local files need no name"); }},
+        {"dataset_kwargs",
+         [&](auto n) {
+           return Map(n, {{"data_files", [&](auto m) { return DataFiles(m); }}}, {});
+         }},
+        {"training_split", [&](auto n) { return OptionalText(n, &config_.training_split); }},
+        {"validation_split", [&](auto n) { return OptionalText(n, &config_.validation_split); }},
+        {"test_split", [&](auto n) { return OptionalText(n, &config_.test_split); }},
+        {"fewshot_split", [&](auto n) { return OptionalText(n, &config_.fewshot_split); }},
+        {"output_type", [&](auto n) { return Choice(n, kOutputTypes, &config_.output_type); }},
+        {"doc_to_text", [&](auto n) { return Value(n, &config_.doc_to_text); }},
+        {"doc_to_target", [&](auto n) { return Value(n, &config_.doc_to_target); }},
+        {"doc_to_choice", [&](auto n) { return Choices(n); }},
+        {"description", [&](auto n) { return Value(n, &config_.description); }},
+        {"target_delimiter", [&](auto n) { return Text(n, &config_.target_delimiter); }},
+        {"fewshot_delimiter", [&](auto n) { return Text(n, &config_.fewshot_delimiter); }},
+        {"fewshot_config", [&](auto n) { return FewshotConfig(n); }},
+        {"num_fewshot", [&](auto n) { return n.IsNull() ? absl::OkStatus() : Integer(n, 0, &config_.num_fewshot); }},
+        {"generation_kwargs", [&](auto n) { return Generation(n); }},
+        {"metric_list", [&](auto n) { return Metrics(n); }},
+        {"repeats", [&](auto n) { return One(n); }},
+        {"metadata", [&](auto n) { return Metadata(n); }},
+        {"tag", Ignored},
+        {"task_alias", Ignored},
+        {"should_decontaminate", Ignored},
+        {"doc_to_decontamination_query", Ignored},
+        {"unsafe_code", Ignored}};
+    // output_type decides which metrics there are, whatever the order of the keys.
+    RADLADS_RETURN_IF_ERROR(Map(root, keys,
+                                {"process_docs", "process_results", "filter_list", "gen_prefix", "use_prompt",
+                                 "doc_to_image", "doc_to_audio", "custom_dataset", "include", "group", "class"},
+                                {"output_type"}));
+    if (config_.task.empty()) return Missing("task");
+    if (config_.data_files.empty()) return Missing("dataset_kwargs.data_files");
+    if (config_.doc_to_text.is_none()) return Missing("doc_to_text");
+    if (config_.doc_to_target.is_none()) return Missing("doc_to_target");
+    if (config_.output_type == kMultipleChoice && config_.doc_to_choice.is_none()) return Missing("doc_to_choice");
+    if (!config_.test_split && !config_.validation_split) return Missing("test_split or validation_split");
+    for (const auto& split :
+         {config_.training_split, config_.validation_split, config_.test_split, config_.fewshot_split}) {
+      if (split && !config_.data_files.contains(*split)) {
+        return InvalidArgument(config_.path, ": the split ", *split, " has no files in dataset_kwargs.data_files");
+      }
+    }
+    if (!until_given_) config_.generation.until = {config_.fewshot_delimiter};
+    if (config_.metrics.empty()) {
+      for (const std::string& name : DefaultMetrics(config_.output_type)) {
+        RADLADS_RETURN_IF_ERROR(AddMetric(root, name));
+      }
+    }
+    return config_;
+  }
+
+ private:
+  using Rule = std::function<absl::Status(const YAML::Node&)>;
+  using Keys = std::vector<std::pair<std::string, Rule>>;
+
+  static absl::Status Ignored(const YAML::Node&) { return absl::OkStatus(); }
+
+  std::string At(const YAML::Node& node) const { return Concatenate(config_.path, ":", node.Mark().line + 1, ": "); }
+  absl::Status Missing(const char* key) const { return InvalidArgument(config_.path, ": ", key, " is missing"); }
+
+  static std::string Found(const YAML::Node& node) {
+    if (node.Tag().starts_with("!function")) return "Python code (" + node.Tag() + " " + node.Scalar() + ")";
+    if (node.IsMap()) return "a map";
+    if (node.IsSequence()) return "a list";
+    return node.IsScalar() ? "\"" + node.Scalar() + "\"" : "nothing";
+  }
+  absl::Status Wrong(const YAML::Node& node, std::string_view expected) const {
+    return InvalidArgument(At(node), "found ", Found(node), ", expected ", expected);
+  }
+
+  // Reads each key by its rule, those in `first` before the others. `refused` are keys of lm_eval that are not
+  // supported.
+  absl::Status Map(const YAML::Node& node, const Keys& keys, const std::vector<std::string>& refused,
+                   const std::vector<std::string>& first = {}) const {
+    if (!node.IsMap()) return Wrong(node, "a map");
+    std::vector<std::string> names;
+    for (const auto& [name, rule] : keys) names.push_back(name);
+    for (const auto& entry : node) {
+      const std::string key = entry.first.Scalar();
+      if (std::find(refused.begin(), refused.end(), key) != refused.end()) {
+        return Unimplemented(At(entry.first), key, " is outside the supported part of lm_eval's tasks");
+      }
+      if (std::find(names.begin(), names.end(), key) == names.end()) {
+        const std::string nearest = NearestName(key, names);
+        return InvalidArgument(At(entry.first), "unknown key ", key,
+                               nearest.empty() ? "" : "; did you mean " + nearest + "?");
+      }
+    }
+    for (const bool now : {true, false}) {
+      for (const auto& [name, rule] : keys) {
+        if ((std::find(first.begin(), first.end(), name) != first.end()) != now) continue;
+        if (const YAML::Node value = node[name]; value.IsDefined()) {
+          if (value.Tag().starts_with("!function")) {
+            return Unimplemented(At(value), name, " is ", Found(value), ", expected a field name or a Jinja template");
+          }
+          RADLADS_RETURN_IF_ERROR(rule(value));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Text(const YAML::Node& node, std::string* text) const {
+    if (!node.IsScalar()) return Wrong(node, "a string");
+    *text = node.Scalar();
+    return absl::OkStatus();
+  }
+
+  absl::Status OptionalText(const YAML::Node& node, std::optional<std::string>* text) const {
+    if (node.IsNull()) return absl::OkStatus();
+    return Text(node, &text->emplace());
+  }
+
+  absl::Status Integer(const YAML::Node& node, int64_t least, int64_t* number) const {
+    const std::string text = node.IsScalar() ? node.Scalar() : "";
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), *number);
+    if (end.ec != std::errc() || end.ptr != text.data() + text.size() || text.empty() || *number < least) {
+      return Wrong(node, Concatenate("an integer of at least ", least));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Bool(const YAML::Node& node, bool* value) const {
+    const std::string text = node.IsScalar() ? node.Scalar() : "";
+    *value = text == "true" || text == "True";
+    return *value || text == "false" || text == "False" ? absl::OkStatus() : Wrong(node, "true or false");
+  }
+
+  template <typename T>
+  absl::Status Choice(const YAML::Node& node, const std::vector<std::pair<std::string, T>>& choices, T* value) const {
+    std::string all;
+    for (const auto& [name, choice] : choices) {
+      if (node.IsScalar() && node.Scalar() == name) {
+        *value = choice;
+        return absl::OkStatus();
+      }
+      all += (all.empty() ? "" : ", ") + name;
+    }
+    return Wrong(node, "one of " + all);
+  }
+
+  // A scalar as PyYAML reads it where it is a string or an integer; what it takes for another type must be quoted.
+  absl::Status Scalar(const YAML::Node& node, JinjaValue* value) const {
+    if (!node.IsScalar()) return Wrong(node, "a string");
+    const std::string& text = node.Scalar();
+    int64_t number;
+    if (node.Tag() == "!") {
+      *value = JinjaValue(text);
+    } else if (Integer(node, INT64_MIN, &number).ok()) {
+      *value = JinjaValue(number);
+    } else {
+      std::string lower = text;
+      for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      for (const char* word : {"yes", "no", "on", "off", "true", "false", "null", "~", ""}) {
+        if (lower == word) return Wrong(node, "a string or an integer; put it in quotes, it is another type in YAML");
+      }
+      double real;
+      const auto end = std::from_chars(text.data(), text.data() + text.size(), real);
+      if (end.ec == std::errc() && end.ptr == text.data() + text.size()) {
+        return Wrong(node, "a string or an integer; put it in quotes, it is another type in YAML");
+      }
+      *value = JinjaValue(text);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Value(const YAML::Node& node, JinjaValue* value) const {
+    if (node.IsNull()) return absl::OkStatus();
+    if (!node.IsSequence()) return Scalar(node, value);
+    JinjaValue::List list(node.size());
+    for (size_t i = 0; i < list.size(); ++i) RADLADS_RETURN_IF_ERROR(Scalar(node[i], &list[i]));
+    *value = JinjaValue(std::move(list));
+    return absl::OkStatus();
+  }
+
+  absl::Status Choices(const YAML::Node& node) {
+    if (!node.IsMap()) return Value(node, &config_.doc_to_choice);
+    JinjaValue::List list;
+    for (const auto& entry : node) RADLADS_RETURN_IF_ERROR(Scalar(entry.second, &list.emplace_back()));
+    config_.doc_to_choice = JinjaValue(std::move(list));
+    return absl::OkStatus();
+  }
+
+  absl::Status DatasetPath(const YAML::Node& node) const {
+    return node.IsScalar() && node.Scalar() == "json"
+               ? absl::OkStatus()
+               : Wrong(node,
+                       "json: only local files are read (dataset_kwargs.data_files); download the data set first");
+  }
+
+  absl::Status Texts(const YAML::Node& node, std::vector<std::string>* texts) const {
+    if (!node.IsSequence()) return Text(node, &texts->emplace_back());
+    for (const YAML::Node& text : node) RADLADS_RETURN_IF_ERROR(Text(text, &texts->emplace_back()));
+    return absl::OkStatus();
+  }
+
+  absl::Status DataFiles(const YAML::Node& node) {
+    if (!node.IsMap()) return Texts(node, &config_.data_files["train"]);
+    for (const auto& entry : node) {
+      RADLADS_RETURN_IF_ERROR(Texts(entry.second, &config_.data_files[entry.first.Scalar()]));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status FewshotConfig(const YAML::Node& node) {
+    const std::vector<std::pair<std::string, bool>> samplers = {{"default", false}, {"first_n", true}};
+    return Map(node,
+               {{"sampler", [&](auto n) { return Choice(n, samplers, &config_.fewshot_first_n); }},
+                {"split", [&](auto n) { return OptionalText(n, &config_.fewshot_split); }}},
+               {"process_docs", "fewshot_indices", "samples", "doc_to_text", "doc_to_choice", "doc_to_target",
+                "gen_prefix", "fewshot_delimiter", "target_delimiter"});
+  }
+
+  absl::Status One(const YAML::Node& node) const {
+    int64_t repeats;
+    RADLADS_RETURN_IF_ERROR(Integer(node, 1, &repeats));
+    return repeats == 1 ? absl::OkStatus() : Wrong(node, "1: answers are not sampled, so repeats would be equal");
+  }
+
+  absl::Status Greedy(const YAML::Node& node) const {
+    bool sample = true;
+    RADLADS_RETURN_IF_ERROR(Bool(node, &sample));
+    return sample ? Wrong(node, "false: sampled answers are not reproducible across harnesses") : absl::OkStatus();
+  }
+
+  absl::Status Zero(const YAML::Node& node) const {
+    const std::string text = node.IsScalar() ? node.Scalar() : "";
+    return text == "0" || text == "0.0" ? absl::OkStatus()
+                                        : Wrong(node, "0: sampled answers are not reproducible across harnesses");
+  }
+
+  absl::Status Generation(const YAML::Node& node) {
+    const auto tokens = [&](auto n) { return Integer(n, 1, &config_.generation.max_new_tokens); };
+    return Map(node,
+               {{"until",
+                 [&](auto n) {
+                   until_given_ = true;
+                   return Texts(n, &config_.generation.until);
+                 }},
+                // The later wins, as in lm_eval's normalize_gen_kwargs.
+                {"max_completion_tokens", tokens},
+                {"max_tokens", tokens},
+                {"max_new_tokens", tokens},
+                {"max_gen_toks", tokens},
+                {"do_sample", [&](auto n) { return Greedy(n); }},
+                {"temperature", [&](auto n) { return Zero(n); }}},
+               {"top_p", "top_k", "num_beams", "repetition_penalty"});
+  }
+
+  absl::Status Metrics(const YAML::Node& node) {
+    if (!node.IsSequence() || node.size() == 0) return Wrong(node, "a list of metrics");
+    for (const YAML::Node& entry : node) {
+      std::string name;
+      if (!entry.IsMap() || !entry["metric"].IsDefined()) return Wrong(entry, "a map with the key metric");
+      RADLADS_RETURN_IF_ERROR(Text(entry["metric"], &name));
+      RADLADS_RETURN_IF_ERROR(AddMetric(entry["metric"], name));
+      MetricConfig& metric = config_.metrics.back();
+      Keys keys = {{"metric", Ignored},
+                   {"aggregation", [&](auto n) { return Aggregated(n, &metric); }},
+                   {"higher_is_better", [&](auto n) { return Bool(n, &metric.higher_is_better); }}};
+      if (name == "exact_match" && config_.output_type == kGenerateUntil) {
+        keys.emplace_back("ignore_case", [&](auto n) { return Bool(n, &metric.ignore_case); });
+        keys.emplace_back("ignore_punctuation", [&](auto n) { return Bool(n, &metric.ignore_punctuation); });
+        keys.emplace_back("ignore_numbers", [&](auto n) { return Bool(n, &metric.ignore_numbers); });
+        keys.emplace_back("regexes_to_ignore", [&](auto n) { return Texts(n, &metric.regexes_to_ignore); });
+      }
+      RADLADS_RETURN_IF_ERROR(Map(entry, keys, {"hf_evaluate"}));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Aggregated(const YAML::Node& node, MetricConfig* metric) const {
+    const Aggregation natural = metric->aggregation;
+    RADLADS_RETURN_IF_ERROR(Choice(node, kAggregations, &metric->aggregation));
+    const auto weighted = [](Aggregation a) {
+      return a == Aggregation::kWeightedPerplexity || a == Aggregation::kBitsPerByte;
+    };
+    return weighted(natural) == weighted(metric->aggregation)
+               ? absl::OkStatus()
+               : Wrong(node, "an aggregation of what " + metric->name + " gives for a document");
+  }
+
+  absl::Status AddMetric(const YAML::Node& node, const std::string& name) {
+    std::vector<std::string> names;
+    for (const MetricKind& kind : MetricKinds()) {
+      if (std::find(kind.of.begin(), kind.of.end(), config_.output_type) == kind.of.end()) continue;
+      names.push_back(kind.name);
+      if (name != kind.name) continue;
+      if (config_.HasMetric(name)) return InvalidArgument(At(node), "the metric ", name, " is listed twice");
+      config_.metrics.push_back(
+          {.name = name, .aggregation = kind.aggregation, .higher_is_better = kind.higher_is_better});
+      return absl::OkStatus();
+    }
+    const std::string nearest = NearestName(name, names);
+    std::string all;
+    for (const std::string& known : names) all += (all.empty() ? "" : ", ") + known;
+    return InvalidArgument(At(node), "unknown metric ", name, " for ", OutputTypeName(config_.output_type),
+                           nearest.empty() ? "; there are " + all : "; did you mean " + nearest + "?");
+  }
+
+  absl::Status Metadata(const YAML::Node& node) {
+    const YAML::Node version = node.IsMap() ? node["version"] : YAML::Node();
+    if (!version.IsDefined() || !version.IsScalar()) return absl::OkStatus();
+    double real;
+    const std::string& text = version.Scalar();
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), real);
+    int64_t number;
+    if (Integer(version, INT64_MIN, &number).ok()) {
+      config_.version = JinjaValue(number);
+    } else if (end.ec == std::errc() && end.ptr == text.data() + text.size()) {
+      config_.version = JinjaValue(real);
+    } else {
+      config_.version = JinjaValue(text);
+    }
+    return absl::OkStatus();
+  }
+
+  TaskConfig config_;
+  bool until_given_ = false;
+};
+
+}  // namespace
+
+const char* OutputTypeName(OutputType type) {
+  for (const auto& [name, value] : kOutputTypes) {
+    if (value == type) return name.c_str();
+  }
+  return "";
+}
+
+bool TaskConfig::HasMetric(std::string_view name) const {
+  return std::any_of(metrics.begin(), metrics.end(), [&](const MetricConfig& metric) { return metric.name == name; });
+}
+
+absl::StatusOr<TaskConfig> ParseTaskConfig(const std::string& text, const std::string& path) {
+  try {
+    return Reader(path).Read(YAML::Load(text));
+  } catch (const YAML::Exception& error) {
+    return InvalidArgument(path, ":", error.mark.line + 1, ": ", error.msg);
+  }
+}
+
+absl::StatusOr<TaskConfig> ReadTaskConfig(const std::string& path) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  return ParseTaskConfig(text, path);
+}
+
+}  // namespace radlads
