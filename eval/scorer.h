@@ -28,7 +28,7 @@ struct LoglikelihoodRequest {
 
 struct LoglikelihoodResult {
   double logprob = 0;      // natural logarithm, summed over the continuation
-  bool is_greedy = false;  // no token has a higher logit than any of the continuation's at its place
+  bool is_greedy = false;  // each of its tokens has the highest logit at its place, and the lowest id of those that have
 };
 
 struct GenerateRequest {

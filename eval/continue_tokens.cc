@@ -1,0 +1,173 @@
+#include "eval/continue_tokens.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/status.h"
+#include "model/linear.h"
+
+namespace radlads {
+namespace {
+
+// Rows that step together: beyond, a step's products gain little.
+constexpr int64_t kMaxRows = kOnePassRows;
+
+absl::Status CheckRequests(const std::vector<ContinueRequest>& requests, int64_t vocabulary) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const ContinueRequest& request = requests[i];
+    if (request.ids.empty()) return InvalidArgument("request ", i, " has no token to continue");
+    if (request.max_tokens < 0)
+      return InvalidArgument("request ", i, ": max_tokens must be 0 or more, found ", request.max_tokens);
+    for (int64_t id : request.ids) {
+      if (id < 0 || id >= vocabulary) {
+        return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ", vocabulary,
+                               " tokens; was the text tokenised for another model?");
+      }
+    }
+    const absl::Status sampling = request.sampling.Check();
+    if (!sampling.ok()) return Annotate(sampling, Concatenate("request ", i));
+  }
+  return absl::OkStatus();
+}
+
+bool Grows(const ModelState& state) {
+  return std::any_of(state.layers.begin(), state.layers.end(),
+                     [](const LayerState& layer) { return layer.tensors.contains("key"); });
+}
+
+// Texts that step together.
+class Cohort {
+ public:
+  Cohort(Transformer& model, const std::vector<ContinueRequest>& requests, const ContinueCallback& on_token,
+         const std::function<void(int64_t index)>& done)
+      : model_(model), requests_(requests), on_token_(on_token), done_(done) {}
+
+  int64_t rows() const { return rows_.size(); }
+  bool grows() const { return !states_.empty() && Grows(states_[0]); }
+
+  // Reads texts of one length.
+  absl::Status Add(const std::vector<int64_t>& indexes, int64_t batch_tokens) {
+    const auto count = static_cast<int64_t>(indexes.size());
+    const auto length = static_cast<int64_t>(requests_[indexes[0]].ids.size());
+    Tensor ids = at::empty({count, length}, at::kLong);
+    for (int64_t row = 0; row < count; ++row) {
+      const std::vector<int64_t>& from = requests_[indexes[row]].ids;
+      std::copy(from.begin(), from.end(), ids[row].mutable_data_ptr<int64_t>());
+    }
+    ModelState state;
+    Tensor hidden;
+    const int64_t step = std::max<int64_t>(1, batch_tokens / count);
+    for (int64_t at = 0; at < length; at += step) {
+      hidden = model_.Forward(ids.slice(1, at, std::min(at + step, length)).contiguous(), &state);
+    }
+    states_.push_back(std::move(state));
+    hidden_.push_back(hidden.select(1, hidden.size(1) - 1));
+    for (int64_t index : indexes) rows_.push_back({index, TokenSampler(requests_[index].sampling)});
+    return absl::OkStatus();
+  }
+
+  absl::Status Finish() {
+    if (rows_.empty()) return absl::OkStatus();
+    RADLADS_ASSIGN_OR_RETURN(ModelState state, ModelState::Concat(states_));
+    Tensor hidden = at::cat(hidden_, 0);  // [R,C]
+    states_.clear();
+    hidden_.clear();
+    while (!rows_.empty()) {
+      RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> kept, Step(model_.Logits(hidden)));
+      if (kept.size() < rows_.size()) {
+        std::vector<Row> rows;
+        for (int64_t row : kept) rows.push_back(std::move(rows_[row]));
+        rows_ = std::move(rows);
+        if (rows_.empty()) break;
+        state = state.Select(at::tensor(kept, at::kLong));
+      }
+      const Tensor ids = at::empty({rows(), 1}, at::kLong);
+      for (int64_t row = 0; row < rows(); ++row) ids.mutable_data_ptr<int64_t>()[row] = rows_[row].last;
+      hidden = model_.Forward(ids, &state).select(1, 0);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  struct Row {
+    int64_t index;
+    TokenSampler sampler;
+    int64_t tokens = 0, last = -1;
+  };
+
+  // Draws a token for each row; -> the rows that go on.
+  absl::StatusOr<std::vector<int64_t>> Step(Tensor logits) {
+    std::vector<RowQuestion> questions;
+    for (int64_t row = 0; row < rows(); ++row) {
+      const ContinueRequest& request = requests_[rows_[row].index];
+      RowQuestion question{.row = row, .target = -1, .top = request.top};
+      if (request.sampling.temperature > 0) {
+        RADLADS_ASSIGN_OR_RETURN(question.target, rows_[row].sampler.Sample(logits[row]));
+      }
+      questions.push_back(question);
+    }
+    RADLADS_ASSIGN_OR_RETURN(auto scores, ScoreLogits(std::move(logits), questions));
+    std::vector<int64_t> kept;
+    for (int64_t i = 0; i < rows(); ++i) {
+      Row& row = rows_[i];
+      const ContinueRequest& request = requests_[row.index];
+      if (questions[i].target < 0) scores[i].logprob = scores[i].best_logprob;
+      row.last = questions[i].target < 0 ? scores[i].best : questions[i].target;
+      const bool wanted = on_token_(row.index, row.last, scores[i]);
+      const bool stops = std::find(request.stop_ids.begin(), request.stop_ids.end(), row.last) != request.stop_ids.end();
+      if (wanted && !stops && ++row.tokens < request.max_tokens) {
+        kept.push_back(i);
+      } else {
+        done_(row.index);
+      }
+    }
+    return kept;
+  }
+
+  Transformer& model_;
+  const std::vector<ContinueRequest>& requests_;
+  const ContinueCallback& on_token_;
+  const std::function<void(int64_t index)>& done_;
+  std::vector<Row> rows_;
+  std::vector<ModelState> states_;  // of the parts that were added
+  std::vector<Tensor> hidden_;
+};
+
+}  // namespace
+
+absl::Status ContinueTokens(Transformer& model, const std::vector<ContinueRequest>& requests, int64_t batch_tokens,
+                            const ContinueCallback& on_token, const std::function<void(int64_t index)>& done) {
+  if (batch_tokens < 1) return InvalidArgument("batch_tokens must be at least 1, found ", batch_tokens);
+  RADLADS_RETURN_IF_ERROR(CheckRequests(requests, model.config().vocab_size()));
+  at::NoGradGuard no_grad;
+  std::vector<int64_t> order;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (requests[i].max_tokens > 0) {
+      order.push_back(i);
+    } else {
+      done(i);
+    }
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return requests[a].ids.size() > requests[b].ids.size(); });
+  Cohort cohort(model, requests, on_token, done);
+  for (size_t first = 0; first < order.size();) {
+    const auto length = static_cast<int64_t>(requests[order[first]].ids.size());
+    const int64_t room = std::max<int64_t>(1, std::min(kMaxRows - cohort.rows(), batch_tokens / length));
+    size_t last = first;
+    while (last < order.size() && static_cast<int64_t>(last - first) < room &&
+           static_cast<int64_t>(requests[order[last]].ids.size()) == length) {
+      ++last;
+    }
+    RADLADS_RETURN_IF_ERROR(
+        cohort.Add(std::vector<int64_t>(order.begin() + first, order.begin() + last), batch_tokens));
+    first = last;
+    if (first == order.size() || cohort.grows() || cohort.rows() >= kMaxRows) RADLADS_RETURN_IF_ERROR(cohort.Finish());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace radlads

@@ -1,0 +1,236 @@
+#include "eval/token_scores.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include "base/parallel_for.h"
+#include "base/status.h"
+#include "eval/prefix_batches.h"
+
+namespace radlads {
+namespace {
+
+// Memory for logits at a time.
+constexpr int64_t kLogitBytes = 64 << 20;
+// States are copied for each sequence that continues them. Those of softmax attention grow with their length, so a batch
+// of continuations is bounded by its tokens with what they continue, too: by so many times the tokens it reads.
+constexpr int64_t kContextTokens = 4;
+
+absl::Status CheckRequests(const std::vector<TokenScoreRequest>& requests, int64_t vocabulary) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const TokenScoreRequest& request = requests[i];
+    if (request.ids.empty()) return InvalidArgument("request ", i, " has no token to read");
+    const auto size = static_cast<int64_t>(request.ids.size()), places = static_cast<int64_t>(request.targets.size());
+    if (request.first < 0 || request.first >= size || places != size - request.first) {
+      return InvalidArgument("request ", i, " asks for ", places, " places from token ", request.first, " on, of ", size,
+                             " tokens");
+    }
+    for (const auto* ids : {&request.ids, &request.targets}) {
+      const int64_t lowest = ids == &request.ids ? 0 : -1;
+      for (int64_t id : *ids) {
+        if (id < lowest || id >= vocabulary) {
+          return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ", vocabulary,
+                                 " tokens; was the text tokenised for another model?");
+        }
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The `count` largest of `logits`, the lowest ids among equals.
+std::vector<std::pair<int64_t, float>> Largest(std::span<const float> logits, int64_t count) {
+  std::vector<std::pair<int64_t, float>> largest;  // by falling logit
+  const auto before = [](const auto& a, const auto& b) { return a.second > b.second; };
+  const size_t size = std::min<size_t>(count, logits.size());
+  for (size_t id = 0; id < logits.size() && size > 0; ++id) {
+    if (largest.size() == size && !(logits[id] > largest.back().second)) continue;
+    if (largest.size() == size) largest.pop_back();
+    const std::pair<int64_t, float> entry(id, logits[id]);
+    largest.insert(std::upper_bound(largest.begin(), largest.end(), entry, before), entry);
+  }
+  return largest;
+}
+
+// One call of ScoreTokens.
+class Run {
+ public:
+  Run(Transformer& model, const std::vector<TokenScoreRequest>& requests, int64_t batch_tokens,
+      const TokenScoreCallback& done)
+      : model_(model), requests_(requests), batch_tokens_(batch_tokens), done_(done), scores_(requests.size()) {}
+
+  absl::Status All() {
+    std::vector<std::span<const int64_t>> sequences;
+    for (const TokenScoreRequest& request : requests_) sequences.emplace_back(request.ids);
+    const PrefixPlan plan = PlanBatches(sequences, batch_tokens_);
+    askers_.resize(requests_.size());
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      scores_[i].resize(requests_[i].targets.size());
+      askers_[plan.stand_in[i]].push_back(i);
+    }
+    for (const PrefixBatch& batch : plan.batches) RADLADS_RETURN_IF_ERROR(Batch(batch));
+    return absl::OkStatus();
+  }
+
+ private:
+  // A sequence in a batch: whose state it continues, and the requests that are answered on the way.
+  struct Row {
+    int64_t group, sequence;
+  };
+
+  absl::Status Batch(const PrefixBatch& batch) {
+    ModelState shared;
+    std::vector<Row> rows;
+    std::vector<std::vector<int64_t>> askers;
+    std::vector<int64_t> firsts;
+    for (size_t group = 0; group < batch.groups.size(); ++group) {
+      askers.emplace_back();
+      firsts.push_back(batch.groups[group][0]);
+      for (int64_t sequence : batch.groups[group]) {
+        rows.push_back({static_cast<int64_t>(group), sequence});
+        askers.back().insert(askers.back().end(), askers_[sequence].begin(), askers_[sequence].end());
+      }
+    }
+    if (batch.shared > 0) RADLADS_RETURN_IF_ERROR(Read(firsts, askers, 0, batch.shared, &shared));
+
+    std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return Size(a) > Size(b); });
+    for (size_t first = 0; first < rows.size();) {
+      const int64_t end = Size(rows[first]), time = end - batch.shared;
+      const int64_t fit = batch.shared == 0 ? static_cast<int64_t>(rows.size())
+                                            : std::min(batch_tokens_ / time, kContextTokens * batch_tokens_ / end);
+      const size_t last = std::min<size_t>(rows.size(), first + std::max<int64_t>(fit, 1));
+      std::vector<int64_t> sequences, groups;
+      askers.clear();
+      for (size_t i = first; i < last; ++i) {
+        sequences.push_back(rows[i].sequence);
+        groups.push_back(rows[i].group);
+        askers.push_back(askers_[rows[i].sequence]);
+      }
+      ModelState state;
+      if (batch.shared > 0) state = shared.Select(at::tensor(groups, at::kLong));
+      RADLADS_RETURN_IF_ERROR(Read(sequences, askers, batch.shared, end, batch.shared > 0 ? &state : nullptr));
+      for (const auto& requests : askers) {
+        for (int64_t request : requests) done_(request, std::move(scores_[request]));
+      }
+      first = last;
+    }
+    return absl::OkStatus();
+  }
+
+  int64_t Size(const Row& row) const { return requests_[row.sequence].ids.size(); }
+
+  // Reads tokens [start, end) of `sequences`, shorter ones padded, and answers the questions about them. `askers` has
+  // for each the requests that may have some.
+  absl::Status Read(const std::vector<int64_t>& sequences, const std::vector<std::vector<int64_t>>& askers,
+                    int64_t start, int64_t end, ModelState* state) {
+    const auto count = static_cast<int64_t>(sequences.size());
+    const int64_t step = std::max<int64_t>(1, batch_tokens_ / count);
+    ModelState own;
+    if (end - start > step && state == nullptr) state = &own;
+    for (int64_t at = start; at < end; at += step) {
+      const int64_t time = std::min(step, end - at);
+      const Tensor ids = at::zeros({count, time}, at::kLong);
+      for (int64_t row = 0; row < count; ++row) {
+        const std::vector<int64_t>& from = requests_[sequences[row]].ids;
+        const int64_t last = std::min<int64_t>(at + time, from.size());
+        if (at < last) std::copy(from.begin() + at, from.begin() + last, ids[row].mutable_data_ptr<int64_t>());
+      }
+      RADLADS_RETURN_IF_ERROR(Answer(model_.Forward(ids, state).flatten(0, 1), askers, at, time));
+    }
+    return absl::OkStatus();
+  }
+
+  // hidden [B*T,C] of tokens [start, start + time) of each row.
+  absl::Status Answer(const Tensor& hidden, const std::vector<std::vector<int64_t>>& askers, int64_t start,
+                      int64_t time) {
+    const int64_t step = std::max<int64_t>(1, kLogitBytes / 4 / model_.config().vocab_size());
+    std::vector<int64_t> rows;  // of hidden
+    std::vector<RowQuestion> questions;
+    std::vector<TokenScore*> answers;
+    const auto flush = [&]() -> absl::Status {
+      if (rows.empty()) return absl::OkStatus();
+      Tensor logits = model_.Logits(hidden.index_select(0, at::tensor(rows, at::kLong)));
+      RADLADS_ASSIGN_OR_RETURN(auto scores, ScoreLogits(logits, questions));
+      for (size_t i = 0; i < scores.size(); ++i) *answers[i] = std::move(scores[i]);
+      rows.clear();
+      questions.clear();
+      answers.clear();
+      return absl::OkStatus();
+    };
+    for (size_t row = 0; row < askers.size(); ++row) {
+      for (int64_t place = start; place < start + time; ++place) {
+        bool asked = false;
+        for (int64_t index : askers[row]) {
+          const TokenScoreRequest& request = requests_[index];
+          const int64_t i = place - request.first;
+          if (i < 0 || i >= static_cast<int64_t>(request.targets.size())) continue;
+          if (!asked) rows.push_back(row * time + place - start);
+          asked = true;
+          questions.push_back({static_cast<int64_t>(rows.size()) - 1, request.targets[i], request.top});
+          answers.push_back(&scores_[index][i]);
+        }
+        if (static_cast<int64_t>(rows.size()) == step) RADLADS_RETURN_IF_ERROR(flush());
+      }
+    }
+    return flush();
+  }
+
+  Transformer& model_;
+  const std::vector<TokenScoreRequest>& requests_;
+  const int64_t batch_tokens_;
+  const TokenScoreCallback& done_;
+  std::vector<std::vector<TokenScore>> scores_;   // by request
+  std::vector<std::vector<int64_t>> askers_;      // by sequence: the requests that it stands for
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<TokenScore>> ScoreLogits(Tensor logits, const std::vector<RowQuestion>& questions) {
+  RADLADS_CHECK(logits.dim() == 2) << "logits must be [N,W], found " << logits.sizes();
+  logits = logits.to(at::kFloat).contiguous();
+  const int64_t width = logits.size(1);
+  const Tensor largest = logits.amax(1);
+  const float* row_largest = largest.const_data_ptr<float>();
+  for (int64_t row = 0; row < logits.size(0); ++row) {
+    if (!std::isfinite(row_largest[row]))
+      return DataLoss("the largest logit is ", row_largest[row], "; the model's weights or state are damaged");
+  }
+  std::vector<TokenScore> scores(questions.size());
+  float* data = logits.mutable_data_ptr<float>();
+  ParallelFor(static_cast<int64_t>(questions.size()), 4, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const RowQuestion& question = questions[i];
+      const std::span<const float> row(data + question.row * width, width);
+      TokenScore& score = scores[i];
+      score.best_logprob = row_largest[question.row];
+      if (question.top > 0) score.top = Largest(row, question.top);
+      score.best = std::find(row.begin(), row.end(), score.best_logprob) - row.begin();
+      if (question.target >= 0) score.logprob = row[question.target];
+    }
+  });
+  const Tensor sums = logits.sub_(largest.unsqueeze(1)).exp_().sum(1);
+  const float* row_sum = sums.const_data_ptr<float>();
+  for (size_t i = 0; i < questions.size(); ++i) {
+    const double largest_logit = row_largest[questions[i].row], log_sum = std::log(row_sum[questions[i].row]);
+    const auto normalise = [&](float logit) { return static_cast<float>(logit - largest_logit - log_sum); };
+    TokenScore& score = scores[i];
+    score.best_logprob = normalise(score.best_logprob);
+    if (questions[i].target >= 0) score.logprob = normalise(score.logprob);
+    for (auto& [id, logprob] : score.top) logprob = normalise(logprob);
+  }
+  return scores;
+}
+
+absl::Status ScoreTokens(Transformer& model, const std::vector<TokenScoreRequest>& requests, int64_t batch_tokens,
+                         const TokenScoreCallback& done) {
+  if (batch_tokens < 1) return InvalidArgument("batch_tokens must be at least 1, found ", batch_tokens);
+  RADLADS_RETURN_IF_ERROR(CheckRequests(requests, model.config().vocab_size()));
+  at::NoGradGuard no_grad;
+  return Run(model, requests, batch_tokens, done).All();
+}
+
+}  // namespace radlads
