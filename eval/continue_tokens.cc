@@ -23,8 +23,8 @@ absl::Status CheckRequests(const std::vector<ContinueRequest>& requests, int64_t
       return InvalidArgument("request ", i, ": max_tokens must be 0 or more, found ", request.max_tokens);
     for (int64_t id : request.ids) {
       if (id < 0 || id >= vocabulary) {
-        return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ", vocabulary,
-                               " tokens; was the text tokenised for another model?");
+        return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ",
+                               vocabulary, " tokens; was the text tokenised for another model?");
       }
     }
     const absl::Status sampling = request.sampling.Check();
@@ -117,7 +117,8 @@ class Cohort {
       if (questions[i].target < 0) scores[i].logprob = scores[i].best_logprob;
       row.last = questions[i].target < 0 ? scores[i].best : questions[i].target;
       const bool wanted = on_token_(row.index, row.last, scores[i]);
-      const bool stops = std::find(request.stop_ids.begin(), request.stop_ids.end(), row.last) != request.stop_ids.end();
+      const bool stops =
+          std::find(request.stop_ids.begin(), request.stop_ids.end(), row.last) != request.stop_ids.end();
       if (wanted && !stops && ++row.tokens < request.max_tokens) {
         kept.push_back(i);
       } else {

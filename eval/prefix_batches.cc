@@ -61,8 +61,8 @@ PrefixPlan PlanBatches(const std::vector<Sequence>& sequences, int64_t batch_tok
   std::vector<int64_t> ordered;
   for (size_t i = order.size(); i-- > 0;) {
     const Sequence sequence = sequences[order[i]];
-    const bool begins = !ordered.empty() && CommonPrefix(sequence, sequences[ordered.back()]) ==
-                                                static_cast<int64_t>(sequence.size());
+    const bool begins =
+        !ordered.empty() && CommonPrefix(sequence, sequences[ordered.back()]) == static_cast<int64_t>(sequence.size());
     if (!begins) ordered.push_back(order[i]);
     plan.stand_in[order[i]] = ordered.back();
   }

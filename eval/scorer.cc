@@ -205,8 +205,9 @@ absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(Transformer& model, const Tok
   if (options.max_length < 0) return InvalidArgument("max_length must be 0 or more, found ", options.max_length);
   const std::optional<int32_t> prefix = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
   if (!prefix) {
-    return InvalidArgument("the tokenizer names neither a begin-of-text nor an end-of-text token; "
-                           "add eos_token to its tokenizer_config.json");
+    return InvalidArgument(
+        "the tokenizer names neither a begin-of-text nor an end-of-text token; "
+        "add eos_token to its tokenizer_config.json");
   }
   const ModelConfig& config = model.config();
   const int64_t max_length = options.max_length > 0                 ? options.max_length

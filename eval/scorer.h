@@ -27,8 +27,9 @@ struct LoglikelihoodRequest {
 };
 
 struct LoglikelihoodResult {
-  double logprob = 0;      // natural logarithm, summed over the continuation
-  bool is_greedy = false;  // each of its tokens has the highest logit at its place, and the lowest id of those that have
+  double logprob = 0;  // natural logarithm, summed over the continuation
+  bool is_greedy =
+      false;  // each of its tokens has the highest logit at its place, and the lowest id of those that have
 };
 
 struct GenerateRequest {

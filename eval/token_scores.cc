@@ -16,8 +16,8 @@ namespace {
 
 // Memory for logits at a time.
 constexpr int64_t kLogitBytes = 64 << 20;
-// States are copied for each sequence that continues them. Those of softmax attention grow with their length, so a batch
-// of continuations is bounded by its tokens with what they continue, too: by so many times the tokens it reads.
+// States are copied for each sequence that continues them. Those of softmax attention grow with their length, so a
+// batch of continuations is bounded by its tokens with what they continue, too: by so many times the tokens it reads.
 constexpr int64_t kContextTokens = 4;
 
 absl::Status CheckRequests(const std::vector<TokenScoreRequest>& requests, int64_t vocabulary) {
@@ -26,15 +26,15 @@ absl::Status CheckRequests(const std::vector<TokenScoreRequest>& requests, int64
     if (request.ids.empty()) return InvalidArgument("request ", i, " has no token to read");
     const auto size = static_cast<int64_t>(request.ids.size()), places = static_cast<int64_t>(request.targets.size());
     if (request.first < 0 || request.first >= size || places != size - request.first) {
-      return InvalidArgument("request ", i, " asks for ", places, " places from token ", request.first, " on, of ", size,
-                             " tokens");
+      return InvalidArgument("request ", i, " asks for ", places, " places from token ", request.first, " on, of ",
+                             size, " tokens");
     }
     for (const auto* ids : {&request.ids, &request.targets}) {
       const int64_t lowest = ids == &request.ids ? 0 : -1;
       for (int64_t id : *ids) {
         if (id < lowest || id >= vocabulary) {
-          return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ", vocabulary,
-                                 " tokens; was the text tokenised for another model?");
+          return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ",
+                                 vocabulary, " tokens; was the text tokenised for another model?");
         }
       }
     }
@@ -183,8 +183,8 @@ class Run {
   const std::vector<TokenScoreRequest>& requests_;
   const int64_t batch_tokens_;
   const TokenScoreCallback& done_;
-  std::vector<std::vector<TokenScore>> scores_;   // by request
-  std::vector<std::vector<int64_t>> askers_;      // by sequence: the requests that it stands for
+  std::vector<std::vector<TokenScore>> scores_;  // by request
+  std::vector<std::vector<int64_t>> askers_;     // by sequence: the requests that it stands for
 };
 
 }  // namespace

@@ -24,9 +24,9 @@ struct TokenScoreRequest {
 
 // At one place. Natural logarithms, of a softmax in fp32.
 struct TokenScore {
-  float logprob = 0;       // of the target; 0 if there is none
-  int64_t best = 0;        // the likeliest token: the lowest id among equals
-  float best_logprob = 0;  // equal to logprob if best is the target
+  float logprob = 0;                           // of the target; 0 if there is none
+  int64_t best = 0;                            // the likeliest token: the lowest id among equals
+  float best_logprob = 0;                      // equal to logprob if best is the target
   std::vector<std::pair<int64_t, float>> top;  // by falling probability
 };
 
@@ -34,12 +34,12 @@ struct TokenScore {
 using TokenScoreCallback = std::function<void(int64_t index, std::vector<TokenScore> scores)>;
 
 // Reads what requests share once (prefix_batches.h), `batch_tokens` at a time. INVALID_ARGUMENT, before any work, names
-// a request with an id outside of the vocabulary, without ids, or with `first` or `targets` that do not fit; DATA_LOSS when
-// a logit is not a number.
+// a request with an id outside of the vocabulary, without ids, or with `first` or `targets` that do not fit; DATA_LOSS
+// when a logit is not a number.
 //
 // How far results depend on what else is asked: by rounding only, and not at all while a batch has at most kOnePassRows
-// tokens (linear.h), on the CPU in fp32: with more, matrix products and attention are LibTorch's, whose order of summation changes
-// with the shape.
+// tokens (linear.h), on the CPU in fp32: with more, matrix products and attention are LibTorch's, whose order of
+// summation changes with the shape.
 absl::Status ScoreTokens(Transformer& model, const std::vector<TokenScoreRequest>& requests, int64_t batch_tokens,
                          const TokenScoreCallback& done);
 
