@@ -12,8 +12,10 @@
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "base/working_directory.h"
-#include "model/precision.h"
+#include "eval/compare.h"
 #include "eval/perplexity.h"
+#include "eval/tasks_verb.h"
+#include "model/precision.h"
 
 namespace radlads {
 namespace {
@@ -50,6 +52,19 @@ absl::Status Perplexity(PerplexityFlags flags) {
   return flags.json.empty() ? absl::OkStatus() : WriteFileAtomically(flags.json, report.Json());
 }
 
+struct CompareFlags {
+  std::string teacher, json, html;
+  std::vector<std::string> students;
+};
+
+absl::Status Compare(const CompareFlags& flags) {
+  RADLADS_ASSIGN_OR_RETURN(const Comparison comparison, CompareResults(flags.teacher, flags.students));
+  if (!flags.json.empty()) RADLADS_RETURN_IF_ERROR(WriteFileAtomically(flags.json, comparison.Json()));
+  if (!flags.html.empty()) RADLADS_RETURN_IF_ERROR(WriteFileAtomically(flags.html, comparison.Html()));
+  std::fputs(comparison.Table().c_str(), stdout);
+  return absl::OkStatus();
+}
+
 int Main(int argc, char** argv) {
   absl::Status status = EnterWorkingDirectory();
   if (!status.ok()) return ExitCode(status);
@@ -82,6 +97,18 @@ int Main(int argc, char** argv) {
   verb->add_option("--json", flags.json,
                    "Write the results to this file too; - prints them on standard output instead of the table.");
   verb->callback([&] { status = Perplexity(flags); });
+
+  TasksFlags tasks;
+  AddTasksVerb(app, tasks, [&] { status = RunTasks(tasks); });
+
+  CompareFlags compare;
+  verb =
+      app.add_subcommand("compare", "What students keep of their teacher, from what `tasks` wrote for each of them.");
+  verb->add_option("--teacher", compare.teacher, "--output of `tasks` with the teacher.")->required();
+  verb->add_option("--student", compare.students, "The same with a student; repeat it for several.")->required();
+  verb->add_option("--json", compare.json, "Write the comparison to this file too.");
+  verb->add_option("--html", compare.html, "Write it to this page too, with plots; the page needs no network.");
+  verb->callback([&] { status = Compare(compare); });
 
   CLI11_PARSE(app, argc, argv);
   return ExitCode(status);

@@ -28,10 +28,10 @@ bool ReadResponse(const Json& line, TaskResponse* response) {
 }  // namespace
 
 std::string RequestKey(const TaskConfig& config, const TaskRequest& request) {
-  Json key = {OutputTypeName(config.output_type), request.context, request.continuation};
+  Json key = Json::array({OutputTypeName(config.output_type), request.context, request.continuation});
   if (config.output_type == OutputType::kMultipleChoice) key[0] = OutputTypeName(OutputType::kLoglikelihood);
   if (config.output_type == OutputType::kGenerateUntil)
-    key[2] = {config.generation.until, config.generation.max_new_tokens};
+    key[2] = Json::array({config.generation.until, config.generation.max_new_tokens});
   unsigned __int128 hash = static_cast<unsigned __int128>(0x6c62272e07bb0142) << 64 | 0x62b821756295c58d;  // FNV-1a
   const unsigned __int128 prime = static_cast<unsigned __int128>(1) << 88 | 0x13b;
   for (const char c : key.dump()) hash = (hash ^ static_cast<uint8_t>(c)) * prime;

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "eval/tasks/metrics.h"
+#include "eval/tasks/requests.h"
 
 namespace radlads {
 
