@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/status.h"
-#include "data/tokenizer/stream_decoder.h"
 #include "eval/continue_tokens.h"
+#include "eval/growing_text.h"
 #include "eval/token_scores.h"
 
 namespace radlads {
@@ -14,39 +14,6 @@ namespace {
 
 // lm_eval's, for a model that does not say.
 constexpr int64_t kDefaultMaxLength = 2048;
-
-// Where the first of `until` begins in `text`, looked for from `from` on.
-size_t FindUntil(const std::string& text, const std::vector<std::string>& until, size_t from) {
-  size_t first = std::string::npos;
-  for (const std::string& end : until) {
-    if (!end.empty()) first = std::min(first, text.find(end, from));
-  }
-  return first;
-}
-
-// A text as it grows.
-struct GrowingText {
-  GrowingText(std::shared_ptr<const Tokenizer> tokenizer, const std::vector<std::string>* until)
-      : decoder(std::move(tokenizer), /*skip_special_tokens=*/true), until(until) {
-    for (const std::string& end : *until) longest = std::max(longest, end.size());
-  }
-
-  // Whether the text goes on after `piece`.
-  bool Append(const std::string& piece) {
-    const size_t from = text.size() < longest ? 0 : text.size() - longest;
-    text += piece;
-    const size_t end = FindUntil(text, *until, from);
-    if (end != std::string::npos) text.resize(end);
-    ended = end != std::string::npos;
-    return !ended;
-  }
-
-  StreamDecoder decoder;
-  const std::vector<std::string>* until;
-  size_t longest = 0;  // of until
-  std::string text;
-  bool ended = false;  // by one of `until`
-};
 
 class ModelScorer : public Scorer {
  public:
@@ -120,34 +87,17 @@ class ModelScorer : public Scorer {
       prompt.ids.assign(request.prompt.begin() + std::max<int64_t>(excess, 0), request.prompt.end());
       prompt.max_tokens = request.max_new_tokens;
       prompt.sampling = request.sampling;
-      prompt.stop_ids.assign(tokenizer_->stop_ids().begin(), tokenizer_->stop_ids().end());
-      for (const std::string& end : request.until) {
-        const std::optional<int32_t> id = tokenizer_->IdOf(end);
-        if (id && tokenizer_->IsSpecial(*id)) prompt.stop_ids.push_back(*id);
-      }
+      prompt.stop_ids = StopIds(*tokenizer_, request.until);
       prompts.push_back(std::move(prompt));
-      texts.emplace_back(tokenizer_, &request.until);
+      texts.emplace_back(tokenizer_, request.until);
     }
-    absl::Status failure;
-    const auto on_token = [&](int64_t index, int64_t id, const TokenScore&) {
-      // An embedding may have more rows than the vocabulary has tokens: such an id has no text.
-      if (!tokenizer_->TokenOf(id)) return true;
-      auto piece = texts[index].decoder.Push(id);
-      if (!piece.ok()) {
-        failure.Update(piece.status());
-        return false;
-      }
-      return texts[index].Append(*piece);
-    };
+    const auto on_token = [&](int64_t index, int64_t id, const TokenScore&) { return texts[index].Append(id); };
     RADLADS_RETURN_IF_ERROR(ContinueTokens(model_, prompts, batch_tokens_, on_token, [&](int64_t index) {
-      GrowingText& text = texts[index];
-      const std::string rest = text.decoder.Flush();
-      if (!text.ended) text.Append(rest);
-      if (done) done(index, text.text);
+      texts[index].Finish();
+      if (done) done(index, texts[index].text());
     }));
-    RADLADS_RETURN_IF_ERROR(failure);
     std::vector<std::string> results;
-    for (GrowingText& text : texts) results.push_back(std::move(text.text));
+    for (const GrowingText& text : texts) results.push_back(text.text());
     return results;
   }
 

@@ -1,6 +1,7 @@
 #include "eval/scorer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +9,7 @@
 #include <random>
 #include <set>
 
+#include "base/parallel_for.h"
 #include "eval/testing.h"
 #include "eval/token_scores.h"
 #include "model/linear.h"
@@ -22,6 +24,9 @@ using ::testing::HasSubstr;
 using Ids = std::vector<int64_t>;
 
 std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
+  // So small a model only loses by threads.
+  SetThreads(1);
+  at::set_num_threads(1);
   auto model = SmallModel(kind);
   model->SetForInference();
   return model;
@@ -81,6 +86,8 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ScorerTest, ::testing::ValuesIn(SmallKinds()),
 TEST_P(ScorerTest, EqualsOneRequestAtATime) {
   auto model = InferenceModel(GetParam());
   const auto requests = Questions();
+  std::vector<LoglikelihoodResult> wants;
+  for (const auto& request : requests) wants.push_back(Naive(*model, request.context, request.continuation));
   for (int64_t batch_tokens : {1, 16, 64, 300, 4096}) {
     std::set<int64_t> done;
     auto results = NewScorer(*model, {.batch_tokens = batch_tokens})
@@ -90,7 +97,7 @@ TEST_P(ScorerTest, EqualsOneRequestAtATime) {
     ASSERT_TRUE(results.ok()) << results.status();
     EXPECT_EQ(done.size(), requests.size());
     for (size_t i = 0; i < requests.size(); ++i) {
-      const LoglikelihoodResult want = Naive(*model, requests[i].context, requests[i].continuation);
+      const LoglikelihoodResult& want = wants[i];
       EXPECT_NEAR((*results)[i].logprob, want.logprob, 2e-5 * std::abs(want.logprob))
           << "request " << i << ", " << batch_tokens << " tokens a batch";
       EXPECT_EQ((*results)[i].is_greedy, want.is_greedy);
@@ -98,19 +105,26 @@ TEST_P(ScorerTest, EqualsOneRequestAtATime) {
   }
 }
 
-// The promise of token_scores.h: with batches of few tokens, a result has the same bits whatever else is asked.
+// The promise of token_scores.h: with softmax attention and batches of few tokens, a result has the same bits whatever
+// else is asked; with other mixers it is the same but for rounding.
 TEST_P(ScorerTest, SmallBatchesDoNotDependOnTheOthers) {
   auto model = InferenceModel(GetParam());
   std::mt19937_64 random(5);
   std::vector<LoglikelihoodRequest> requests;
   for (int i = 0; i < 20; ++i) requests.push_back({Random(random, 1 + i % 7), Random(random, 1 + i % 5)});
   auto scorer = NewScorer(*model, {.batch_tokens = kOnePassRows});
+  const bool is_softmax = std::set<std::string>{"llama", "qwen2", "qwen3"}.contains(GetParam());
   auto together = scorer->Loglikelihood(requests);
   ASSERT_TRUE(together.ok()) << together.status();
   for (size_t i = 0; i < requests.size(); ++i) {
     auto alone = scorer->Loglikelihood({requests[i]});
     ASSERT_TRUE(alone.ok());
-    EXPECT_EQ((*together)[i].logprob, (*alone)[0].logprob) << "request " << i;
+    const double want = (*alone)[0].logprob;
+    if (is_softmax) {
+      EXPECT_EQ((*together)[i].logprob, want) << "request " << i;
+    } else {
+      EXPECT_NEAR((*together)[i].logprob, want, 1e-6 * std::abs(want)) << "request " << i;
+    }
   }
 }
 

@@ -1,0 +1,47 @@
+// Text that grows by tokens until one of several strings is in it.
+#ifndef RADLADS_EVAL_GROWING_TEXT_H_
+#define RADLADS_EVAL_GROWING_TEXT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/tokenizer/stream_decoder.h"
+#include "data/tokenizer/tokenizer.h"
+
+namespace radlads {
+
+// Tokens that end a text: those of the tokenizer, and the special tokens among `until`, which have no text to be found.
+std::vector<int64_t> StopIds(const Tokenizer& tokenizer, const std::vector<std::string>& until);
+
+class GrowingText {
+ public:
+  // Empty strings of `until` are ignored. Special tokens have no text.
+  GrowingText(std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::string> until);
+
+  // Whether the text goes on after `id`. An id that has no token (an embedding may have more rows than the vocabulary
+  // has tokens) adds nothing.
+  bool Append(int64_t id);
+  // No more tokens: an incomplete character becomes U+FFFD.
+  void Finish();
+
+  // Up to the first of `until`.
+  const std::string& text() const { return text_; }
+  // By one of `until`.
+  bool ended() const { return ended_; }
+
+ private:
+  bool AppendText(const std::string& piece);
+
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  StreamDecoder decoder_;
+  std::vector<std::string> until_;
+  size_t longest_ = 0;  // of until_
+  std::string text_;
+  bool ended_ = false;
+};
+
+}  // namespace radlads
+
+#endif  // RADLADS_EVAL_GROWING_TEXT_H_
