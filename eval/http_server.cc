@@ -58,6 +58,11 @@ class HttpServer::Impl {
     server_.new_task_queue = [connections = options.connections] { return new httplib::ThreadPool(connections); };
     server_.set_payload_max_length(kMaxBody);
     server_.set_tcp_nodelay(true);
+    // Not the library's SO_REUSEPORT, with which two servers share a port and neither says so.
+    server_.set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    });
     server_.set_keep_alive_max_count(1 << 30);
     Get("/health", [](const auto&, auto& response) { response.set_content("{\"status\":\"ok\"}", kJson); });
     Get("/metrics", [this](const auto&, auto& response) {

@@ -143,6 +143,13 @@ TEST_F(HttpServerTest, BadRequestsAreNamed) {
               HasSubstr("/v1/completions"));
 }
 
+TEST_F(HttpServerTest, APortIsTakenOnce) {
+  HttpServer other(*queue_, tokenizer_, {.port = server_.port()});
+  const absl::Status bound = other.Bind();
+  EXPECT_EQ(bound.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(bound.message()), HasSubstr("is another server there"));
+}
+
 TEST_F(HttpServerTest, SmallPaths) {
   auto client = Client();
   EXPECT_EQ(Json::parse(client.Get("/v1/models")->body)["data"][0]["id"], "small");
