@@ -141,52 +141,6 @@ MappedFile::~MappedFile() {
   ::munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) {
-  std::string temporary = TemporaryNameFor(path);
-  int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) return ErrnoStatus("create", temporary, errno);
-  return std::unique_ptr<AtomicFile>(new AtomicFile(path, temporary, descriptor));
-}
-
-AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) {
-    ::close(descriptor_);
-    ::unlink(temporary_.c_str());
-  }
-}
-
-absl::Status AtomicFile::Append(const void* data, size_t size) {
-  RADLADS_RETURN_IF_ERROR(status_);
-  RADLADS_CHECK(descriptor_ >= 0) << "Append after Commit on " << path_;
-  size_ += size;
-  if (buffer_.size() + size > kWriteBufferSize) RADLADS_RETURN_IF_ERROR(Flush());
-  if (size > kWriteBufferSize) {
-    status_ = WriteAll(descriptor_, static_cast<const char*>(data), size, path_);
-  } else {
-    buffer_.append(static_cast<const char*>(data), size);
-  }
-  return status_;
-}
-
-absl::Status AtomicFile::Flush() {
-  if (status_.ok()) status_ = WriteAll(descriptor_, buffer_.data(), buffer_.size(), path_);
-  buffer_.clear();
-  return status_;
-}
-
-absl::Status AtomicFile::Commit() {
-  RADLADS_RETURN_IF_ERROR(Flush());
-  if (::fsync(descriptor_) != 0) return status_ = ErrnoStatus("sync", temporary_, errno);
-  ::close(descriptor_);
-  descriptor_ = -1;
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    status_ = ErrnoStatus("rename " + temporary_ + " to", path_, errno);
-    ::unlink(temporary_.c_str());
-    return status_;
-  }
-  return SyncPath(ParentOf(path_));
-}
-
 absl::StatusOr<std::unique_ptr<AppendFile>> AppendFile::Open(const std::string& path, uint64_t size) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return ErrnoStatus("create", path, errno);
@@ -223,6 +177,30 @@ absl::Status AppendFile::Sync() {
   RADLADS_RETURN_IF_ERROR(Flush());
   if (::fdatasync(descriptor_) != 0) status_ = ErrnoStatus("sync", path_, errno);
   return status_;
+}
+
+absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) {
+  RADLADS_ASSIGN_OR_RETURN(auto file, AppendFile::Open(TemporaryNameFor(path), 0));
+  return std::unique_ptr<AtomicFile>(new AtomicFile(path, std::move(file)));
+}
+
+AtomicFile::~AtomicFile() {
+  if (!committed_) ::unlink(file_->path().c_str());
+}
+
+absl::Status AtomicFile::Append(const void* data, size_t size) {
+  RADLADS_CHECK(!committed_) << "Append after Commit on " << path_;
+  return file_->Append(data, size);
+}
+
+absl::Status AtomicFile::Commit() {
+  RADLADS_CHECK(!committed_) << "Commit after Commit on " << path_;
+  RADLADS_RETURN_IF_ERROR(file_->Sync());
+  if (::rename(file_->path().c_str(), path_.c_str()) != 0) {
+    return ErrnoStatus("rename " + file_->path() + " to", path_, errno);
+  }
+  committed_ = true;
+  return SyncPath(ParentOf(path_));
 }
 
 absl::Status SyncDirectoryOf(const std::string& path) { return SyncPath(ParentOf(path)); }

@@ -43,32 +43,9 @@ class MappedFile {
   size_t size_;
 };
 
-// Sequential writer to a temporary name beside `path`; Commit() makes it appear, destruction without Commit()
-// removes it. After a failed Append (a full disk, say) every later call returns the same error.
-class AtomicFile {
- public:
-  static absl::StatusOr<std::unique_ptr<AtomicFile>> Create(const std::string& path);
-  ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-
-  absl::Status Append(const void* data, size_t size);
-  absl::Status Append(std::string_view text) { return Append(text.data(), text.size()); }
-  absl::Status Commit();
-  uint64_t size() const { return size_; }
-
- private:
-  AtomicFile(std::string path, std::string temporary, int descriptor)
-      : path_(std::move(path)), temporary_(std::move(temporary)), descriptor_(descriptor) {}
-  absl::Status Flush();
-  std::string path_, temporary_, buffer_;
-  int descriptor_;
-  uint64_t size_ = 0;
-  absl::Status status_;
-};
-
 // Sequential writer to a file that stays where it is, for work that is continued after an interruption. What was
-// appended is sure to be on the disk only when Sync() has returned OK.
+// appended is sure to be on the disk only when Sync() has returned OK. After a failed Append every later call returns
+// the same error.
 class AppendFile {
  public:
   // Keeps the first `size` bytes of the file, which is created when it is not there, and drops the rest. DATA_LOSS
@@ -92,6 +69,27 @@ class AppendFile {
   int descriptor_;
   uint64_t size_;
   absl::Status status_;
+};
+
+// Sequential writer to a temporary name beside `path`; Commit() makes it appear, destruction without Commit()
+// removes it. After a failed Append (a full disk, say) every later call returns the same error.
+class AtomicFile {
+ public:
+  static absl::StatusOr<std::unique_ptr<AtomicFile>> Create(const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  absl::Status Append(const void* data, size_t size);
+  absl::Status Append(std::string_view text) { return Append(text.data(), text.size()); }
+  absl::Status Commit();
+  uint64_t size() const { return file_->size(); }
+
+ private:
+  AtomicFile(std::string path, std::unique_ptr<AppendFile> file) : path_(std::move(path)), file_(std::move(file)) {}
+  std::string path_;
+  std::unique_ptr<AppendFile> file_;  // under the temporary name
+  bool committed_ = false;
 };
 
 // Makes the names in the directory of `path` durable after files were created, renamed or removed there.

@@ -147,7 +147,7 @@ class CompletionQueue : public CompletionModel {
         [&](int64_t index, int64_t id, const TokenScore& score) {
           const Part& part = continued[index];
           part.completion().generated.push_back(Token(id, part.request(), score));
-          return Append(part, id, &texts[index]);
+          return Append(part, id, prompts[index].stop_ids, &texts[index]);
         },
         [&](int64_t index) {
           const Part& part = continued[index];
@@ -178,9 +178,8 @@ class CompletionQueue : public CompletionModel {
   }
 
   // Whether the text goes on after `id`.
-  bool Append(const Part& part, int64_t id, GrowingText* text) const {
-    const std::vector<int64_t> stops = StopIds(*tokenizer_, part.request().stop);
-    if (std::find(stops.begin(), stops.end(), id) != stops.end()) {
+  static bool Append(const Part& part, int64_t id, const std::vector<int64_t>& stop_ids, GrowingText* text) {
+    if (std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end()) {
       part.completion().stopped = true;
       return false;
     }
@@ -203,7 +202,7 @@ class CompletionQueue : public CompletionModel {
     last.logprob = last.best_logprob;
     completion.generated.push_back(Token(last.best, request, last));
     GrowingText text(tokenizer_, request.stop);
-    Append(part, last.best, &text);
+    Append(part, last.best, StopIds(*tokenizer_, request.stop), &text);
     text.Finish();
     completion.stopped |= text.ended();
     completion.text = text.text();

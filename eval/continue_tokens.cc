@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "model/linear.h"
+#include "model/token_ids.h"
 
 namespace radlads {
 namespace {
@@ -21,14 +22,9 @@ absl::Status CheckRequests(const std::vector<ContinueRequest>& requests, int64_t
     if (request.ids.empty()) return InvalidArgument("request ", i, " has no token to continue");
     if (request.max_tokens < 0)
       return InvalidArgument("request ", i, ": max_tokens must be 0 or more, found ", request.max_tokens);
-    for (int64_t id : request.ids) {
-      if (id < 0 || id >= vocabulary) {
-        return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ",
-                               vocabulary, " tokens; was the text tokenised for another model?");
-      }
+    for (const absl::Status& status : {CheckTokenIds(request.ids, vocabulary), request.sampling.Check()}) {
+      if (!status.ok()) return Annotate(status, Concatenate("request ", i));
     }
-    const absl::Status sampling = request.sampling.Check();
-    if (!sampling.ok()) return Annotate(sampling, Concatenate("request ", i));
   }
   return absl::OkStatus();
 }

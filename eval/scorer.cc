@@ -8,6 +8,7 @@
 #include "eval/continue_tokens.h"
 #include "eval/growing_text.h"
 #include "eval/token_scores.h"
+#include "model/token_ids.h"
 
 namespace radlads {
 namespace {
@@ -55,7 +56,8 @@ class ModelScorer : public Scorer {
     std::vector<double> sums(documents.size());
     for (size_t i = 0; i < documents.size(); ++i) {
       for (LoglikelihoodRequest& window : RollingWindows(documents[i], prefix_token_, max_length_)) {
-        const absl::Status ids = CheckIds(window.continuation);
+        const absl::Status ids =
+            CheckTokenIds(window.continuation, model_.config().vocab_size());
         if (!ids.ok()) return Annotate(ids, Concatenate("document ", i));
         windows.push_back(std::move(window));
         document_of.push_back(i);
@@ -105,17 +107,6 @@ class ModelScorer : public Scorer {
   int64_t prefix_token() const override { return prefix_token_; }
 
  private:
-  absl::Status CheckIds(const std::vector<int64_t>& ids) const {
-    const int64_t vocabulary = model_.config().vocab_size();
-    for (int64_t id : ids) {
-      if (id < 0 || id >= vocabulary) {
-        return InvalidArgument("token id ", id, " is outside of the model's vocabulary of ", vocabulary,
-                               " tokens; was the text tokenised for another model?");
-      }
-    }
-    return absl::OkStatus();
-  }
-
   // What the model reads and is asked for.
   absl::StatusOr<TokenScoreRequest> Question(const LoglikelihoodRequest& request) const {
     std::vector<int64_t> all = request.context;
@@ -132,7 +123,7 @@ class ModelScorer : public Scorer {
       return InvalidArgument("the continuation has ", scored, " tokens, the context of the model is ", max_length_);
     }
     all.insert(all.end(), request.continuation.begin(), request.continuation.end());
-    RADLADS_RETURN_IF_ERROR(CheckIds(all));
+    RADLADS_RETURN_IF_ERROR(CheckTokenIds(all, model_.config().vocab_size()));
     if (static_cast<int64_t>(all.size()) > max_length_ + 1) all.erase(all.begin(), all.end() - (max_length_ + 1));
     TokenScoreRequest question;
     question.targets.assign(all.end() - scored, all.end());

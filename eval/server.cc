@@ -73,7 +73,7 @@ int Main(int argc, char** argv) {
   Flags flags;
   app.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
   app.add_option("--tokenizer", flags.tokenizer, "Directory with tokenizer.json; default: that of the model.");
-  app.add_option("--model-name", flags.http.model_name, "What replies call the model; default: its path.");
+  app.add_option("--model_name", flags.http.model_name, "What replies call the model; default: its path.");
   app.add_option("--host", flags.http.host, "Address to listen on.")->capture_default_str();
   app.add_option("--port", flags.http.port, "Port to listen on; 0: any that is free.")
       ->check(CLI::Range(0, 65535))
@@ -81,10 +81,10 @@ int Main(int argc, char** argv) {
   app.add_option("--connections", flags.http.connections, "Connections served at once.")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app.add_option("--batch-tokens", flags.scorer.batch_tokens, "Tokens that go through the model at once.")
+  app.add_option("--batch_tokens", flags.scorer.batch_tokens, "Tokens that go through the model at once.")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--max-length", flags.scorer.max_length, "Tokens of context; default: what the model's config says.")
+  app.add_option("--max_length", flags.scorer.max_length, "Tokens of context; default: what the model's config says.")
       ->check(CLI::PositiveNumber);
   app.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))

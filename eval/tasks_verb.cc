@@ -109,7 +109,7 @@ absl::Status RunTasks(const TasksFlags& flags) {
   RADLADS_RETURN_IF_ERROR(MakeDirectories(flags.output));
   const std::string run = Concatenate(std::filesystem::absolute(directory).string(), " (", FilesOf(directory), ") in ",
                                       dtype, ", tokenizer ", tokenizer->Hash(), ", context ", scorer->max_length());
-  RADLADS_ASSIGN_OR_RETURN(const auto journal, Journal::Open(JoinPath(flags.output, "requests.jsonl"), run));
+  RADLADS_ASSIGN_OR_RETURN(const auto journal, ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), run));
 
   const EvaluateOptions options = {
       .requests = {.limit = flags.limit, .fewshot_seed = static_cast<uint64_t>(flags.fewshot_seed)},

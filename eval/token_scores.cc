@@ -10,6 +10,7 @@
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "eval/prefix_batches.h"
+#include "model/token_ids.h"
 
 namespace radlads {
 namespace {
@@ -29,14 +30,9 @@ absl::Status CheckRequests(const std::vector<TokenScoreRequest>& requests, int64
       return InvalidArgument("request ", i, " asks for ", places, " places from token ", request.first, " on, of ",
                              size, " tokens");
     }
-    for (const auto* ids : {&request.ids, &request.targets}) {
-      const int64_t lowest = ids == &request.ids ? 0 : -1;
-      for (int64_t id : *ids) {
-        if (id < lowest || id >= vocabulary) {
-          return InvalidArgument("request ", i, ": token id ", id, " is outside of the model's vocabulary of ",
-                                 vocabulary, " tokens; was the text tokenised for another model?");
-        }
-      }
+    for (const absl::Status& status :
+         {CheckTokenIds(request.ids, vocabulary), CheckTokenIds(request.targets, vocabulary, -1)}) {
+      if (!status.ok()) return Annotate(status, Concatenate("request ", i));
     }
   }
   return absl::OkStatus();

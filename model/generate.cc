@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "model/token_ids.h"
 
 namespace radlads {
 namespace {
@@ -96,13 +97,7 @@ absl::StatusOr<GenerateResult> Generate(Transformer& model, const std::vector<in
     return InvalidArgument("max_tokens must be 0 or more and prompt_chunk 1 or more, found ", options.max_tokens,
                            " and ", options.prompt_chunk);
   }
-  const int64_t vocabulary = model.config().vocab_size();
-  for (int64_t id : prompt) {
-    if (id < 0 || id >= vocabulary) {
-      return InvalidArgument("token id ", id, " of the prompt is outside of the model's vocabulary of ", vocabulary,
-                             " tokens");
-    }
-  }
+  RADLADS_RETURN_IF_ERROR(CheckTokenIds(prompt, model.config().vocab_size()));
 
   at::NoGradGuard no_grad;
   ModelState own;

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "kernels/linear_loss/linear_loss.h"
+#include "model/token_ids.h"
 
 namespace radlads {
 namespace {
@@ -16,14 +17,6 @@ namespace {
 Tensor LogProbabilities(Transformer& model, const Tensor& ids, const Tensor& labels) {
   const Tensor hidden = model.Forward(ids).flatten(0, 1);
   return TokenLogProbabilities(hidden, model.HeadWeight(), labels.reshape({-1})).view(labels.sizes());
-}
-
-absl::Status CheckIds(const Tensor& ids, int64_t vocabulary) {
-  if (ids.numel() == 0) return absl::OkStatus();
-  const int64_t low = ids.min().item<int64_t>(), high = ids.max().item<int64_t>();
-  if (low >= 0 && high < vocabulary) return absl::OkStatus();
-  return InvalidArgument("token id ", low < 0 ? low : high, " is outside of the model's vocabulary of ", vocabulary,
-                         " tokens; was the text tokenised for another model?");
 }
 
 }  // namespace
@@ -45,7 +38,9 @@ absl::StatusOr<Score> ScoreWindows(Transformer& model, const Tensor& windows, in
                            windows.scalar_type());
   }
   if (batch < 1) return InvalidArgument("the batch must be at least 1, found ", batch);
-  RADLADS_RETURN_IF_ERROR(CheckIds(windows, model.config().vocab_size()));
+  const Tensor ids = windows.cpu().contiguous();
+  RADLADS_RETURN_IF_ERROR(
+      CheckTokenIds({ids.const_data_ptr<int64_t>(), static_cast<size_t>(ids.numel())}, model.config().vocab_size()));
   at::NoGradGuard no_grad;
   Score score;
   for (int64_t first = 0; first < windows.size(0); first += batch) {
@@ -63,7 +58,7 @@ absl::StatusOr<std::vector<Score>> ScoreDocuments(Transformer& model,
                                                   const ScoreProgress& progress) {
   if (batch < 1) return InvalidArgument("the batch must be at least 1, found ", batch);
   for (const auto& document : documents) {
-    RADLADS_RETURN_IF_ERROR(CheckIds(at::tensor(document, at::kLong), model.config().vocab_size()));
+    RADLADS_RETURN_IF_ERROR(CheckTokenIds(document, model.config().vocab_size()));
   }
   std::vector<size_t> order;
   for (size_t i = 0; i < documents.size(); ++i) {

@@ -70,7 +70,7 @@ TEST_F(ConversationTest, TurnsReadOnlyWhatIsNewAndAnswerAsTheWhole) {
   Conversation conversation(*model_, tokenizer_, options_);
   conversation.SetSystem("be brief");
   std::string text = "s:be brief<|stop|>";
-  for (const std::string& message : {"hello", "how are you?", "why"}) {
+  for (const std::string message : {"hello", "how are you?", "why"}) {
     std::string streamed;
     auto answer = conversation.Say(message, [&](std::string_view piece) { streamed += piece; });
     ASSERT_TRUE(answer.ok()) << answer.status();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/fnv.h"
 #include "base/status.h"
 #include "data/tokenizer/byte_level.h"
 #include "data/tokenizer/normalizer.h"
@@ -18,37 +19,8 @@ constexpr size_t kCachedWords = 1 << 17;     // of an encoder that is kept: 6 Mi
 constexpr size_t kKeptScratch = 1 << 20;     // what a huge text needs beyond is given back
 constexpr size_t kCachedWordsOnce = 1 << 9;  // of one that lives for one text
 
-// FNV-1a with 128 bits (http://www.isthe.com/chongo/tech/comp/fnv/). Every field is followed by its
-// length or has a fixed one, so that different lists cannot run together.
-class Fnv {
- public:
-  void Add(std::string_view bytes) {
-    for (const char c : bytes) {
-      state_ ^= static_cast<uint8_t>(c);
-      state_ *= kPrime;
-    }
-    AddNumber(bytes.size());
-  }
-  void AddNumber(uint64_t number) {
-    for (int i = 0; i < 8; ++i) {
-      state_ ^= static_cast<uint8_t>(number >> (8 * i));
-      state_ *= kPrime;
-    }
-  }
-  std::string Hex() const {
-    std::string hex;
-    for (int shift = 124; shift >= 0; shift -= 4) hex += "0123456789abcdef"[static_cast<int>(state_ >> shift) & 15];
-    return hex;
-  }
-
- private:
-  using Word = unsigned __int128;
-  static constexpr Word kPrime = static_cast<Word>(1) << 88 | 0x13B;
-  Word state_ = static_cast<Word>(0x6C62272E07BB0142ull) << 64 | 0x62B821756295C58Dull;
-};
-
 std::string HashOf(const TokenizerSpec& spec) {
-  Fnv hash;
+  Fnv128 hash;
   hash.Add("radlads tokenizer 1");
   hash.AddNumber(spec.nfc);
   hash.AddNumber(spec.pre_tokenizer.size());

@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/fnv.h"
 #include "base/logging.h"
 #include "base/progress.h"
 #include "base/status.h"
@@ -52,11 +53,9 @@ std::string DatasetJob::ToJson() const {
 
 std::string DatasetJob::Hash() const {
   if (has_pipe_) return "";
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char byte : Dump(json_)) hash = (hash ^ byte) * 0x100000001b3;
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
-  return text;
+  Fnv128 hash;
+  hash.Add(Dump(json_));
+  return hash.Hex();
 }
 
 void AddOutputFlags(CLI::App* verb, OutputFlags* flags) {

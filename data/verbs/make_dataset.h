@@ -32,7 +32,7 @@ class DatasetJob {
   absl::Status SetBase(const TokenDataset& dataset);
 
   std::string ToJson() const;
-  // 16 hexadecimal digits (FNV-1a); empty when an input is a pipe, which is never known to be the same again.
+  // 32 hexadecimal digits (base/fnv.h); empty when an input is a pipe, which is never known to be the same again.
   std::string Hash() const;
 
  private:

@@ -10,7 +10,7 @@ namespace {
 
 // Asks what the journal does not know. After this it knows all of `requests`.
 absl::Status Answer(const Task& task, const std::vector<TaskRequest>& requests, Scorer& scorer,
-                    const Tokenizer& tokenizer, Journal& journal) {
+                    const Tokenizer& tokenizer, ResponseJournal& journal) {
   const TaskConfig& config = task.config();
   std::vector<const TaskRequest*> open;
   for (const TaskRequest& request : requests) {
@@ -72,7 +72,7 @@ absl::Status Answer(const Task& task, const std::vector<TaskRequest>& requests, 
   return written;
 }
 
-absl::StatusOr<TaskResult> Evaluate(const Task& task, Scorer& scorer, const Tokenizer& tokenizer, Journal& journal,
+absl::StatusOr<TaskResult> Evaluate(const Task& task, Scorer& scorer, const Tokenizer& tokenizer, ResponseJournal& journal,
                                     const EvaluateOptions& options) {
   const TaskConfig& config = task.config();
   RADLADS_ASSIGN_OR_RETURN(std::vector<TaskRequest> requests, BuildRequests(task, options.requests));
@@ -106,7 +106,7 @@ absl::StatusOr<TaskResult> Evaluate(const Task& task, Scorer& scorer, const Toke
 
 }  // namespace
 
-absl::StatusOr<TaskResult> EvaluateTask(const Task& task, Scorer& scorer, const Tokenizer& tokenizer, Journal& journal,
+absl::StatusOr<TaskResult> EvaluateTask(const Task& task, Scorer& scorer, const Tokenizer& tokenizer, ResponseJournal& journal,
                                         const EvaluateOptions& options) {
   absl::StatusOr<TaskResult> result = Evaluate(task, scorer, tokenizer, journal, options);
   if (!result.ok()) return Annotate(result.status(), "task " + task.config().task);

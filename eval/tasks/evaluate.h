@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "data/tokenizer/tokenizer.h"
 #include "eval/scorer.h"
-#include "eval/tasks/journal.h"
+#include "eval/tasks/response_journal.h"
 #include "eval/tasks/metrics.h"
 #include "eval/tasks/requests.h"
 #include "eval/tasks/task.h"
@@ -43,7 +43,7 @@ struct EvaluateOptions {
 
 // Answers that the journal has are taken from it, others are asked of the scorer and written to it as they come, with
 // progress on stderr. Errors name the task.
-absl::StatusOr<TaskResult> EvaluateTask(const Task& task, Scorer& scorer, const Tokenizer& tokenizer, Journal& journal,
+absl::StatusOr<TaskResult> EvaluateTask(const Task& task, Scorer& scorer, const Tokenizer& tokenizer, ResponseJournal& journal,
                                         const EvaluateOptions& options);
 
 }  // namespace radlads

@@ -36,8 +36,8 @@ class EvaluateTest : public testing::Test {
     ASSERT_TRUE(MakeDirectories(directory_).ok());
   }
   std::string JournalPath() const { return directory_ + "/requests.jsonl"; }
-  std::unique_ptr<Journal> OpenJournal() const {
-    auto journal = Journal::Open(JournalPath(), "fake");
+  std::unique_ptr<ResponseJournal> OpenJournal() const {
+    auto journal = ResponseJournal::Open(JournalPath(), "fake");
     EXPECT_TRUE(journal.ok()) << journal.status();
     return journal.ok() ? *std::move(journal) : nullptr;
   }
@@ -113,9 +113,9 @@ TEST_F(EvaluateTest, AStoppedRunGoesOn) {
 
 TEST_F(EvaluateTest, AJournalOfAnotherRunIsRefused) {
   OpenJournal().reset();
-  EXPECT_EQ(Journal::Open(JournalPath(), "other").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ResponseJournal::Open(JournalPath(), "other").status().code(), absl::StatusCode::kFailedPrecondition);
   std::ofstream(JournalPath(), std::ios::app) << "{\"request\":\"a\",\"logprob\":\"x\"}\n";
-  const auto damaged = Journal::Open(JournalPath(), "fake").status();
+  const auto damaged = ResponseJournal::Open(JournalPath(), "fake").status();
   EXPECT_EQ(damaged.code(), absl::StatusCode::kDataLoss);
   EXPECT_NE(damaged.message().find("requests.jsonl:2"), absl::string_view::npos) << damaged;
 }

@@ -1,10 +1,11 @@
-#include "eval/tasks/journal.h"
+#include "eval/tasks/response_journal.h"
 
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/fnv.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -32,16 +33,12 @@ std::string RequestKey(const TaskConfig& config, const TaskRequest& request) {
   if (config.output_type == OutputType::kMultipleChoice) key[0] = OutputTypeName(OutputType::kLoglikelihood);
   if (config.output_type == OutputType::kGenerateUntil)
     key[2] = Json::array({config.generation.until, config.generation.max_new_tokens});
-  unsigned __int128 hash = static_cast<unsigned __int128>(0x6c62272e07bb0142) << 64 | 0x62b821756295c58d;  // FNV-1a
-  const unsigned __int128 prime = static_cast<unsigned __int128>(1) << 88 | 0x13b;
-  for (const char c : key.dump()) hash = (hash ^ static_cast<uint8_t>(c)) * prime;
-  char text[33];
-  std::snprintf(text, sizeof(text), "%016llx%016llx", static_cast<unsigned long long>(hash >> 64),
-                static_cast<unsigned long long>(hash));
-  return text;
+  Fnv128 hash;
+  hash.Add(key.dump());
+  return hash.Hex();
 }
 
-absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& path, const std::string& run) {
+absl::StatusOr<std::unique_ptr<ResponseJournal>> ResponseJournal::Open(const std::string& path, const std::string& run) {
   std::string text;
   if (FileExists(path)) {
     RADLADS_ASSIGN_OR_RETURN(text, ReadFile(path));
@@ -70,21 +67,21 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& path, 
   RADLADS_RETURN_IF_ERROR(WriteFileAtomically(path, text));
   std::FILE* file = std::fopen(path.c_str(), "ab");
   if (file == nullptr) return absl::InternalError(Concatenate("cannot append to ", path, ": ", std::strerror(errno)));
-  std::unique_ptr<Journal> journal(new Journal(path, file));
+  std::unique_ptr<ResponseJournal> journal(new ResponseJournal(path, file));
   journal->answers_ = std::move(answers);
   return journal;
 }
 
-Journal::~Journal() {
+ResponseJournal::~ResponseJournal() {
   std::fclose(file_);
 }
 
-const TaskResponse* Journal::Find(const std::string& key) const {
+const TaskResponse* ResponseJournal::Find(const std::string& key) const {
   const auto found = answers_.find(key);
   return found == answers_.end() ? nullptr : &found->second;
 }
 
-absl::Status Journal::Append(const std::string& key, OutputType type, const TaskResponse& response) {
+absl::Status ResponseJournal::Append(const std::string& key, OutputType type, const TaskResponse& response) {
   Json line = {{"request", key}};
   if (type == OutputType::kGenerateUntil) {
     line["text"] = response.text;

@@ -3,8 +3,8 @@
 // The first line says whose answers they are: {"run": text}. Each other line is one answer:
 // {"request": key, "logprob": x, "greedy": true} or {"request": key, "text": "..."}. A last line that a crash cut off
 // is dropped when the file is opened again.
-#ifndef RADLADS_EVAL_TASKS_JOURNAL_H_
-#define RADLADS_EVAL_TASKS_JOURNAL_H_
+#ifndef RADLADS_EVAL_TASKS_RESPONSE_JOURNAL_H_
+#define RADLADS_EVAL_TASKS_RESPONSE_JOURNAL_H_
 
 #include <cstdio>
 #include <memory>
@@ -23,21 +23,21 @@ namespace radlads {
 std::string RequestKey(const TaskConfig& config, const TaskRequest& request);
 
 // Not thread-safe; one process at a time.
-class Journal {
+class ResponseJournal {
  public:
   // Opens or makes the file. FAILED_PRECONDITION when it is of another `run` (model, precision, tokenizer ...),
   // DATA_LOSS with the line when it is damaged.
-  static absl::StatusOr<std::unique_ptr<Journal>> Open(const std::string& path, const std::string& run);
-  ~Journal();
-  Journal(const Journal&) = delete;
-  Journal& operator=(const Journal&) = delete;
+  static absl::StatusOr<std::unique_ptr<ResponseJournal>> Open(const std::string& path, const std::string& run);
+  ~ResponseJournal();
+  ResponseJournal(const ResponseJournal&) = delete;
+  ResponseJournal& operator=(const ResponseJournal&) = delete;
 
   const TaskResponse* Find(const std::string& key) const;  // null: not answered yet
   // The line has reached the operating system when this returns.
   absl::Status Append(const std::string& key, OutputType type, const TaskResponse& response);
 
  private:
-  Journal(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {}
+  ResponseJournal(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {}
   std::string path_;
   std::FILE* file_;
   std::unordered_map<std::string, TaskResponse> answers_;
@@ -45,4 +45,4 @@ class Journal {
 
 }  // namespace radlads
 
-#endif  // RADLADS_EVAL_TASKS_JOURNAL_H_
+#endif  // RADLADS_EVAL_TASKS_RESPONSE_JOURNAL_H_
