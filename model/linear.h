@@ -43,14 +43,16 @@ class Linear : public torch::nn::Module {
   Tensor weight, bias;  // weight is undefined when it is quantised
 
  private:
-  bool IsOnePass(const Tensor& x) const;
-
   bool for_inference_ = false;
   std::optional<WeightMatrix> quantized_;
 };
 
-// x [...,in] times a parameter stored as [in,out] (the low-rank matrices of RWKV), in x's dtype.
+// x [...,in] times a parameter stored as [in,out] (the low-rank matrices of RWKV), in x's dtype. A stack of matrices
+// [N,in,out] takes x [N,...,in].
 Tensor Project(const Tensor& x, const Tensor& matrix);
+// From now on Project reads `matrix` in one pass for few rows, as a Linear for inference does: its shape stays, its
+// memory is that of [out,in].
+void SetProjectionForInference(Tensor& matrix);
 
 }  // namespace radlads
 

@@ -73,6 +73,28 @@ TEST(Linear, InferenceMatchesTheProductThatLearns) {
   }
 }
 
+TEST(Project, SoloEqualsBatchedForInference) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    torch::NoGradGuard no_grad;
+    Tensor one = torch::randn({kIn, 20}).to(dtype), stack = torch::randn({3, kIn, 20}).to(dtype);
+    const Tensor x = torch::randn({3, kOnePassRows, kIn}).to(dtype);
+    const Tensor learned_one = Project(x[0], one), learned_stack = Project(x, stack);
+    for (Tensor* matrix : {&one, &stack}) {
+      const Tensor numbers = matrix->clone();
+      SetProjectionForInference(*matrix);
+      EXPECT_TRUE(BitwiseEqual(matrix->contiguous(), numbers));
+    }
+    const double tolerance = dtype == at::kFloat ? 1e-6 : 3e-3;
+    const Tensor whole_one = Project(x[0], one), whole_stack = Project(x, stack);
+    EXPECT_TRUE(IsClose(whole_one, learned_one, tolerance)) << dtype;
+    EXPECT_TRUE(IsClose(whole_stack, learned_stack, tolerance)) << dtype;
+    for (int64_t row = 0; row < kOnePassRows; ++row) {
+      ASSERT_TRUE(BitwiseEqual(Project(x[0].narrow(0, row, 1), one), whole_one.narrow(0, row, 1))) << row;
+      ASSERT_TRUE(BitwiseEqual(Project(x.narrow(1, row, 1), stack), whole_stack.narrow(1, row, 1))) << row;
+    }
+  }
+}
+
 // A frozen layer below one that learns.
 TEST(Linear, GradientsPassThroughAWeightForInference) {
   const auto linear = Filled(at::kFloat, true);
