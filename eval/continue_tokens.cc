@@ -7,14 +7,13 @@
 #include <utility>
 
 #include "base/status.h"
-#include "model/linear.h"
 #include "model/token_ids.h"
 
 namespace radlads {
 namespace {
 
 // Rows that step together: beyond, a step's products gain little.
-constexpr int64_t kMaxRows = kOnePassRows;
+constexpr int64_t kMaxRows = 64;
 
 absl::Status CheckRequests(const std::vector<ContinueRequest>& requests, int64_t vocabulary) {
   for (size_t i = 0; i < requests.size(); ++i) {

@@ -103,11 +103,11 @@ void ExpectPathMatches(const Path& path, at::ScalarType type, double tolerance) 
   }
 }
 
-TEST(SoftmaxAttentionPaths, FewMatchesDouble) {
+TEST(SoftmaxAttentionPaths, RowsMatchDouble) {
   ForEachTarget([](const std::string& target) {
     SCOPED_TRACE(target);
-    ExpectPathMatches(SoftmaxAttentionFewCpu, at::kFloat, 1e-6);
-    ExpectPathMatches(SoftmaxAttentionFewCpu, at::kBFloat16, 3e-3);
+    ExpectPathMatches(SoftmaxAttentionRowsCpu, at::kFloat, 1e-6);
+    ExpectPathMatches(SoftmaxAttentionRowsCpu, at::kBFloat16, 3e-3);
   });
 }
 
@@ -131,7 +131,7 @@ TEST(SoftmaxAttentionPaths, ScoresKeepTheirPrecision) {
           want[0][19][0]),
       0.02)
       << "rounded scores do no harm here, so this test shows nothing";
-  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionFewCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
+  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionRowsCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
   if (!SoftmaxAttentionBf16Supported()) GTEST_SKIP() << "this processor has no AVX-512 BF16";
   EXPECT_TRUE(IsClose(RunPath(Bf16Path, q, k, v, c.Scale(), at::Tensor()), want, 4e-3));
 }
@@ -140,7 +140,7 @@ TEST(SoftmaxAttentionPaths, HugeScoresStayFinite) {
   const Case c = {1, 20, 600, 2, 1, 64};
   const at::Tensor q = c.Q(at::kBFloat16) * 3000, k = c.K(at::kBFloat16), v = c.V(at::kBFloat16);
   const at::Tensor want = Naive(q, k, v, c.Scale(), at::Tensor());
-  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionFewCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
+  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionRowsCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
   if (!SoftmaxAttentionBf16Supported()) GTEST_SKIP() << "this processor has no AVX-512 BF16";
   EXPECT_TRUE(IsClose(RunPath(Bf16Path, q, k, v, c.Scale(), at::Tensor()), want, 4e-3));
 }
