@@ -157,6 +157,24 @@ TEST(CausalSoftmaxAttention, MatchesDoubleInAnyDtype) {
   }
 }
 
+// In fp32 a query gives the same bits in one pass over its sequence, in pieces, and beside another sequence.
+TEST(CausalSoftmaxAttention, QueriesDoNotDependOnEachOther) {
+  const Case c = {2, 700, 700, 6, 2, 48};
+  const at::Tensor q = c.Q(at::kFloat), k = c.K(at::kFloat), v = c.V(at::kFloat);
+  const at::Tensor whole = CausalSoftmaxAttention(q, k, v, c.Scale(), at::Tensor());
+  for (int64_t batch = 0; batch < 2; ++batch) {
+    const auto piece = [&](const at::Tensor& x, int64_t start, int64_t end) {
+      return x.narrow(0, batch, 1).slice(1, start, end);
+    };
+    for (const auto& [start, end] : {std::pair<int64_t, int64_t>{0, 1}, {0, 130}, {130, 131}, {131, 600}, {600, 700}}) {
+      EXPECT_TRUE(BitwiseEqual(
+          CausalSoftmaxAttention(piece(q, start, end), piece(k, 0, end), piece(v, 0, end), c.Scale(), at::Tensor()),
+          piece(whole, start, end)))
+          << "sequence " << batch << ", tokens [" << start << ", " << end << ")";
+    }
+  }
+}
+
 TEST(CausalSoftmaxAttention, GradientsMatchDouble) {
   for (const Case& c : {kCases[2], kCases[8]}) {
     auto bind = [&](auto f) -> Operation {
