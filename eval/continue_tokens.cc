@@ -21,7 +21,7 @@ absl::Status CheckRequests(const std::vector<ContinueRequest>& requests, int64_t
     if (request.ids.empty()) return InvalidArgument("request ", i, " has no token to continue");
     if (request.max_tokens < 0)
       return InvalidArgument("request ", i, ": max_tokens must be 0 or more, found ", request.max_tokens);
-    for (const absl::Status& status : {CheckTokenIds(request.ids, vocabulary), request.sampling.Check()}) {
+    for (const absl::Status& status : {CheckTokenIds(request.ids, vocabulary), request.sampling.Check(vocabulary)}) {
       if (!status.ok()) return Annotate(status, Concatenate("request ", i));
     }
   }
