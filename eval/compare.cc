@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/file.h"
 #include "base/status.h"
+#include "eval/page.h"
 
 namespace radlads {
 namespace {
@@ -33,9 +33,9 @@ absl::StatusOr<Results> ReadResults(const std::string& directory) {
   return results;
 }
 
-std::string ModelName(const std::string& directory) {
-  const std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
+// results[key][task], or null.
+JsonValue Entry(const JsonValue& results, const std::string& key, const std::string& task) {
+  return results.value(key, JsonValue::object()).value(task, JsonValue());
 }
 
 // The member, or nothing where there is no such number.
@@ -88,8 +88,8 @@ absl::StatusOr<Comparison> CompareResults(const std::string& teacher, const std:
     if (!std::all_of(all.begin(), all.end(), [&, &name = task](auto& r) { return r.json["results"].contains(name); }))
       continue;
     for (const Results& results : all) {
-      for (const char* key : {"versions", "n-shot", "n-samples"}) {
-        const JsonValue ours = results.json[key].value(task, JsonValue()), theirs = first[key].value(task, JsonValue());
+      for (const char* key : {"versions", "n-shot", "n-samples", "task_hashes"}) {
+        const JsonValue ours = Entry(results.json, key, task), theirs = Entry(first, key, task);
         if (ours == theirs) continue;
         return FailedPrecondition(results.path, ": ", key, " of ", task, " is ", ours.dump(), ", but ", theirs.dump(),
                                   " in ", all.front().path, "; run the same task on both");

@@ -19,6 +19,7 @@
 #include "data/corpus_documents.h"
 #include "data/dataset_info.h"
 #include "data/tokenizer/tokenizer.h"
+#include "eval/page.h"
 #include "model/pretrained.h"
 
 namespace radlads {
@@ -159,6 +160,28 @@ std::string PerplexityReport::Json() const {
                               {"tokens_per_second", row.score.tokens / row.seconds}});
   }
   return json.dump(2) + "\n";
+}
+
+std::string PerplexityReport::Html() const {
+  std::string html = PageHead("Perplexity on " + ModelName(data));
+  BarChart chart{.title = "Perplexity", .unit = "lower is better", .most = 0, .bars = {}};
+  PageTable table{.caption = "Windows of " + std::to_string(ctx) + " tokens of " + data +
+                             ". The ratio is that to the first model's perplexity.",
+                  .head = {"model", "nats/token", "perplexity", "ratio", "tokens", "tokens/s"},
+                  .rows = {},
+                  .heat = {}};
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const PerplexityRow& row = rows[i];
+    const double perplexity = row.score.Perplexity();
+    std::string number = Format("%.4g", perplexity);
+    if (i > 0) number += Format(" · %.3f×", row.ratio);
+    chart.most = std::max(chart.most, perplexity);
+    chart.bars.push_back({.label = row.model.name, .number = number, .value = perplexity, .model = i});
+    table.rows.push_back({row.model.name, Format("%.4f", row.score.Mean()), Format("%.4g", perplexity),
+                          Format("%.3f", row.ratio), Format("%.0f", row.score.tokens),
+                          Format("%.0f", row.score.tokens / row.seconds)});
+  }
+  return html + RenderBars(chart) + RenderTable(table) + kPageEnd;
 }
 
 }  // namespace radlads

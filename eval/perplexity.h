@@ -44,6 +44,7 @@ struct PerplexityReport {
 
   std::string Table() const;  // aligned text
   std::string Json() const;   // what report.html reads, see distill/report.h
+  std::string Html() const;   // one page that needs no network
 };
 
 // Windows of ctx + 1 tokens, in order and without overlap: [N,ctx+1] int64. INVALID_ARGUMENT when not one fits.

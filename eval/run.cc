@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,8 @@
 #include "base/status.h"
 #include "base/working_directory.h"
 #include "eval/compare.h"
+#include "eval/needle_verb.h"
+#include "eval/page.h"
 #include "eval/perplexity.h"
 #include "eval/tasks_verb.h"
 #include "model/precision.h"
@@ -23,14 +24,9 @@ namespace {
 struct PerplexityFlags {
   PerplexityOptions options;
   std::vector<std::string> models;
-  std::string teacher, dtype = "auto", json;
+  std::string teacher, dtype = "auto", json, html;
   int threads = 0;
 };
-
-std::string LastPart(const std::string& path) {
-  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
-  return normal.has_filename() ? normal.filename().string() : normal.parent_path().filename().string();
-}
 
 absl::Status Perplexity(PerplexityFlags flags) {
   SetThreads(flags.threads);
@@ -38,12 +34,13 @@ absl::Status Perplexity(PerplexityFlags flags) {
   if (!flags.teacher.empty()) flags.options.models.push_back({"teacher", flags.teacher});
   for (const std::string& model : flags.models) {
     const bool student = !flags.teacher.empty() && flags.models.size() == 1;
-    flags.options.models.push_back({student ? "student" : LastPart(model), model});
+    flags.options.models.push_back({student ? "student" : ModelName(model), model});
   }
   RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
   flags.options.dtype = precision.dtype;
   Log().info("computing in {}: {}", precision.dtype == at::kBFloat16 ? "bf16" : "fp32", precision.reason);
   RADLADS_ASSIGN_OR_RETURN(const PerplexityReport report, MeasurePerplexity(flags.options));
+  if (!flags.html.empty()) RADLADS_RETURN_IF_ERROR(WriteFileAtomically(flags.html, report.Html()));
   if (flags.json == "-") {
     std::fputs(report.Json().c_str(), stdout);
     return absl::OkStatus();
@@ -96,15 +93,19 @@ int Main(int argc, char** argv) {
   verb->add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
   verb->add_option("--json", flags.json,
                    "Write the results to this file too; - prints them on standard output instead of the table.");
+  verb->add_option("--html", flags.html, "Write them to this page too, with a plot; the page needs no network.");
   verb->callback([&] { status = Perplexity(flags); });
 
   TasksFlags tasks;
   AddTasksVerb(app, tasks, [&] { status = RunTasks(tasks); });
 
+  NeedleFlags needle;
+  AddNeedleVerb(app, needle, [&] { status = RunNeedleVerb(needle); });
+
   CompareFlags compare;
   verb =
-      app.add_subcommand("compare", "What students keep of their teacher, from what `tasks` wrote for each of them.");
-  verb->add_option("--teacher", compare.teacher, "--output of `tasks` with the teacher.")->required();
+      app.add_subcommand("compare", "What students keep of their teacher, from what `tasks` or `needle` wrote for each.");
+  verb->add_option("--teacher", compare.teacher, "--output of `tasks` or `needle` with the teacher.")->required();
   verb->add_option("--student", compare.students, "The same with a student; repeat it for several.")->required();
   verb->add_option("--json", compare.json, "Write the comparison to this file too.");
   verb->add_option("--html", compare.html, "Write it to this page too, with plots; the page needs no network.");

@@ -9,21 +9,21 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "eval/opened_model.h"
 
 namespace radlads {
 
 struct TasksFlags {
-  std::string model, output, dtype = "fp32";
+  ModelFlags model;
+  std::string output;
   std::vector<std::string> tasks;
-  int64_t limit = 0, num_fewshot = -1, fewshot_seed = 1234, batch_tokens = 4096, max_length = 0,
-          bootstrap_iterations = 100000;
-  int threads = 0;
+  int64_t limit = 0, num_fewshot = -1, fewshot_seed = 1234, max_length = 0, bootstrap_iterations = 100000;
 };
 
 // Adds the verb; `run` is called with the flags when it is chosen.
 void AddTasksVerb(CLI::App& app, TasksFlags& flags, const std::function<void()>& run);
 
-// Prints the table on standard output; writes results.json, samples_*.jsonl and requests.jsonl (the journal) in
+// Prints the table on standard output; writes results.json, report.html, samples_*.jsonl and requests.jsonl (the journal) in
 // flags.output.
 absl::Status RunTasks(const TasksFlags& flags);
 

@@ -43,6 +43,21 @@ class FakeScorer : public Scorer {
   int64_t answered = 0;
   int64_t fail_after = INT64_MAX;  // requests; then every call is an error
 
+ protected:
+  // Calls `answer` for each request, and `done` after it.
+  template <typename Result, typename Request, typename Answer>
+  absl::StatusOr<std::vector<Result>> Each(const std::vector<Request>& requests, const ScorerCallback<Result>& done,
+                                           const Answer& answer) {
+    std::vector<Result> results;
+    for (const Request& request : requests) {
+      if (answered >= fail_after) return absl::DataLossError("the fake scorer was told to fail");
+      results.push_back(answer(request));
+      ++answered;
+      if (done) done(static_cast<int64_t>(results.size()) - 1, results.back());
+    }
+    return results;
+  }
+
  private:
   static int64_t Mixed(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
     int64_t hash = 0;
@@ -73,19 +88,6 @@ class FakeScorer : public Scorer {
       done = end;
     }
     return windows;
-  }
-
-  template <typename Result, typename Request, typename Answer>
-  absl::StatusOr<std::vector<Result>> Each(const std::vector<Request>& requests, const ScorerCallback<Result>& done,
-                                           const Answer& answer) {
-    std::vector<Result> results;
-    for (const Request& request : requests) {
-      if (answered >= fail_after) return absl::DataLossError("the fake scorer was told to fail");
-      results.push_back(answer(request));
-      ++answered;
-      if (done) done(static_cast<int64_t>(results.size()) - 1, results.back());
-    }
-    return results;
   }
 
   const int64_t prefix_token_;

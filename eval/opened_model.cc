@@ -1,0 +1,69 @@
+#include "eval/opened_model.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "base/file.h"
+#include "base/logging.h"
+#include "base/parallel_for.h"
+#include "base/status.h"
+#include "model/precision.h"
+#include "model/pretrained.h"
+
+namespace radlads {
+namespace {
+
+// Changes when a file of the model does.
+std::string FilesOf(const std::string& path) {
+  std::vector<std::string> files;
+  const auto add = [&](const std::filesystem::path& file) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    const auto time = std::filesystem::last_write_time(file, error).time_since_epoch().count();
+    files.push_back(Concatenate(file.filename().string(), " ", size, " ", time));
+  };
+  if (!IsDirectory(path)) {
+    add(path);
+  } else {
+    for (const auto& entry : std::filesystem::directory_iterator(path)) {
+      if (entry.is_regular_file()) add(entry.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  std::string text;
+  for (const std::string& file : files) text += (text.empty() ? "" : ", ") + file;
+  return text;
+}
+
+}  // namespace
+
+void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
+  verb.add_option("--batch_tokens", flags.batch_tokens, "Tokens that go through the model at once.")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
+  verb.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
+}
+
+absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags) {
+  SetThreads(flags.threads);
+  at::set_num_threads(Threads());
+  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
+  OpenedModel opened;
+  opened.dtype = precision.dtype == at::kBFloat16 ? "bf16" : "fp32";
+  Log().info("computing in {}: {}", opened.dtype, precision.reason);
+  RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
+  RADLADS_ASSIGN_OR_RETURN(opened.tokenizer, Tokenizer::Load(directory));
+  RADLADS_ASSIGN_OR_RETURN(opened.model, LoadForInference(directory, precision.dtype));
+  opened.identity = Concatenate(std::filesystem::absolute(directory).string(), " (", FilesOf(directory), ") in ",
+                                opened.dtype, ", tokenizer ", opened.tokenizer->Hash());
+  return opened;
+}
+
+}  // namespace radlads
