@@ -13,24 +13,23 @@ namespace {
 
 // Beside that of a run's report, which the pages share.
 constexpr char kStyle[] = R"css(
-.bars { list-style: none; margin: 0; padding: 0 0 6px; font-size: .92rem; font-variant-numeric: tabular-nums; }
-.bars li { display: grid; grid-template-columns: minmax(7rem, 13rem) 1fr 11.5rem; gap: 0 12px; align-items: center; padding: 2px 0; }
+.bars { list-style: none; margin: 0; padding: 0 0 6px; font-size: .92rem; font-variant-numeric: tabular-nums; container-type: inline-size; }
+.bars li { display: grid; grid-template-columns: 1fr auto; gap: 0 12px; align-items: center; padding: 4px 0; }
+.bars .track { position: relative; height: 16px; background: var(--line); border-radius: 3px; grid-column: 1 / -1; }
 .bars .label { overflow-wrap: anywhere; line-height: 1.25; }
-.bars .track { position: relative; height: 16px; background: var(--line); border-radius: 3px; grid-row: 1; grid-column: 2; }
-.bars .number { grid-row: 1; grid-column: 3; }
 .track i { position: absolute; top: 0; bottom: 0; }
 .track .fill { left: 0; border-radius: 3px; }
 .track .error { top: 7px; bottom: 7px; background: var(--ink); min-width: 1px; }
 .track .chance { top: -2px; bottom: -2px; border-left: 2px dotted var(--ink); }
 .only { background: var(--student); } .first { background: var(--teacher); } .second { background: var(--student); }
 .third { background: var(--third); } .fourth { background: var(--fourth); }
-td.heat { background: rgb(31 111 208 / var(--heat)); }
-td.label { text-align: left; }
-thead th { white-space: normal; overflow-wrap: anywhere; min-width: 4.5rem; vertical-align: bottom; }
-@media (max-width: 620px) {
-  .bars li { grid-template-columns: 1fr auto; padding: 4px 0; }
-  .bars .track { grid-row: 2; grid-column: 1 / -1; }
-  .bars .number { grid-column: 2; }
+td.heat { background: rgb(31 111 208 / var(--heat)); border-left: 2px solid var(--surface); }
+th.label, td.label { text-align: left; }
+thead th { white-space: normal; overflow-wrap: break-word; vertical-align: bottom; }
+@container (min-width: 560px) {
+  .bars li { grid-template-columns: minmax(7rem, 13rem) 1fr 11.5rem; padding: 2px 0; }
+  .bars .track { grid-row: 1; grid-column: 2; }
+  .bars .number { grid-row: 1; grid-column: 3; }
 }
 )css";
 
@@ -82,11 +81,14 @@ std::string RenderBars(const BarChart& chart) {
 }
 
 std::string RenderTable(const PageTable& table) {
+  const std::string caption = EscapeHtml(table.caption);
   // In reach of the keyboard, because it may have to be scrolled.
-  std::string html = "<div class=\"scroll\" tabindex=\"0\"><table>";
-  if (!table.caption.empty()) html += "<caption><span>" + EscapeHtml(table.caption) + "</span></caption>";
-  html += "\n<thead><tr>";
-  for (const std::string& cell : table.head) html += "<th scope=\"col\">" + EscapeHtml(cell) + "</th>";
+  std::string html = "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"" + caption +
+                     "\"><table><caption><span>" + caption + "</span></caption>\n<thead><tr>";
+  for (size_t column = 0; column < table.head.size(); ++column) {
+    html += std::string("<th scope=\"col\"") + (column < table.headers ? " class=\"label\">" : ">") +
+            EscapeHtml(table.head[column]) + "</th>";
+  }
   html += "</tr></thead>\n<tbody>\n";
   for (size_t row = 0; row < table.rows.size(); ++row) {
     html += "<tr>";

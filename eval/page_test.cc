@@ -46,7 +46,8 @@ TEST(Page, TablesHaveHeadersAndHeat) {
                                         .head = {"a", "b"},
                                         .rows = {{"x", "1"}, {"y", "2"}},
                                         .heat = {{-1, 0.5}, {-1, -1}}});
-  EXPECT_EQ(Count(html, "<th scope=\"col\">"), 2u);
+  EXPECT_EQ(Count(html, "<th scope=\"col\""), 2u);
+  EXPECT_EQ(Count(html, "<caption><span>C</span></caption>"), 1u) << html;
   EXPECT_EQ(Count(html, "<th scope=\"row\">"), 2u);
   EXPECT_EQ(Count(html, "class=\"heat\""), 1u) << html;
   EXPECT_NE(html.find("<td>2</td>"), std::string::npos) << html;

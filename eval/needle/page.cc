@@ -49,8 +49,8 @@ std::string Map(const NeedleResult& result, NeedleMetric metric, const std::stri
 std::string NeedleResult::Html(const std::string& model, const nlohmann::ordered_json& settings) const {
   std::string html = PageHead("Needle in a haystack: " + ModelName(model));
   html += "<p>A number of seven digits is hidden in a text and asked for at its end. Down: how deep in the text it "
-          "lies, from its beginning (0%) to its end (100%). Across: tokens of the whole prompt. The darker or brighter "
-          "a cell, the more is found.</p>\n<dl class=\"tiles\">";
+          "lies, from its beginning (0%) to its end (100%). Across: tokens of the whole prompt. The stronger the "
+          "colour of a cell, the more is found.</p>\n<dl class=\"tiles\">";
   const std::pair<NeedleMetric, const char*> tiles[] = {{kNeedleExactMatch, "written down"},
                                                         {kNeedleAcc, "likeliest number"},
                                                         {kNeedleLogprob, "log probability by token"}};
@@ -73,7 +73,7 @@ std::string NeedleResult::Html(const std::string& model, const nlohmann::ordered
               "is the probability.");
   html += Concatenate("<h2>How</h2>\n<p>", samples, " prompts a cell, in the form of RULER's niah_single_2. Sample i has one "
                       "number and one beginning in the haystack in all cells.</p>\n");
-  PageTable table{.caption = "", .head = {"setting", "value"}, .rows = {}, .headers = 2, .heat = {}};
+  PageTable table{.caption = "Settings of the run.", .head = {"setting", "value"}, .rows = {}, .headers = 2, .heat = {}};
   for (const auto& [key, value] : settings.items()) {
     table.rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
   }
