@@ -47,8 +47,9 @@ std::string Comparison::Html() const {
     html += RenderBars(chart);
   }
   html += "</div>\n<h2>All metrics</h2>\n";
-  PageTable table{.caption = "↑: higher is better, ↓: lower is. In brackets: what is kept, or the multiple of the "
-                             "teacher's value.",
+  PageTable table{.caption =
+                      "↑: higher is better, ↓: lower is. In brackets: what is kept, or the multiple of the "
+                      "teacher's value.",
                   .head = {"task", "metric", "chance"},
                   .rows = {},
                   .headers = 2,

@@ -71,21 +71,16 @@ absl::Status RunNeedleVerb(const NeedleFlags& flags) {
   if (longest > haystack.size()) {
     Log().warn("{} has {} tokens: longer prompts repeat it", flags.haystack, haystack.size());
   }
-  RADLADS_ASSIGN_OR_RETURN(
-      const auto scorer,
-      MakeScorer(*opened.model, *opened.tokenizer,
-                 {.batch_tokens = flags.model.batch_tokens, .max_length = longest + kNeedleAnswerTokens}));
+  RADLADS_ASSIGN_OR_RETURN(const auto scorer, MakeScorer(*opened.model, *opened.tokenizer,
+                                                         {.batch_tokens = flags.model.batch_tokens,
+                                                          .max_length = longest + kNeedleAnswerTokens}));
   RADLADS_RETURN_IF_ERROR(MakeDirectories(flags.output));
   RADLADS_ASSIGN_OR_RETURN(const auto journal,
                            ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), opened.identity));
-  const nlohmann::ordered_json settings = {{"dtype", opened.dtype},
-                                           {"haystack", flags.haystack},
-                                           {"haystack_tokens", haystack.size()},
-                                           {"lengths", options.lengths},
-                                           {"depths", options.depths},
-                                           {"samples", options.samples},
-                                           {"choices", options.choices},
-                                           {"seed", options.seed}};
+  const nlohmann::ordered_json settings = {
+      {"dtype", opened.dtype},      {"haystack", flags.haystack}, {"haystack_tokens", haystack.size()},
+      {"lengths", options.lengths}, {"depths", options.depths},   {"samples", options.samples},
+      {"choices", options.choices}, {"seed", options.seed}};
   RADLADS_ASSIGN_OR_RETURN(
       const NeedleResult result,
       RunNeedle(options, haystack, *opened.tokenizer, *scorer, *journal, [&](const NeedleResult& so_far) {

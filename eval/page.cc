@@ -13,8 +13,11 @@ namespace {
 
 // Beside that of a run's report, which the pages share.
 constexpr char kStyle[] = R"css(
-.bars { list-style: none; margin: 0; padding: 0 0 6px; font-size: .92rem; font-variant-numeric: tabular-nums; container-type: inline-size; }
-.bars li { display: grid; grid-template-columns: 1fr auto; gap: 0 12px; align-items: center; padding: 4px 0; }
+.bars {
+  list-style: none; margin: 0; padding: 0 0 6px; font-size: .92rem; font-variant-numeric: tabular-nums;
+  container-type: inline-size;
+}
+.bars li { display: grid; grid-template-columns: 1fr auto; gap: 2px 12px; align-items: center; padding: 4px 0; }
 .bars .track { position: relative; height: 16px; background: var(--line); border-radius: 3px; grid-column: 1 / -1; }
 .bars .label { overflow-wrap: anywhere; line-height: 1.25; }
 .track i { position: absolute; top: 0; bottom: 0; }
@@ -72,7 +75,8 @@ std::string RenderBars(const BarChart& chart) {
             "\"></i>";
     if (bar.standard_error) {
       const double reach = *bar.standard_error / chart.most;
-      html += "<i class=\"error\" style=\"left:" + Percent(end - reach) + ";right:" + Percent(1 - end - reach) + "\"></i>";
+      html +=
+          "<i class=\"error\" style=\"left:" + Percent(end - reach) + ";right:" + Percent(1 - end - reach) + "\"></i>";
     }
     if (bar.chance) html += "<i class=\"chance\" style=\"left:" + Percent(*bar.chance / chart.most) + "\"></i>";
     html += "</span></li>\n";
@@ -100,7 +104,8 @@ std::string RenderTable(const PageTable& table) {
       } else if (column < table.headers) {
         html += "<td class=\"label\">" + text + "</td>";
       } else if (heat >= 0) {
-        html += "<td class=\"heat\" style=\"--heat:" + Format("%.2f", 0.55 * std::min(heat, 1.0)) + "\">" + text + "</td>";
+        html +=
+            "<td class=\"heat\" style=\"--heat:" + Format("%.2f", 0.55 * std::min(heat, 1.0)) + "\">" + text + "</td>";
       } else {
         html += "<td>" + text + "</td>";
       }

@@ -21,31 +21,25 @@ TEST(Page, HeadNamesLanguageTitleAndViewport) {
 }
 
 TEST(Page, BarsEndAtTheirValues) {
-  const std::string html = RenderBars({.title = "T",
-                                       .unit = "",
-                                       .most = 2,
-                                       .bars = {{.label = "<teacher>", .number = "1.5", .value = 1.5},
-                                                {.label = "student",
-                                                 .number = "0.5",
-                                                 .value = 0.5,
-                                                 .standard_error = 0.2,
-                                                 .chance = 0.4,
-                                                 .model = 1},
-                                                {.label = "beyond", .number = "3", .value = 3, .model = 9}}});
+  const std::string html = RenderBars(
+      {.title = "T",
+       .unit = "",
+       .most = 2,
+       .bars = {{.label = "<teacher>", .number = "1.5", .value = 1.5},
+                {.label = "student", .number = "0.5", .value = 0.5, .standard_error = 0.2, .chance = 0.4, .model = 1},
+                {.label = "beyond", .number = "3", .value = 3, .model = 9}}});
   for (const char* part :
-       {"&lt;teacher&gt;", "class=\"fill first\" style=\"width:75.00%\"", "class=\"fill second\" style=\"width:25.00%\"",
-        "class=\"error\" style=\"left:15.00%;right:65.00%\"", "class=\"chance\" style=\"left:20.00%\"",
-        "class=\"fill fourth\" style=\"width:100.00%\""}) {
+       {"&lt;teacher&gt;", "class=\"fill first\" style=\"width:75.00%\"",
+        "class=\"fill second\" style=\"width:25.00%\"", "class=\"error\" style=\"left:15.00%;right:65.00%\"",
+        "class=\"chance\" style=\"left:20.00%\"", "class=\"fill fourth\" style=\"width:100.00%\""}) {
     EXPECT_NE(html.find(part), std::string::npos) << part << " in\n" << html;
   }
   EXPECT_EQ(Count(html, "class=\"number\""), 3u);
 }
 
 TEST(Page, TablesHaveHeadersAndHeat) {
-  const std::string html = RenderTable({.caption = "C",
-                                        .head = {"a", "b"},
-                                        .rows = {{"x", "1"}, {"y", "2"}},
-                                        .heat = {{-1, 0.5}, {-1, -1}}});
+  const std::string html = RenderTable(
+      {.caption = "C", .head = {"a", "b"}, .rows = {{"x", "1"}, {"y", "2"}}, .heat = {{-1, 0.5}, {-1, -1}}});
   EXPECT_EQ(Count(html, "<th scope=\"col\""), 2u);
   EXPECT_EQ(Count(html, "<caption><span>C</span></caption>"), 1u) << html;
   EXPECT_EQ(Count(html, "<th scope=\"row\">"), 2u);

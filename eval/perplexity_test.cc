@@ -63,6 +63,10 @@ TEST_F(PerplexityTest, ScoresTheSameTokensWithEveryModel) {
   EXPECT_EQ(report->rows[0].ratio, 1);
   EXPECT_NEAR(report->rows[1].ratio, report->rows[1].score.Perplexity() / report->rows[0].score.Perplexity(), 1e-9);
   EXPECT_THAT(report->Table(), HasSubstr("teacher"));
+  const std::string html = report->Html();
+  EXPECT_THAT(html, HasSubstr("<th scope=\"row\">teacher</th>"));
+  EXPECT_THAT(html, HasSubstr("width:100.00%")) << "no bar is as long as there is room";
+  EXPECT_EQ(html.find("http"), std::string::npos) << "the page needs no network";
   const auto json = nlohmann::json::parse(report->Json());
   EXPECT_EQ(json["ctx"], 16);
   EXPECT_EQ(json["models"][1]["name"], "student");

@@ -103,8 +103,8 @@ int Main(int argc, char** argv) {
   AddNeedleVerb(app, needle, [&] { status = RunNeedleVerb(needle); });
 
   CompareFlags compare;
-  verb =
-      app.add_subcommand("compare", "What students keep of their teacher, from what `tasks` or `needle` wrote for each.");
+  verb = app.add_subcommand("compare",
+                            "What students keep of their teacher, from what `tasks` or `needle` wrote for each.");
   verb->add_option("--teacher", compare.teacher, "--output of `tasks` or `needle` with the teacher.")->required();
   verb->add_option("--student", compare.students, "The same with a student; repeat it for several.")->required();
   verb->add_option("--json", compare.json, "Write the comparison to this file too.");

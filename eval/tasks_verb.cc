@@ -61,10 +61,9 @@ void AddTasksVerb(CLI::App& app, TasksFlags& flags, const std::function<void()>&
 absl::Status RunTasks(const TasksFlags& flags) {
   RADLADS_ASSIGN_OR_RETURN(const std::vector<Task> tasks, LoadTasks(flags));
   RADLADS_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(flags.model));
-  RADLADS_ASSIGN_OR_RETURN(
-      const auto scorer,
-      MakeScorer(*opened.model, *opened.tokenizer,
-                 {.batch_tokens = flags.model.batch_tokens, .max_length = flags.max_length}));
+  RADLADS_ASSIGN_OR_RETURN(const auto scorer,
+                           MakeScorer(*opened.model, *opened.tokenizer,
+                                      {.batch_tokens = flags.model.batch_tokens, .max_length = flags.max_length}));
   RADLADS_RETURN_IF_ERROR(MakeDirectories(flags.output));
   const std::string run = Concatenate(opened.identity, ", context ", scorer->max_length());
   RADLADS_ASSIGN_OR_RETURN(const auto journal, ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), run));
@@ -82,8 +81,8 @@ absl::Status RunTasks(const TasksFlags& flags) {
     RADLADS_ASSIGN_OR_RETURN(TaskResult result, EvaluateTask(task, *scorer, *opened.tokenizer, *journal, options));
     evaluated.push_back({&task, std::move(result)});
     RADLADS_RETURN_IF_ERROR(WriteResults(flags.output, evaluated, flags.model.model, settings));
-    RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(flags.output, "report.html"),
-                                                TasksPage(evaluated, ModelName(flags.model.model))));
+    RADLADS_RETURN_IF_ERROR(
+        WriteFileAtomically(JoinPath(flags.output, "report.html"), TasksPage(evaluated, ModelName(flags.model.model))));
   }
   std::fputs(ResultsTable(evaluated).c_str(), stdout);
   return absl::OkStatus();

@@ -23,8 +23,8 @@ struct TasksFlags {
 // Adds the verb; `run` is called with the flags when it is chosen.
 void AddTasksVerb(CLI::App& app, TasksFlags& flags, const std::function<void()>& run);
 
-// Prints the table on standard output; writes results.json, report.html, samples_*.jsonl and requests.jsonl (the journal) in
-// flags.output.
+// Prints the table on standard output; writes results.json, report.html, samples_*.jsonl and requests.jsonl (the
+// journal) in flags.output.
 absl::Status RunTasks(const TasksFlags& flags);
 
 }  // namespace radlads

@@ -47,7 +47,8 @@ Question Ask(const NeedlePrompt& prompt, const Tokenizer& tokenizer) {
                     .generate_key = key("generate_until " + prompt_key, {kNeedleAnswerTokens}),
                     .choice_keys = {}};
   for (const std::string& value : prompt.distractors) question.choices.push_back(NeedleAnswerIds(value, tokenizer));
-  for (const auto& choice : question.choices) question.choice_keys.push_back(key("loglikelihood " + prompt_key, choice));
+  for (const auto& choice : question.choices)
+    question.choice_keys.push_back(key("loglikelihood " + prompt_key, choice));
   return question;
 }
 
@@ -59,10 +60,8 @@ absl::Status Generate(std::span<const Question> questions, Scorer& scorer, Respo
   for (const Question& question : questions) {
     if (journal.Find(question.generate_key) != nullptr) continue;
     open.push_back(&question);
-    requests.push_back({.prompt = question.prompt->ids,
-                        .until = {"\n"},
-                        .max_new_tokens = kNeedleAnswerTokens,
-                        .sampling = {}});
+    requests.push_back(
+        {.prompt = question.prompt->ids, .until = {"\n"}, .max_new_tokens = kNeedleAnswerTokens, .sampling = {}});
   }
   absl::Status written;
   const auto asked = scorer.GenerateUntil(requests, [&](int64_t i, const std::string& text) {

@@ -1,8 +1,9 @@
 // Needle in a haystack: does a model find what it read once, by how long the text is and how deep it lies?
 //
 // Each prompt (prompts.h) is asked twice:
-//   exact_match  the model goes on with the prompt, greedily: 1 where the first number that it writes is the hidden one;
-//   acc          1 where the hidden number is likelier than each of choices - 1 other ones (chance: 1 / choices), for
+//   exact_match  the model goes on with the prompt, greedily: 1 where the first number that it writes is the hidden
+//   one; acc          1 where the hidden number is likelier than each of choices - 1 other ones (chance: 1 / choices),
+//   for
 //                models that have kept a trace of it but do not write it down;
 //   logprob      mean logarithm of the probability of the hidden number, by token.
 #ifndef RADLADS_EVAL_NEEDLE_NEEDLE_H_
@@ -29,8 +30,8 @@ enum NeedleMetric { kNeedleExactMatch, kNeedleAcc, kNeedleLogprob, kNeedleMetric
 const char* NeedleMetricName(NeedleMetric metric);  // as above
 
 struct NeedleAnswer {
-  NeedlePrompt prompt;  // without its ids
-  std::string text;     // what the model went on with
+  NeedlePrompt prompt;           // without its ids
+  std::string text;              // what the model went on with
   std::vector<double> logprobs;  // of the hidden value and of the distractors, natural logarithms
   std::array<double, kNeedleMetrics> values{};
 };
@@ -44,7 +45,7 @@ struct NeedleResult {
   std::vector<int64_t> lengths;  // rising
   std::vector<double> depths;    // rising
   int64_t samples = 0, choices = 0;
-  std::vector<NeedleAnswer> answers;     // in the order of the prompts
+  std::vector<NeedleAnswer> answers;      // in the order of the prompts
   std::vector<std::string> fingerprints;  // of the prompts, by length and depth: FNV-1a of their ids
 
   // The mean over the answers of a length and a depth; without one of them, over all of these. Samples are the same in
@@ -54,8 +55,8 @@ struct NeedleResult {
 
   // A table for each metric: depths by lengths.
   std::string Table() const;
-  // In the layout of lm_eval's results files: the group "needle" and a task "needle_<length>_<depth>" for each cell, with
-  // "chance" as //eval:run tasks has it. `settings` (an object) and `model` go under "config".
+  // In the layout of lm_eval's results files: the group "needle" and a task "needle_<length>_<depth>" for each cell,
+  // with "chance" as //eval:run tasks has it. `settings` (an object) and `model` go under "config".
   nlohmann::ordered_json Json(const std::string& model, const nlohmann::ordered_json& settings) const;
   // One page that needs no network: the tables, coloured.
   std::string Html(const std::string& model, const nlohmann::ordered_json& settings) const;

@@ -39,7 +39,8 @@ class FindingScorer : public FakeScorer {
     return Each<LoglikelihoodResult>(requests, done, [&](const LoglikelihoodRequest& request) {
       const auto found = ids_.find(request.context);
       const bool known = found != ids_.end() && found->second == request.continuation;
-      return LoglikelihoodResult{.logprob = (known ? kKnown : kUnknown) * static_cast<double>(request.continuation.size())};
+      return LoglikelihoodResult{.logprob =
+                                     (known ? kKnown : kUnknown) * static_cast<double>(request.continuation.size())};
     });
   }
   absl::StatusOr<std::vector<std::string>> GenerateUntil(const std::vector<GenerateRequest>& requests,
@@ -223,8 +224,8 @@ TEST_F(NeedleTest, ThePageHasEveryNumber) {
   ASSERT_TRUE(result.ok()) << result.status();
   const std::string html = result->Html("out/tiny<model>", {{"seed", 1234}, {"haystack", "trains"}});
   for (const char* part :
-       {"<title>Needle in a haystack: tiny&lt;model&gt;</title>", "<th scope=\"row\">50%</th>", "<th scope=\"col\">400</th>",
-        "style=\"--heat:0.41\">0.75</td>", "trains", "likeliest of 5"}) {
+       {"<title>Needle in a haystack: tiny&lt;model&gt;</title>", "<th scope=\"row\">50%</th>",
+        "<th scope=\"col\">400</th>", "style=\"--heat:0.41\">0.75</td>", "trains", "likeliest of 5"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part << " in\n" << html;
   }
   const std::string heat = "class=\"heat\"";

@@ -48,9 +48,10 @@ std::string Map(const NeedleResult& result, NeedleMetric metric, const std::stri
 
 std::string NeedleResult::Html(const std::string& model, const nlohmann::ordered_json& settings) const {
   std::string html = PageHead("Needle in a haystack: " + ModelName(model));
-  html += "<p>A number of seven digits is hidden in a text and asked for at its end. Down: how deep in the text it "
-          "lies, from its beginning (0%) to its end (100%). Across: tokens of the whole prompt. The stronger the "
-          "colour of a cell, the more is found.</p>\n<dl class=\"tiles\">";
+  html +=
+      "<p>A number of seven digits is hidden in a text and asked for at its end. Down: how deep in the text it "
+      "lies, from its beginning (0%) to its end (100%). Across: tokens of the whole prompt. The stronger the "
+      "colour of a cell, the more is found.</p>\n<dl class=\"tiles\">";
   const std::pair<NeedleMetric, const char*> tiles[] = {{kNeedleExactMatch, "written down"},
                                                         {kNeedleAcc, "likeliest number"},
                                                         {kNeedleLogprob, "log probability by token"}};
@@ -67,13 +68,16 @@ std::string NeedleResult::Html(const std::string& model, const nlohmann::ordered
           Map(*this, kNeedleAcc,
               Concatenate("acc: share of prompts after which the hidden number is the likeliest of ", choices,
                           ". Guessing gives ", Format("%.2g", Chance(kNeedleAcc)), "."));
-  html += "<h2>Log probability</h2>\n" +
-          Map(*this, kNeedleLogprob,
-              "logprob: natural logarithm of the probability of the hidden number, by token; 0 is certainty. The colour "
-              "is the probability.");
-  html += Concatenate("<h2>How</h2>\n<p>", samples, " prompts a cell, in the form of RULER's niah_single_2. Sample i has one "
+  html +=
+      "<h2>Log probability</h2>\n" +
+      Map(*this, kNeedleLogprob,
+          "logprob: natural logarithm of the probability of the hidden number, by token; 0 is certainty. The colour "
+          "is the probability.");
+  html += Concatenate("<h2>How</h2>\n<p>", samples,
+                      " prompts a cell, in the form of RULER's niah_single_2. Sample i has one "
                       "number and one beginning in the haystack in all cells.</p>\n");
-  PageTable table{.caption = "Settings of the run.", .head = {"setting", "value"}, .rows = {}, .headers = 2, .heat = {}};
+  PageTable table{
+      .caption = "Settings of the run.", .head = {"setting", "value"}, .rows = {}, .headers = 2, .heat = {}};
   for (const auto& [key, value] : settings.items()) {
     table.rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
   }

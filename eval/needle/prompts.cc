@@ -10,12 +10,12 @@
 namespace radlads {
 namespace {
 
-constexpr const char* kAdjectives[] = {"able",   "brave",  "calm",  "dusty",  "eager", "fancy",  "gentle", "hollow",
-                                       "icy",    "jolly",  "kind",  "lucky",  "mellow", "narrow", "odd",    "plain",
-                                       "quiet",  "rapid",  "salty", "tender", "upper", "vivid",  "warm",   "young"};
-constexpr const char* kNouns[] = {"anchor", "basket", "candle", "desk",   "engine", "forest", "garden", "harbor",
+constexpr const char* kAdjectives[] = {"able",  "brave", "calm",  "dusty",  "eager",  "fancy",  "gentle", "hollow",
+                                       "icy",   "jolly", "kind",  "lucky",  "mellow", "narrow", "odd",    "plain",
+                                       "quiet", "rapid", "salty", "tender", "upper",  "vivid",  "warm",   "young"};
+constexpr const char* kNouns[] = {"anchor", "basket", "candle", "desk",   "engine", "forest", "garden",  "harbor",
                                   "island", "jacket", "kettle", "ladder", "mirror", "needle", "orchard", "pocket",
-                                  "quarry", "river",  "saddle", "table",  "uncle",  "valley", "window", "yard"};
+                                  "quarry", "river",  "saddle", "table",  "uncle",  "valley", "window",  "yard"};
 
 constexpr char kInstruction[] =
     "A special magic number is hidden within the following text. Make sure to memorize it. I will quiz you about the "
@@ -26,8 +26,8 @@ std::string Needle(const std::string& key, const std::string& value) {
 }
 
 std::string Question(const std::string& key) {
-  return "\nWhat is the special magic number for " + key + " mentioned in the provided text? The special magic number for " +
-         key + " mentioned in the provided text is";
+  return "\nWhat is the special magic number for " + key +
+         " mentioned in the provided text? The special magic number for " + key + " mentioned in the provided text is";
 }
 
 std::vector<int64_t> Encode(const std::string& text, const Tokenizer& tokenizer) {

@@ -20,10 +20,10 @@
 namespace radlads {
 
 struct NeedleOptions {
-  std::vector<int64_t> lengths = {512, 1024, 2048};   // tokens of the prompt
+  std::vector<int64_t> lengths = {512, 1024, 2048};      // tokens of the prompt
   std::vector<double> depths = {0, 0.25, 0.5, 0.75, 1};  // 0: before the haystack, 1: after it
-  int64_t samples = 10;                               // prompts for each length and depth
-  int64_t choices = 10;                               // values of which the hidden one is to be the likeliest
+  int64_t samples = 10;                                  // prompts for each length and depth
+  int64_t choices = 10;                                  // values of which the hidden one is to be the likeliest
   uint64_t seed = 1234;
   int64_t context = 0;  // tokens that the model can read at once; 0: any number
 };
@@ -38,9 +38,9 @@ struct NeedlePrompt {
   std::vector<int64_t> ids;              // `length` tokens
 };
 
-// By length, depth and sample, lengths and depths rising and each once. A sample depends on the seed, its number and the
-// haystack alone; its distractors come after everything else. The needle stands where the sentence begins that holds the
-// token at depth * (tokens of haystack), see Haystack::PlaceBefore.
+// By length, depth and sample, lengths and depths rising and each once. A sample depends on the seed, its number and
+// the haystack alone; its distractors come after everything else. The needle stands where the sentence begins that
+// holds the token at depth * (tokens of haystack), see Haystack::PlaceBefore.
 //
 // INVALID_ARGUMENT for a length beyond the context, or with no room for anything but instruction, needle and question;
 // a depth outside of [0, 1]; no lengths or depths; samples < 1 or choices < 2.

@@ -53,7 +53,8 @@ TEST_F(PromptsTest, EachHasItsLengthAndTheNeedleAtItsDepth) {
   EXPECT_EQ(prompts.front().length, 250);
   EXPECT_EQ(prompts.front().depth, 0);
   for (const NeedlePrompt& prompt : prompts) {
-    SCOPED_TRACE(testing::Message() << prompt.length << " tokens, depth " << prompt.depth << ", sample " << prompt.sample);
+    SCOPED_TRACE(testing::Message() << prompt.length << " tokens, depth " << prompt.depth << ", sample "
+                                    << prompt.sample);
     EXPECT_EQ(prompt.ids.size(), static_cast<size_t>(prompt.length));
     const std::string text = Text(prompt.ids);
     const std::string needle = "One of the special magic numbers for " + prompt.key + " is: " + prompt.value + ".";
@@ -82,7 +83,8 @@ TEST_F(PromptsTest, EachHasItsLengthAndTheNeedleAtItsDepth) {
 
 TEST_F(PromptsTest, CellsDifferInNothingButLengthAndDepth) {
   const Haystack haystack = Haystack::FromText(Sentences(200), *tokenizer_);
-  const std::vector<NeedlePrompt> prompts = Make({.lengths = {300, 500}, .depths = {0, 0.5, 1}, .samples = 3}, haystack);
+  const std::vector<NeedlePrompt> prompts =
+      Make({.lengths = {300, 500}, .depths = {0, 0.5, 1}, .samples = 3}, haystack);
   std::set<std::string> values;
   for (const NeedlePrompt& prompt : prompts) {
     const NeedlePrompt& first = prompts[prompt.sample];
@@ -151,7 +153,8 @@ TEST_F(PromptsTest, WithoutSentencesTheNeedleStandsBetweenWords) {
 
 TEST_F(PromptsTest, ReadsDocumentsOfAFile) {
   const std::string path = testing::TempDir() + "/haystack.jsonl";
-  ASSERT_TRUE(WriteFileAtomically(path, "{\"text\": \"One. Two. \\n\"}\n{\"text\": \" \"}\n{\"text\": \"Three.\"}\n").ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(path, "{\"text\": \"One. Two. \\n\"}\n{\"text\": \" \"}\n{\"text\": \"Three.\"}\n").ok());
   const auto haystack = Haystack::Read(path, *tokenizer_);
   ASSERT_TRUE(haystack.ok()) << haystack.status();
   EXPECT_EQ(Text(haystack->Cut(0, haystack->size())), "One. Two.\n\nThree.\n\n");

@@ -25,16 +25,16 @@ std::string TaskName(int64_t length, double depth) {
 JsonValue SampleJson(const NeedleAnswer& answer, size_t id) {
   const NeedlePrompt& prompt = answer.prompt;
   JsonValue json = {{"doc_id", id},
-               {"doc",
-                {{"length", prompt.length},
-                 {"depth", prompt.depth},
-                 {"sample", prompt.sample},
-                 {"needle_at", prompt.needle_at},
-                 {"key", prompt.key},
-                 {"value", prompt.value},
-                 {"distractors", prompt.distractors}}},
-               {"target", prompt.value},
-               {"resps", JsonValue::array({JsonValue::array({answer.text}), answer.logprobs})}};
+                    {"doc",
+                     {{"length", prompt.length},
+                      {"depth", prompt.depth},
+                      {"sample", prompt.sample},
+                      {"needle_at", prompt.needle_at},
+                      {"key", prompt.key},
+                      {"value", prompt.value},
+                      {"distractors", prompt.distractors}}},
+                    {"target", prompt.value},
+                    {"resps", JsonValue::array({JsonValue::array({answer.text}), answer.logprobs})}};
   for (int metric = 0; metric < kNeedleMetrics; ++metric) {
     const char* name = NeedleMetricName(static_cast<NeedleMetric>(metric));
     json["metrics"].push_back(name);
@@ -51,11 +51,10 @@ const char* NeedleMetricName(NeedleMetric metric) {
 }
 
 std::string NeedleResult::Table() const {
-  const std::string what[kNeedleMetrics] = {
-      "exact_match: the first number of the answer is the hidden one",
-      Concatenate("acc: the hidden number is the likeliest of ", choices, " (chance ",
-                  Format("%.3g", Chance(kNeedleAcc)), ")"),
-      "logprob: of the hidden number, by token"};
+  const std::string what[kNeedleMetrics] = {"exact_match: the first number of the answer is the hidden one",
+                                            Concatenate("acc: the hidden number is the likeliest of ", choices,
+                                                        " (chance ", Format("%.3g", Chance(kNeedleAcc)), ")"),
+                                            "logprob: of the hidden number, by token"};
   std::string table;
   for (int i = 0; i < kNeedleMetrics; ++i) {
     const auto metric = static_cast<NeedleMetric>(i);
@@ -88,8 +87,7 @@ JsonValue NeedleResult::Json(const std::string& model, const JsonValue& settings
       const std::string metric_name = NeedleMetricName(metric);
       const NeedleValue mean = Mean(metric, length, depth);
       row[metric_name + ",none"] = mean.value;
-      row[metric_name + "_stderr,none"] =
-          mean.standard_error ? JsonValue(*mean.standard_error) : JsonValue("N/A");
+      row[metric_name + "_stderr,none"] = mean.standard_error ? JsonValue(*mean.standard_error) : JsonValue("N/A");
       json["higher_is_better"][name][metric_name] = true;
       json["chance"][name][metric_name] = Chance(metric);
     }
@@ -107,12 +105,12 @@ JsonValue NeedleResult::Json(const std::string& model, const JsonValue& settings
       const std::string name = TaskName(length, depth);
       add(name, Concatenate(" - ", length, " tokens, depth ", Format("%g", depth)), length, depth);
       json["group_subtasks"][kGroup].push_back(name);
-      json["configs"][name] = {{"task", name},
-                               {"output_type", "generate_until"},
-                               {"generation_kwargs",
-                                {{"until", {"\n"}}, {"max_gen_toks", kNeedleAnswerTokens}, {"do_sample", false}}},
-                               {"num_fewshot", 0},
-                               {"metadata", {{"version", 1}, {"length", length}, {"depth", depth}}}};
+      json["configs"][name] = {
+          {"task", name},
+          {"output_type", "generate_until"},
+          {"generation_kwargs", {{"until", {"\n"}}, {"max_gen_toks", kNeedleAnswerTokens}, {"do_sample", false}}},
+          {"num_fewshot", 0},
+          {"metadata", {{"version", 1}, {"length", length}, {"depth", depth}}}};
       json["task_hashes"][name] = fingerprints[cell++];
     }
   }
@@ -127,8 +125,7 @@ absl::Status WriteNeedleResults(const NeedleResult& result, const std::string& d
   std::string lines;
   for (size_t i = 0; i < result.answers.size(); ++i) lines += SampleJson(result.answers[i], i).dump() + "\n";
   RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, "samples_needle.jsonl"), lines));
-  RADLADS_RETURN_IF_ERROR(
-      WriteFileAtomically(JoinPath(directory, "report.html"), result.Html(model, settings)));
+  RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, "report.html"), result.Html(model, settings)));
   return WriteFileAtomically(JoinPath(directory, "results.json"), result.Json(model, settings).dump(2) + "\n");
 }
 
