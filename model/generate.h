@@ -10,22 +10,12 @@
 #include <random>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "model/sampling_options.h"
 #include "model/state.h"
 #include "model/transformer.h"
 
 namespace radlads {
-
-struct SamplingOptions {
-  double temperature = 0;  // logits are divided by it; 0 takes the likeliest token (the lowest id among equals)
-  int64_t top_k = 0;       // only the k likeliest tokens; 0 means all
-  double top_p = 1;  // only the likeliest tokens that together have this probability (after temperature and top_k)
-  uint64_t seed = 0;
-
-  // INVALID_ARGUMENT names the option that is out of range.
-  absl::Status Check() const;
-};
 
 // Draws tokens. The random numbers are std::mt19937_64(seed), one for each token drawn (none at temperature 0), as
 // u = (number >> 11) * 2^-53; the token is the first, by falling probability and rising id, at which the cumulative

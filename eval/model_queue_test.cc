@@ -1,0 +1,270 @@
+#include "eval/model_queue.h"
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <prometheus/registry.h>
+
+#include <atomic>
+#include <cmath>
+#include <future>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "base/parallel_for.h"
+#include "base/status.h"
+#include "eval/scorer.h"
+#include "eval/testing.h"
+#include "eval/token_scores.h"
+#include "model/testing.h"
+
+namespace radlads {
+namespace {
+
+using ::testing::HasSubstr;
+using Ids = std::vector<int64_t>;
+
+Ids Random(std::mt19937_64& random, int64_t length) {
+  Ids ids;
+  for (int64_t i = 0; i < length; ++i) ids.push_back(1 + random() % 96);
+  return ids;
+}
+
+class ModelQueueTest : public ::testing::Test {
+ protected:
+  ModelQueueTest() {
+    SetThreads(1);  // so small a model only loses by threads
+    at::set_num_threads(1);
+    model_ = SmallModel("rad_rwkv7");
+    model_->SetForInference();
+    queue_ = *ModelQueue::Create(*model_, options_, metrics_);
+  }
+
+  double Requests(const std::string& value) {
+    return MetricValue(metrics_, "radlads_eval_model_requests", value) +
+           MetricValue(metrics_, "radlads_eval_model_requests_total", value);
+  }
+  void WaitFor(const std::string& value, double want) {
+    for (int i = 0; Requests(value) != want; ++i) {
+      ASSERT_LT(i, 2000) << value << " requests are " << Requests(value) << ", expected " << want;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  // What the model says to one caller alone.
+  std::vector<Ids> Alone(const std::vector<ContinueRequest>& requests) {
+    std::vector<Ids> texts(requests.size());
+    auto model = SmallModel("rad_rwkv7");
+    model->SetForInference();
+    const absl::Status status = (*MakeTokenModel(*model, options_))
+                                    ->Continue(
+                                        requests,
+                                        [&](int64_t index, int64_t id, const TokenScore&) {
+                                          texts[index].push_back(id);
+                                          return true;
+                                        },
+                                        [](int64_t) {});
+    EXPECT_TRUE(status.ok()) << status;
+    return texts;
+  }
+
+  // Keeps the model busy with one text until Release.
+  class Blocker {
+   public:
+    explicit Blocker(ModelQueue& queue)
+        : thread_([this, &queue] {
+            const absl::Status status = queue.Caller()->Continue(
+                {{.ids = {1}, .max_tokens = 1}},
+                [this](int64_t, int64_t, const TokenScore&) {
+                  begun_.set_value();
+                  released_.get_future().wait();
+                  return true;
+                },
+                [](int64_t) {});
+            EXPECT_TRUE(status.ok()) << status;
+          }) {
+      begun_.get_future().wait();
+    }
+    void Release() {
+      released_.set_value();
+      thread_.join();
+    }
+
+   private:
+    std::promise<void> begun_, released_;
+    std::thread thread_;
+  };
+
+  const TokenModelOptions options_{.batch_tokens = 64, .max_length = 1 << 30};
+  prometheus::Registry metrics_;
+  std::shared_ptr<Transformer> model_;
+  std::unique_ptr<ModelQueue> queue_;
+};
+
+TEST_F(ModelQueueTest, ManyCallersGetWhatEachGetsAlone) {
+  std::mt19937_64 random(2);
+  std::vector<std::vector<LoglikelihoodRequest>> questions(6);
+  std::vector<std::vector<GenerateRequest>> prompts(6);
+  for (auto& mine : questions) {
+    for (int i = 0; i < 9; ++i) mine.push_back({Random(random, i % 4), Random(random, 1 + i % 3)});
+  }
+  for (auto& mine : prompts) {
+    for (int i = 0; i < 3; ++i) mine.push_back({.prompt = Random(random, 2 + i), .until = {"7"}, .max_new_tokens = 20});
+  }
+  std::vector<std::thread> callers;
+  const auto tokenizer = SmallTokenizer();
+  for (int i = 0; i < 6; ++i) {
+    callers.emplace_back([&, i] {
+      auto model = SmallModel("rad_rwkv7");
+      model->SetForInference();
+      const auto alone = *MakeScorer(*model, *tokenizer, options_), queued = *MakeScorer(queue_->Caller(), *tokenizer);
+      const auto want = *alone->Loglikelihood(questions[i]), got = *queued->Loglikelihood(questions[i]);
+      for (size_t q = 0; q < want.size(); ++q) {
+        EXPECT_NEAR(got[q].logprob, want[q].logprob, 2e-5 * std::abs(want[q].logprob));
+        EXPECT_EQ(got[q].is_greedy, want[q].is_greedy);
+      }
+      EXPECT_EQ(*queued->GenerateUntil(prompts[i]), *alone->GenerateUntil(prompts[i]));
+      EXPECT_NEAR(queued->LoglikelihoodRolling({prompts[i][0].prompt})->at(0),
+                  alone->LoglikelihoodRolling({prompts[i][0].prompt})->at(0), 1e-3);
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(Requests("answered"), 6 * (9 + 3 + 1));
+  EXPECT_EQ(Requests("waiting"), 0);
+}
+
+TEST_F(ModelQueueTest, WhatComesMeanwhileIsOneBatch) {
+  Blocker blocker(*queue_);
+  std::vector<std::thread> callers;
+  std::atomic<double> most = 0;
+  for (int i = 0; i < 5; ++i) {
+    callers.emplace_back([&] {
+      const absl::Status status = queue_->Caller()->Continue(
+          {{.ids = {5}, .max_tokens = 2}, {.ids = {6}, .max_tokens = 2}},
+          [&](int64_t, int64_t, const TokenScore&) {
+            most = std::max(most.load(), Requests("running"));
+            return true;
+          },
+          [](int64_t) {});
+      EXPECT_TRUE(status.ok()) << status;
+    });
+  }
+  WaitFor("waiting", 10);
+  blocker.Release();
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(most, 10);
+}
+
+TEST_F(ModelQueueTest, WhatWaitsForACallerWhoLeftIsNeverComputed) {
+  Blocker blocker(*queue_);
+  std::atomic<bool> left = false;
+  auto gone = std::async([&] {
+    return queue_->Caller([&] { return left.load(); })
+        ->Continue(
+            {{.ids = {5}, .max_tokens = 1'000'000'000}},
+            [](int64_t, int64_t, const TokenScore&) {
+              ADD_FAILURE() << "it was computed";
+              return false;
+            },
+            [](int64_t) {});
+  });
+  const std::vector<ContinueRequest> requests = {{.ids = {7, 8}, .max_tokens = 9}};
+  Ids text;
+  auto other = std::async([&] {
+    return queue_->Caller([] { return false; })
+        ->Continue(
+            requests,
+            [&](int64_t, int64_t id, const TokenScore&) {
+              text.push_back(id);
+              return true;
+            },
+            [](int64_t) {});
+  });
+  WaitFor("waiting", 2);
+  left = true;
+  EXPECT_TRUE(absl::IsCancelled(gone.get())) << "while the model is still busy";
+  EXPECT_EQ(Requests("waiting"), 1);
+  EXPECT_EQ(Requests("cancelled"), 1);
+  blocker.Release();
+  EXPECT_TRUE(other.get().ok());
+  EXPECT_EQ(text, Alone(requests)[0]);
+}
+
+TEST_F(ModelQueueTest, ATextEndsWhenItsCallerLeaves) {
+  Blocker blocker(*queue_);
+  std::atomic<int64_t> tokens = 0;
+  auto gone = std::async([&] {
+    return queue_->Caller([&] { return tokens > 30; })
+        ->Continue(
+            {{.ids = {5}, .max_tokens = 1'000'000'000}, {.ids = {6, 7}, .max_tokens = 1'000'000'000}},
+            [&](int64_t, int64_t, const TokenScore&) {
+              ++tokens;
+              return true;
+            },
+            [](int64_t) { ADD_FAILURE() << "a text without end was done"; });
+  });
+  const std::vector<ContinueRequest> requests = {{.ids = {7, 8}, .max_tokens = 5}, {.ids = {9}, .max_tokens = 400}};
+  std::vector<Ids> texts(2);
+  auto other = std::async([&] {
+    return queue_->Caller()->Continue(
+        requests,
+        [&](int64_t index, int64_t id, const TokenScore&) {
+          texts[index].push_back(id);
+          return true;
+        },
+        [](int64_t) {});
+  });
+  WaitFor("waiting", 4);
+  blocker.Release();
+  EXPECT_TRUE(absl::IsCancelled(gone.get()));
+  const int64_t seen = tokens;
+  EXPECT_TRUE(other.get().ok());
+  EXPECT_EQ(texts, Alone(requests)) << "others do not notice";
+  WaitFor("running", 0);
+  EXPECT_EQ(tokens, seen) << "nothing is called after the call";
+  EXPECT_EQ(Requests("cancelled"), 2);
+}
+
+TEST_F(ModelQueueTest, ScoringStopsBetweenBatches) {
+  std::mt19937_64 random(4);
+  std::vector<TokenScoreRequest> requests;
+  for (int i = 0; i < 20'000; ++i) requests.push_back({.ids = Random(random, 40), .first = 39, .targets = {-1}});
+  Blocker blocker(*queue_);
+  std::atomic<int64_t> answered = 0;
+  auto gone = std::async([&] {
+    return queue_->Caller([&] { return answered > 0; })->Score(requests, [&](int64_t, const auto&) { ++answered; });
+  });
+  int64_t mine = 0;
+  auto other = std::async([&] {
+    return queue_->Caller()->Score({requests.begin(), requests.begin() + 10}, [&](int64_t, const auto&) { ++mine; });
+  });
+  WaitFor("waiting", 20'010);
+  blocker.Release();
+  EXPECT_TRUE(absl::IsCancelled(gone.get()));
+  EXPECT_LT(answered, 20'000);
+  EXPECT_TRUE(other.get().ok());
+  EXPECT_EQ(mine, 10);
+  WaitFor("running", 0);
+  EXPECT_EQ(Requests("cancelled") + Requests("answered"), 1 + 20'010);
+  EXPECT_GT(Requests("cancelled"), 0);
+}
+
+TEST_F(ModelQueueTest, OnlyWrongRequestsAreRefused) {
+  const auto refused = [&](const TokenScoreRequest& request) {
+    return std::string(
+        queue_->Caller()->Score({{.ids = {1}, .targets = {2}}, request}, [](int64_t, const auto&) {}).message());
+  };
+  EXPECT_THAT(refused({.ids = {97}, .targets = {1}}), HasSubstr("request 1: token id 97"));
+  EXPECT_THAT(refused({.ids = {1}, .first = 1, .targets = {}}), HasSubstr("request 1: it asks for 0 places"));
+  EXPECT_EQ(queue_->Caller()->Score({}, {}), absl::OkStatus());
+  EXPECT_FALSE(ModelQueue::Create(*model_, {.batch_tokens = 0}, metrics_).ok());
+
+  model_->NamedParameters().back().second.fill_(std::nan(""));
+  const absl::Status lost = queue_->Caller()->Score({{.ids = {1}, .targets = {2}}}, [](int64_t, const auto&) {});
+  EXPECT_TRUE(absl::IsDataLoss(lost)) << lost;
+  EXPECT_EQ(Requests("failed"), 1);
+}
+
+}  // namespace
+}  // namespace radlads
