@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "eval/completion_model.h"
 #include "eval/scorer.h"
+#include "eval/served_model.h"
 #include "eval/testing.h"
 #include "model/testing.h"
 
@@ -176,7 +177,7 @@ TEST_F(HttpServerTest, SmallPaths) {
 // A client of this model can ask for more than anybody waits for.
 class LongHttpServerTest : public HttpServerTest {
  protected:
-  LongHttpServerTest() : HttpServerTest("rad_rwkv7", 1 << 30) {}
+  LongHttpServerTest() : HttpServerTest("rad_rwkv7", 1 << 30) { ForgetEndOfText(*model_); }
 
   int Connect() {
     const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -196,12 +197,6 @@ class LongHttpServerTest : public HttpServerTest {
     RADLADS_CHECK(::send(socket, request.data(), request.size(), 0) == static_cast<ssize_t>(request.size()));
     return socket;
   }
-  void WaitFor(const std::string& metric, const std::string& label, double want) {
-    for (int i = 0; MetricValue(metrics_, metric, label) != want; ++i) {
-      ASSERT_LT(i, 2000) << metric << " " << label << " is " << MetricValue(metrics_, metric, label);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  }
 };
 
 TEST_F(LongHttpServerTest, WorkOfAClientThatLeftIsDropped) {
@@ -209,18 +204,18 @@ TEST_F(LongHttpServerTest, WorkOfAClientThatLeftIsDropped) {
   const Json want = Post("/v1/completions", body)["choices"];
   for (const bool reset : {false, true}) {
     const int socket = AskForever();
-    WaitFor("radlads_eval_model_requests", "running", 1);
-    auto patient = std::async([&] { return Post("/v1/completions", body)["choices"]; });
-    WaitFor("radlads_eval_model_requests", "waiting", 1);
+    WaitForMetric(metrics_, "radlads_eval_model_requests", "running", 1);
+    auto patient = std::async(std::launch::async, [&] { return Post("/v1/completions", body)["choices"]; });
+    WaitForMetric(metrics_, "radlads_eval_model_requests", "waiting", 1);
     if (reset) {
       const linger hard{.l_onoff = 1, .l_linger = 0};
       ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
     }
     ::close(socket);
     EXPECT_EQ(patient.get(), want);
-    WaitFor("radlads_eval_model_requests", "running", 0);
+    WaitForMetric(metrics_, "radlads_eval_model_requests", "running", 0);
     EXPECT_EQ(MetricValue(metrics_, "radlads_eval_model_requests_total", "cancelled"), 1 + reset);
-    WaitFor("radlads_eval_requests_total", "499", 1 + reset);
+    WaitForMetric(metrics_, "radlads_eval_requests_total", "499", 1 + reset);
   }
 }
 

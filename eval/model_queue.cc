@@ -128,12 +128,13 @@ class ModelQueue::Impl {
       waiting_.erase(at);
       waiting_requests_.Decrement(call->unanswered);
     }
-    dropped_.Increment(call->unanswered);
-    End(*call, absl::CancelledError("the caller left"));
+    End(*call, absl::OkStatus());
   }
 
-  static void End(Call& call, const absl::Status& status) {
-    call.status = status;
+  // What is unanswered was dropped, or failed.
+  void End(Call& call, const absl::Status& failure) {
+    call.status = call.cancelled ? absl::CancelledError("the caller left") : failure;
+    (call.cancelled ? dropped_ : failed_).Increment(call.unanswered);
     call.over = true;
     call.changed.notify_all();
   }
@@ -158,9 +159,7 @@ class ModelQueue::Impl {
       std::lock_guard lock(mutex_);
       running_requests_.Set(0);
       for (const auto& call : calls) {
-        if (call->over) continue;
-        failed_.Increment(call->unanswered);
-        End(*call, status);
+        if (!call->over) End(*call, status);
       }
     }
   }

@@ -1,23 +1,17 @@
 #include "eval/model_queue.h"
 
-#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <prometheus/registry.h>
 
 #include <atomic>
 #include <cmath>
 #include <future>
-#include <map>
 #include <random>
 #include <thread>
 
-#include "base/parallel_for.h"
-#include "base/status.h"
 #include "eval/scorer.h"
+#include "eval/served_model.h"
 #include "eval/testing.h"
-#include "eval/token_scores.h"
-#include "model/testing.h"
 
 namespace radlads {
 namespace {
@@ -33,38 +27,26 @@ Ids Random(std::mt19937_64& random, int64_t length) {
 
 class ModelQueueTest : public ::testing::Test {
  protected:
-  ModelQueueTest() {
-    SetThreads(1);  // so small a model only loses by threads
-    at::set_num_threads(1);
-    model_ = SmallModel("rad_rwkv7");
-    model_->SetForInference();
-    queue_ = *ModelQueue::Create(*model_, options_, metrics_);
+  double Requests(const std::string& result) {
+    return MetricValue(served_.metrics(), "radlads_eval_model_requests_total", result);
   }
-
-  double Requests(const std::string& value) {
-    return MetricValue(metrics_, "radlads_eval_model_requests", value) +
-           MetricValue(metrics_, "radlads_eval_model_requests_total", value);
+  double RequestsThatAre(const std::string& state) {
+    return MetricValue(served_.metrics(), "radlads_eval_model_requests", state);
   }
-  void WaitFor(const std::string& value, double want) {
-    for (int i = 0; Requests(value) != want; ++i) {
-      ASSERT_LT(i, 2000) << value << " requests are " << Requests(value) << ", expected " << want;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+  void WaitUntil(const std::string& state, double want) {
+    WaitForMetric(served_.metrics(), "radlads_eval_model_requests", state, want);
   }
 
   // What the model says to one caller alone.
   std::vector<Ids> Alone(const std::vector<ContinueRequest>& requests) {
     std::vector<Ids> texts(requests.size());
-    auto model = SmallModel("rad_rwkv7");
-    model->SetForInference();
-    const absl::Status status = (*MakeTokenModel(*model, options_))
-                                    ->Continue(
-                                        requests,
-                                        [&](int64_t index, int64_t id, const TokenScore&) {
-                                          texts[index].push_back(id);
-                                          return true;
-                                        },
-                                        [](int64_t) {});
+    const absl::Status status = served_.Alone()->Continue(
+        requests,
+        [&](int64_t index, int64_t id, const TokenScore&) {
+          texts[index].push_back(id);
+          return true;
+        },
+        [](int64_t) {});
     EXPECT_TRUE(status.ok()) << status;
     return texts;
   }
@@ -96,10 +78,8 @@ class ModelQueueTest : public ::testing::Test {
     std::thread thread_;
   };
 
-  const TokenModelOptions options_{.batch_tokens = 64, .max_length = 1 << 30};
-  prometheus::Registry metrics_;
-  std::shared_ptr<Transformer> model_;
-  std::unique_ptr<ModelQueue> queue_;
+  ServedModel served_{{.batch_tokens = 64, .max_length = 1 << 30}};
+  ModelQueue& queue_ = served_.queue();
 };
 
 TEST_F(ModelQueueTest, ManyCallersGetWhatEachGetsAlone) {
@@ -112,55 +92,58 @@ TEST_F(ModelQueueTest, ManyCallersGetWhatEachGetsAlone) {
   for (auto& mine : prompts) {
     for (int i = 0; i < 3; ++i) mine.push_back({.prompt = Random(random, 2 + i), .until = {"7"}, .max_new_tokens = 20});
   }
-  std::vector<std::thread> callers;
   const auto tokenizer = SmallTokenizer();
+  std::vector<std::vector<LoglikelihoodResult>> scores;
+  std::vector<std::vector<std::string>> texts;
+  const auto alone = *MakeScorer(served_.Alone(), *tokenizer);
+  for (int i = 0; i < 6; ++i) {
+    scores.push_back(*alone->Loglikelihood(questions[i]));
+    texts.push_back(*alone->GenerateUntil(prompts[i]));
+  }
+  std::vector<std::thread> callers;
   for (int i = 0; i < 6; ++i) {
     callers.emplace_back([&, i] {
-      auto model = SmallModel("rad_rwkv7");
-      model->SetForInference();
-      const auto alone = *MakeScorer(*model, *tokenizer, options_), queued = *MakeScorer(queue_->Caller(), *tokenizer);
-      const auto want = *alone->Loglikelihood(questions[i]), got = *queued->Loglikelihood(questions[i]);
-      for (size_t q = 0; q < want.size(); ++q) {
-        EXPECT_NEAR(got[q].logprob, want[q].logprob, 2e-5 * std::abs(want[q].logprob));
-        EXPECT_EQ(got[q].is_greedy, want[q].is_greedy);
+      const auto queued = *MakeScorer(queue_.Caller(), *tokenizer);
+      const auto got = *queued->Loglikelihood(questions[i]);
+      for (size_t q = 0; q < got.size(); ++q) {
+        EXPECT_NEAR(got[q].logprob, scores[i][q].logprob, 2e-5 * std::abs(scores[i][q].logprob));
+        EXPECT_EQ(got[q].is_greedy, scores[i][q].is_greedy);
       }
-      EXPECT_EQ(*queued->GenerateUntil(prompts[i]), *alone->GenerateUntil(prompts[i]));
-      EXPECT_NEAR(queued->LoglikelihoodRolling({prompts[i][0].prompt})->at(0),
-                  alone->LoglikelihoodRolling({prompts[i][0].prompt})->at(0), 1e-3);
+      EXPECT_EQ(*queued->GenerateUntil(prompts[i]), texts[i]);
     });
   }
   for (std::thread& caller : callers) caller.join();
-  EXPECT_EQ(Requests("answered"), 6 * (9 + 3 + 1));
-  EXPECT_EQ(Requests("waiting"), 0);
+  EXPECT_EQ(Requests("answered"), 6 * (9 + 3));
+  EXPECT_EQ(RequestsThatAre("waiting"), 0);
 }
 
 TEST_F(ModelQueueTest, WhatComesMeanwhileIsOneBatch) {
-  Blocker blocker(*queue_);
+  Blocker blocker(queue_);
   std::vector<std::thread> callers;
   std::atomic<double> most = 0;
   for (int i = 0; i < 5; ++i) {
     callers.emplace_back([&] {
-      const absl::Status status = queue_->Caller()->Continue(
+      const absl::Status status = queue_.Caller()->Continue(
           {{.ids = {5}, .max_tokens = 2}, {.ids = {6}, .max_tokens = 2}},
           [&](int64_t, int64_t, const TokenScore&) {
-            most = std::max(most.load(), Requests("running"));
+            most = std::max(most.load(), RequestsThatAre("running"));
             return true;
           },
           [](int64_t) {});
       EXPECT_TRUE(status.ok()) << status;
     });
   }
-  WaitFor("waiting", 10);
+  WaitUntil("waiting", 10);
   blocker.Release();
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(most, 10);
 }
 
 TEST_F(ModelQueueTest, WhatWaitsForACallerWhoLeftIsNeverComputed) {
-  Blocker blocker(*queue_);
+  Blocker blocker(queue_);
   std::atomic<bool> left = false;
-  auto gone = std::async([&] {
-    return queue_->Caller([&] { return left.load(); })
+  auto gone = std::async(std::launch::async, [&] {
+    return queue_.Caller([&] { return left.load(); })
         ->Continue(
             {{.ids = {5}, .max_tokens = 1'000'000'000}},
             [](int64_t, int64_t, const TokenScore&) {
@@ -171,8 +154,8 @@ TEST_F(ModelQueueTest, WhatWaitsForACallerWhoLeftIsNeverComputed) {
   });
   const std::vector<ContinueRequest> requests = {{.ids = {7, 8}, .max_tokens = 9}};
   Ids text;
-  auto other = std::async([&] {
-    return queue_->Caller([] { return false; })
+  auto other = std::async(std::launch::async, [&] {
+    return queue_.Caller([] { return false; })
         ->Continue(
             requests,
             [&](int64_t, int64_t id, const TokenScore&) {
@@ -181,10 +164,10 @@ TEST_F(ModelQueueTest, WhatWaitsForACallerWhoLeftIsNeverComputed) {
             },
             [](int64_t) {});
   });
-  WaitFor("waiting", 2);
+  WaitUntil("waiting", 2);
   left = true;
   EXPECT_TRUE(absl::IsCancelled(gone.get())) << "while the model is still busy";
-  EXPECT_EQ(Requests("waiting"), 1);
+  EXPECT_EQ(RequestsThatAre("waiting"), 1);
   EXPECT_EQ(Requests("cancelled"), 1);
   blocker.Release();
   EXPECT_TRUE(other.get().ok());
@@ -192,10 +175,10 @@ TEST_F(ModelQueueTest, WhatWaitsForACallerWhoLeftIsNeverComputed) {
 }
 
 TEST_F(ModelQueueTest, ATextEndsWhenItsCallerLeaves) {
-  Blocker blocker(*queue_);
+  Blocker blocker(queue_);
   std::atomic<int64_t> tokens = 0;
-  auto gone = std::async([&] {
-    return queue_->Caller([&] { return tokens > 30; })
+  auto gone = std::async(std::launch::async, [&] {
+    return queue_.Caller([&] { return tokens > 30; })
         ->Continue(
             {{.ids = {5}, .max_tokens = 1'000'000'000}, {.ids = {6, 7}, .max_tokens = 1'000'000'000}},
             [&](int64_t, int64_t, const TokenScore&) {
@@ -206,8 +189,8 @@ TEST_F(ModelQueueTest, ATextEndsWhenItsCallerLeaves) {
   });
   const std::vector<ContinueRequest> requests = {{.ids = {7, 8}, .max_tokens = 5}, {.ids = {9}, .max_tokens = 400}};
   std::vector<Ids> texts(2);
-  auto other = std::async([&] {
-    return queue_->Caller()->Continue(
+  auto other = std::async(std::launch::async, [&] {
+    return queue_.Caller()->Continue(
         requests,
         [&](int64_t index, int64_t id, const TokenScore&) {
           texts[index].push_back(id);
@@ -215,13 +198,13 @@ TEST_F(ModelQueueTest, ATextEndsWhenItsCallerLeaves) {
         },
         [](int64_t) {});
   });
-  WaitFor("waiting", 4);
+  WaitUntil("waiting", 4);
   blocker.Release();
   EXPECT_TRUE(absl::IsCancelled(gone.get()));
   const int64_t seen = tokens;
   EXPECT_TRUE(other.get().ok());
   EXPECT_EQ(texts, Alone(requests)) << "others do not notice";
-  WaitFor("running", 0);
+  WaitUntil("running", 0);
   EXPECT_EQ(tokens, seen) << "nothing is called after the call";
   EXPECT_EQ(Requests("cancelled"), 2);
 }
@@ -230,22 +213,22 @@ TEST_F(ModelQueueTest, ScoringStopsBetweenBatches) {
   std::mt19937_64 random(4);
   std::vector<TokenScoreRequest> requests;
   for (int i = 0; i < 20'000; ++i) requests.push_back({.ids = Random(random, 40), .first = 39, .targets = {-1}});
-  Blocker blocker(*queue_);
+  Blocker blocker(queue_);
   std::atomic<int64_t> answered = 0;
-  auto gone = std::async([&] {
-    return queue_->Caller([&] { return answered > 0; })->Score(requests, [&](int64_t, const auto&) { ++answered; });
+  auto gone = std::async(std::launch::async, [&] {
+    return queue_.Caller([&] { return answered > 0; })->Score(requests, [&](int64_t, const auto&) { ++answered; });
   });
   int64_t mine = 0;
-  auto other = std::async([&] {
-    return queue_->Caller()->Score({requests.begin(), requests.begin() + 10}, [&](int64_t, const auto&) { ++mine; });
+  auto other = std::async(std::launch::async, [&] {
+    return queue_.Caller()->Score({requests.begin(), requests.begin() + 10}, [&](int64_t, const auto&) { ++mine; });
   });
-  WaitFor("waiting", 20'010);
+  WaitUntil("waiting", 20'010);
   blocker.Release();
   EXPECT_TRUE(absl::IsCancelled(gone.get()));
   EXPECT_LT(answered, 20'000);
   EXPECT_TRUE(other.get().ok());
   EXPECT_EQ(mine, 10);
-  WaitFor("running", 0);
+  WaitUntil("running", 0);
   EXPECT_EQ(Requests("cancelled") + Requests("answered"), 1 + 20'010);
   EXPECT_GT(Requests("cancelled"), 0);
 }
@@ -253,15 +236,14 @@ TEST_F(ModelQueueTest, ScoringStopsBetweenBatches) {
 TEST_F(ModelQueueTest, OnlyWrongRequestsAreRefused) {
   const auto refused = [&](const TokenScoreRequest& request) {
     return std::string(
-        queue_->Caller()->Score({{.ids = {1}, .targets = {2}}, request}, [](int64_t, const auto&) {}).message());
+        queue_.Caller()->Score({{.ids = {1}, .targets = {2}}, request}, [](int64_t, const auto&) {}).message());
   };
   EXPECT_THAT(refused({.ids = {97}, .targets = {1}}), HasSubstr("request 1: token id 97"));
   EXPECT_THAT(refused({.ids = {1}, .first = 1, .targets = {}}), HasSubstr("request 1: it asks for 0 places"));
-  EXPECT_EQ(queue_->Caller()->Score({}, {}), absl::OkStatus());
-  EXPECT_FALSE(ModelQueue::Create(*model_, {.batch_tokens = 0}, metrics_).ok());
+  EXPECT_EQ(queue_.Caller()->Score({}, {}), absl::OkStatus());
 
-  model_->NamedParameters().back().second.fill_(std::nan(""));
-  const absl::Status lost = queue_->Caller()->Score({{.ids = {1}, .targets = {2}}}, [](int64_t, const auto&) {});
+  served_.Break();
+  const absl::Status lost = queue_.Caller()->Score({{.ids = {1}, .targets = {2}}}, [](int64_t, const auto&) {});
   EXPECT_TRUE(absl::IsDataLoss(lost)) << lost;
   EXPECT_EQ(Requests("failed"), 1);
 }

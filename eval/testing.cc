@@ -1,7 +1,6 @@
 #include "eval/testing.h"
 
 #include <gtest/gtest.h>
-#include <prometheus/registry.h>
 
 #include <nlohmann/json.hpp>
 
@@ -45,18 +44,6 @@ std::shared_ptr<const Tokenizer> SmallTokenizer() {
   auto tokenizer = Tokenizer::Load(directory);
   RADLADS_CHECK(tokenizer.ok()) << tokenizer.status();
   return *tokenizer;
-}
-
-double MetricValue(const prometheus::Registry& metrics, const std::string& name, const std::string& label_value) {
-  for (const prometheus::MetricFamily& family : metrics.Collect()) {
-    if (family.name != name) continue;
-    for (const prometheus::ClientMetric& metric : family.metric) {
-      for (const auto& label : metric.label) {
-        if (label.value == label_value) return metric.counter.value + metric.gauge.value;
-      }
-    }
-  }
-  return 0;
 }
 
 }  // namespace radlads

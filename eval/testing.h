@@ -7,10 +7,6 @@
 
 #include "data/tokenizer/tokenizer.h"
 
-namespace prometheus {
-class Registry;
-}
-
 namespace radlads {
 
 // Writes tokenizer.json and tokenizer_config.json of a tokenizer for SmallModel (model/testing.h) into the existing
@@ -18,9 +14,6 @@ namespace radlads {
 // feed. Aborts the test program when it cannot.
 void WriteSmallTokenizer(const std::string& directory);
 std::shared_ptr<const Tokenizer> SmallTokenizer();
-
-// Of the counter or gauge `name` that has a label of this value; 0 if there is none.
-double MetricValue(const prometheus::Registry& metrics, const std::string& name, const std::string& label_value);
 
 }  // namespace radlads
 

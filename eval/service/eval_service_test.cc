@@ -1,27 +1,22 @@
-#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <prometheus/registry.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <map>
 #include <thread>
 
-#include "base/file.h"
-#include "base/parallel_for.h"
 #include "base/status.h"
-#include "eval/model_queue.h"
 #include "eval/scorer.h"
+#include "eval/served_model.h"
 #include "eval/service/eval_service.grpc.pb.h"
 #include "eval/service/server.h"
 #include "eval/testing.h"
-#include "model/pretrained.h"
-#include "model/testing.h"
 
 namespace radlads {
 namespace {
@@ -57,21 +52,14 @@ wire::GenerateUntilRequest Endless(int64_t id) {
 class EvalServiceTest : public ::testing::Test {
  protected:
   EvalServiceTest() {
-    SetThreads(1);  // so small a model only loses by threads
-    at::set_num_threads(1);
-    model_->SetForInference();
-    queue_ = *ModelQueue::Create(*model_, options_, metrics_);
-    auto server = EvalServer::Start(*queue_, tokenizer_, metrics_, {.model_name = "small"});
+    auto server = EvalServer::Start(served_.queue(), tokenizer_, served_.metrics(), {.model_name = "small"});
     RADLADS_CHECK(server.ok()) << server.status();
     server_ = *std::move(server);
     stub_ = StubOf(server_->port());
   }
 
-  // In this process, for itself.
-  std::unique_ptr<Scorer> Local() {
-    local_->SetForInference();
-    return *MakeScorer(*local_, *tokenizer_, options_);
-  }
+  // The same model, for itself.
+  std::unique_ptr<Scorer> Local() { return *MakeScorer(served_.Alone(), *tokenizer_); }
 
   // Sends all of `requests`, reads all responses, by id.
   template <typename Request, typename Response>
@@ -92,22 +80,15 @@ class EvalServiceTest : public ::testing::Test {
     return responses;
   }
 
-  double Requests(const std::string& value) {
-    return MetricValue(metrics_, "radlads_eval_model_requests", value) +
-           MetricValue(metrics_, "radlads_eval_model_requests_total", value);
+  void WaitUntil(const std::string& state, double want) {
+    WaitForMetric(served_.metrics(), "radlads_eval_model_requests", state, want);
   }
-  void WaitFor(const std::string& value, double want) {
-    for (int i = 0; Requests(value) != want; ++i) {
-      ASSERT_LT(i, 2000) << value << " requests are " << Requests(value) << ", expected " << want;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+  double Requests(const std::string& result) {
+    return MetricValue(served_.metrics(), "radlads_eval_model_requests_total", result);
   }
 
-  const TokenModelOptions options_{.batch_tokens = 256, .max_length = 1 << 30};
-  prometheus::Registry metrics_;
-  std::shared_ptr<Transformer> model_ = SmallModel("rad_rwkv7"), local_ = SmallModel("rad_rwkv7");
+  ServedModel served_{{.batch_tokens = 256, .max_length = 1 << 30}};
   std::shared_ptr<const Tokenizer> tokenizer_ = SmallTokenizer();
-  std::unique_ptr<ModelQueue> queue_;
   std::unique_ptr<EvalServer> server_;
   std::unique_ptr<wire::EvalService::Stub> stub_;
 };
@@ -197,7 +178,7 @@ TEST_F(EvalServiceTest, WhatIsWrongIsSaidAndTheStreamGoesOn) {
 }
 
 TEST_F(EvalServiceTest, AFailureOfTheModelIsSaid) {
-  model_->NamedParameters().back().second.fill_(std::nan(""));
+  served_.Break();
   wire::LoglikelihoodRollingRequest request;
   *request.mutable_text() = String("abc");
   grpc::ClientContext context;
@@ -209,12 +190,13 @@ TEST_F(EvalServiceTest, AFailureOfTheModelIsSaid) {
 TEST_F(EvalServiceTest, AClientThatLeavesTakesItsWorkAlong) {
   auto context = std::make_unique<grpc::ClientContext>();
   auto stream = stub_->GenerateUntil(context.get());
-  for (int64_t i = 0; i < 3; ++i) ASSERT_TRUE(stream->Write(Endless(i)));
-  WaitFor("running", 1);  // the first; the others wait for it in the stream
+  ASSERT_TRUE(stream->Write(Endless(0)));
+  WaitUntil("running", 1);
+  for (int64_t i = 1; i < 3; ++i) ASSERT_TRUE(stream->Write(Endless(i)));  // they wait for the first
   context->TryCancel();
   EXPECT_EQ(stream->Finish().error_code(), grpc::CANCELLED);
-  WaitFor("cancelled", 1);
-  WaitFor("running", 0);
+  WaitUntil("running", 0);
+  EXPECT_EQ(Requests("cancelled"), 1) << "the others never came to the model";
   grpc::ClientContext other;
   wire::LoglikelihoodRollingRequest request;
   *request.mutable_text() = String("abc");
@@ -224,20 +206,26 @@ TEST_F(EvalServiceTest, AClientThatLeavesTakesItsWorkAlong) {
 }
 
 TEST_F(EvalServiceTest, AClientThatDoesNotReadIsHeldUp) {
+  grpc::ChannelArguments small_windows;
+  small_windows.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto stub = wire::EvalService::NewStub(grpc::CreateCustomChannel(
+      Concatenate("127.0.0.1:", server_->port()), grpc::InsecureChannelCredentials(), small_windows));
   grpc::ClientContext context;
-  const auto stream = stub_->LoglikelihoodRolling(&context);
+  const auto stream = stub->LoglikelihoodRolling(&context);
   std::atomic<int64_t> sent = 0;
   std::thread writer([&] {
     wire::LoglikelihoodRollingRequest request;
     *request.mutable_text() = Tokens(Ids(100, 1));
     while (sent < 1'000'000 && stream->Write(request)) ++sent;
   });
-  for (int64_t before = -1; before != sent;) {
+  double answered = -1;
+  for (int64_t before = -1; before != sent || answered != Requests("answered");) {
     before = sent;
-    std::this_thread::sleep_for(std::chrono::seconds(2));
+    answered = Requests("answered");
+    std::this_thread::sleep_for(std::chrono::seconds(1));
   }
-  EXPECT_GT(sent, 1000);
-  EXPECT_LT(sent, 200'000) << "what fits into buffers and flow control windows";
+  EXPECT_GT(answered, 1000);
+  EXPECT_LT(sent, 100'000) << "what fits into the windows of two connections' ends, and what the server takes";
   context.TryCancel();
   writer.join();
   stream->Finish();
@@ -249,7 +237,7 @@ TEST_F(EvalServiceTest, DrainingAnswersWhatIsBegun) {
   wire::GenerateUntilRequest request = Endless(1);
   request.set_max_new_tokens(3000);
   ASSERT_TRUE(stream->Write(request));
-  WaitFor("running", 1);
+  WaitUntil("running", 1);
   std::thread draining([&] { server_->Drain(); });
   wire::GenerateUntilResponse response;
   EXPECT_TRUE(stream->Read(&response));
@@ -265,8 +253,8 @@ TEST_F(EvalServiceTest, DrainingAnswersWhatIsBegun) {
 }
 
 TEST_F(EvalServiceTest, APortIsTakenOnce) {
-  const auto other =
-      EvalServer::Start(*queue_, tokenizer_, metrics_, {.listen = Concatenate("127.0.0.1:", server_->port())});
+  const auto other = EvalServer::Start(served_.queue(), tokenizer_, served_.metrics(),
+                                       {.listen = Concatenate("127.0.0.1:", server_->port())});
   EXPECT_TRUE(absl::IsUnavailable(other.status())) << other.status();
 }
 
@@ -320,9 +308,7 @@ TEST_F(EvalServiceTest, TellsItsHealthAndItsMethods) {
 TEST_F(EvalServiceTest, TheProgramDrainsOnSigterm) {
   const std::string directory = ::testing::TempDir() + "/served";
   std::filesystem::remove_all(directory);
-  ASSERT_TRUE(MakeDirectories(directory).ok());
-  ASSERT_TRUE(SaveTransformer(*local_, directory, at::kFloat, "").ok());
-  WriteSmallTokenizer(directory);
+  served_.Save(directory);
   const int port = server_->port();  // a free one
   server_.reset();
   const pid_t child = ::fork();
