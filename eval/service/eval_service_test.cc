@@ -329,7 +329,9 @@ TEST_F(EvalServiceTest, TheProgramDrainsOnSigterm) {
     request.set_max_new_tokens(200);
     ASSERT_TRUE(busy->Write(request));
     wire::GenerateUntilResponse response;
-    if (i == 0) ASSERT_TRUE(busy->Read(&response));
+    if (i == 0) {
+      ASSERT_TRUE(busy->Read(&response));
+    }
   }
   ::kill(child, SIGTERM);
   int status = 0;
