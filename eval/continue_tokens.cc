@@ -7,15 +7,14 @@
 
 #include "base/status.h"
 #include "eval/token_scores.h"
-#include "model/generate.h"
-#include "model/linear.h"
+#include "model/sampling.h"
 #include "model/state.h"
 
 namespace radlads {
 namespace {
 
 // Rows that step together: beyond, a step's products gain little.
-constexpr int64_t kMaxRows = kOnePassRows;
+constexpr int64_t kMaxRows = 64;
 
 bool Grows(const ModelState& state) {
   return std::any_of(state.layers.begin(), state.layers.end(),

@@ -16,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "data/tokenizer/tokenizer.h"
 #include "eval/token_model.h"
-#include "model/sampling_options.h"
+#include "model/sampling.h"
 
 namespace radlads {
 

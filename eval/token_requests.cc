@@ -19,7 +19,7 @@ absl::Status ContinueRequest::Check(int64_t vocabulary) const {
   if (ids.empty()) return InvalidArgument("there is no token to continue");
   if (max_tokens < 0) return InvalidArgument("max_tokens must be 0 or more, found ", max_tokens);
   RADLADS_RETURN_IF_ERROR(CheckTokenIds(ids, vocabulary));
-  return sampling.Check();
+  return sampling.Check(vocabulary);
 }
 
 }  // namespace radlads

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "model/sampling_options.h"
+#include "model/sampling.h"
 
 namespace radlads {
 

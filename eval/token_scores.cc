@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -32,6 +34,18 @@ std::vector<std::pair<int64_t, float>> Largest(std::span<const float> logits, in
     largest.insert(std::upper_bound(largest.begin(), largest.end(), entry, before), entry);
   }
   return largest;
+}
+
+// In an order of its own: LibTorch's depends on the number of rows and threads.
+float Sum(std::span<const float> x) {
+  constexpr size_t kSums = 16;
+  std::array<float, kSums> sums{};
+  size_t i = 0;
+  for (; i + kSums <= x.size(); i += kSums) {
+    for (size_t lane = 0; lane < kSums; ++lane) sums[lane] += x[i + lane];
+  }
+  for (; i < x.size(); ++i) sums[i % kSums] += x[i];
+  return std::accumulate(sums.begin(), sums.end(), 0.0f);
 }
 
 // One call of ScoreTokens.
@@ -210,8 +224,11 @@ absl::StatusOr<std::vector<TokenScore>> ScoreLogits(Tensor logits, const std::ve
       if (question.target >= 0) score.logprob = row[question.target];
     }
   });
-  const Tensor sums = logits.sub_(largest.unsqueeze(1)).exp_().sum(1);
-  const float* row_sum = sums.const_data_ptr<float>();
+  logits.sub_(largest.unsqueeze(1)).exp_();
+  std::vector<float> row_sum(logits.size(0));
+  ParallelFor(logits.size(0), 4, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) row_sum[row] = Sum({data + row * width, static_cast<size_t>(width)});
+  });
   for (size_t i = 0; i < questions.size(); ++i) {
     const double largest_logit = row_largest[questions[i].row], log_sum = std::log(row_sum[questions[i].row]);
     const auto normalise = [&](float logit) { return static_cast<float>(logit - largest_logit - log_sum); };

@@ -16,11 +16,9 @@ namespace radlads {
 // batch. INVALID_ARGUMENT, before any work, names a request that fails its Check; DATA_LOSS when a logit is not a
 // number.
 //
-// How far results depend on what else is asked: by rounding. Equal requests get equal answers, and a model of softmax
-// attention in fp32 on the CPU gives a request the same bits whatever the others, while batches have at most
-// kOnePassRows tokens (linear.h) and requests share no prefix. Otherwise products of more rows, attention over more
-// queries and the low-rank products of the recurrent mixers are LibTorch's, whose order of summation changes with the
-// number of rows; and a sequence that is read in two parts adds up in another order than in one.
+// A model that was loaded for inference, in fp32 on the CPU, gives a request the same bits whatever else is asked and
+// however it is batched or read in parts: no kernel on the way adds up in an order that depends on the other rows. In
+// bf16, attention over few queries rounds otherwise than over many.
 absl::Status ScoreTokens(Transformer& model, const std::vector<TokenScoreRequest>& requests, int64_t batch_tokens,
                          const TokenScoreCallback& done, const WantedCallback& wanted = {});
 

@@ -15,6 +15,11 @@
 
 #include "hwy/highway.h"
 
+// Before a loop over an array of vectors: GCC keeps the array in registers only where it unrolls such loops early.
+#ifndef RADLADS_UNROLL
+#define RADLADS_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace radlads {
 namespace HWY_NAMESPACE {

@@ -13,9 +13,6 @@
 namespace radlads {
 namespace {
 
-// Logits (over the temperature) this far below the largest: exp(-60) = 1e-26, far below the rounding of the sum.
-constexpr double kNegligible = -60;
-
 class Clock {
  public:
   // Seconds since construction or the last call.
@@ -30,59 +27,10 @@ class Clock {
 
 }  // namespace
 
-absl::StatusOr<int64_t> TokenSampler::Sample(const Tensor& logits) {
-  RADLADS_CHECK(logits.dim() == 1) << "logits must be [W], found " << logits.sizes();
-  const Tensor values = logits.to(at::kDouble).contiguous();
-  const double* logit = values.const_data_ptr<double>();
-  const int64_t count = values.numel();
-  int64_t best = 0;
-  for (int64_t id = 0; id < count; ++id) {
-    if (std::isnan(logit[id]))
-      return DataLoss("the logit of token ", id, " is not a number; the model's weights or state are damaged");
-    if (logit[id] > logit[best]) best = id;
-  }
-  if (!std::isfinite(logit[best]))
-    return DataLoss("the largest logit is ", logit[best], "; the model's weights or state are damaged");
-  if (options_.temperature == 0) return best;
-
-  // The candidates by falling logit: all others are too unlikely for a double to add up.
-  std::vector<int64_t> ids;
-  for (int64_t id = 0; id < count; ++id) {
-    if (logit[id] - logit[best] > kNegligible * options_.temperature) ids.push_back(id);
-  }
-  const auto before = [logit](int64_t a, int64_t b) { return logit[a] != logit[b] ? logit[a] > logit[b] : a < b; };
-  const int64_t candidates = static_cast<int64_t>(ids.size());
-  const int64_t kept = options_.top_k > 0 ? std::min(options_.top_k, candidates) : candidates;
-  std::partial_sort(ids.begin(), ids.begin() + kept, ids.end(), before);
-  ids.resize(kept);
-  std::vector<double> weight(kept);
-  double total = 0;
-  for (int64_t i = 0; i < kept; ++i)
-    total += weight[i] = std::exp((logit[ids[i]] - logit[best]) / options_.temperature);
-  if (options_.top_p < 1) {
-    double sum = 0;
-    for (int64_t i = 0; i < kept; ++i) {
-      sum += weight[i];
-      if (sum >= options_.top_p * total) {
-        weight.resize(i + 1);
-        total = sum;
-        break;
-      }
-    }
-  }
-  const double target = static_cast<double>(random_() >> 11) * 0x1p-53 * total;
-  double sum = 0;
-  for (size_t i = 0; i < weight.size(); ++i) {
-    sum += weight[i];
-    if (sum > target) return ids[i];
-  }
-  return ids[weight.size() - 1];  // rounding left the sum just below the target
-}
-
 absl::StatusOr<GenerateResult> Generate(Transformer& model, const std::vector<int64_t>& prompt,
                                         const GenerateOptions& options, const std::function<bool(int64_t id)>& on_token,
                                         ModelState* state) {
-  RADLADS_RETURN_IF_ERROR(options.sampling.Check());
+  RADLADS_RETURN_IF_ERROR(options.sampling.Check(model.config().vocab_size()));
   if (prompt.empty())
     return InvalidArgument("the prompt has no token; give at least one, the begin-of-text token for example");
   if (options.max_tokens < 0 || options.prompt_chunk < 1) {
@@ -95,6 +43,7 @@ absl::StatusOr<GenerateResult> Generate(Transformer& model, const std::vector<in
   ModelState own;
   ModelState& carried = state != nullptr ? *state : own;
   TokenSampler sampler(options.sampling);
+  sampler.Read(prompt);
   GenerateResult result;
   Clock clock;
   Tensor hidden;  // [1,T,C] of what was read last

@@ -3,35 +3,17 @@
 #ifndef RADLADS_MODEL_GENERATE_H_
 #define RADLADS_MODEL_GENERATE_H_
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <functional>
-#include <random>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "model/sampling_options.h"
+#include "model/sampling.h"
 #include "model/state.h"
 #include "model/transformer.h"
 
 namespace radlads {
-
-// Draws tokens. The random numbers are std::mt19937_64(seed), one for each token drawn (none at temperature 0), as
-// u = (number >> 11) * 2^-53; the token is the first, by falling probability and rising id, at which the cumulative
-// probability exceeds u; tokens less likely than exp(-60) times the likeliest are never drawn. The same logits and seed
-// give the same tokens on every machine.
-class TokenSampler {
- public:
-  explicit TokenSampler(const SamplingOptions& options) : options_(options), random_(options.seed) {}
-
-  // logits [W] fp32 or double, on the CPU -> an id in [0,W). DATA_LOSS when a logit is not a number or none is finite.
-  absl::StatusOr<int64_t> Sample(const Tensor& logits);
-
- private:
-  SamplingOptions options_;
-  std::mt19937_64 random_;
-};
 
 struct GenerateOptions {
   SamplingOptions sampling;

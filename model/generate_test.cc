@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
 
 #include "model/testing.h"
 
@@ -116,62 +115,6 @@ TEST(GenerateInputTest, BadInputIsNamed) {
   EXPECT_THAT(message({5}, options), HasSubstr("temperature"));
   options.sampling = {.temperature = 1, .top_k = -1};
   EXPECT_THAT(message({5}, options), HasSubstr("top_k"));
-}
-
-// How often each id is drawn in `draws` samples.
-std::map<int64_t, int> Draw(const SamplingOptions& options, const Tensor& logits, int draws) {
-  TokenSampler sampler(options);
-  std::map<int64_t, int> counts;
-  for (int i = 0; i < draws; ++i) {
-    auto id = sampler.Sample(logits);
-    EXPECT_TRUE(id.ok()) << id.status();
-    if (id.ok()) ++counts[*id];
-  }
-  return counts;
-}
-
-TEST(TokenSamplerTest, GreedyTakesTheFirstOfEquals) {
-  EXPECT_EQ(Draw({}, at::tensor({1.0f, 3.0f, 3.0f, 2.0f}), 3), (std::map<int64_t, int>{{1, 3}}));
-}
-
-TEST(TokenSamplerTest, FrequenciesFollowTheTemperedSoftmax) {
-  const int draws = 20000;
-  const auto counts =
-      Draw({.temperature = 2, .seed = 3}, at::tensor({0.0, 2 * std::log(2.0), 2 * std::log(5.0)}), draws);
-  const double want[] = {1.0 / 8, 2.0 / 8, 5.0 / 8};
-  for (int64_t id = 0; id < 3; ++id) {
-    const double deviation = std::sqrt(want[id] * (1 - want[id]) * draws);
-    EXPECT_NEAR(counts.at(id), want[id] * draws, 4 * deviation) << id;
-  }
-}
-
-TEST(TokenSamplerTest, TopKAndTopPKeepTheLikeliest) {
-  const Tensor logits = at::log(at::tensor({0.1, 0.4, 0.2, 0.3}, at::kDouble));
-  EXPECT_EQ(Draw({.temperature = 1, .top_k = 2}, logits, 500).size(), 2u);
-  EXPECT_EQ(Draw({.temperature = 1, .top_k = 2}, logits, 500).count(2), 0u);
-  EXPECT_EQ(Draw({.temperature = 1, .top_k = 50}, logits, 500).size(), 4u);
-  // 0.4 + 0.3 reaches 0.65, so 0.2 and 0.1 are out; a tiny top_p keeps one token.
-  EXPECT_EQ(Draw({.temperature = 1, .top_p = 0.65}, logits, 500).size(), 2u);
-  EXPECT_EQ(Draw({.temperature = 1, .top_p = 1e-9}, logits, 50), (std::map<int64_t, int>{{1, 50}}));
-}
-
-TEST(TokenSamplerTest, SeedDecidesTheTokens) {
-  const Tensor logits = at::zeros({1000});
-  const auto sequence = [&](uint64_t seed) {
-    TokenSampler sampler({.temperature = 1, .seed = seed});
-    std::vector<int64_t> ids;
-    for (int i = 0; i < 8; ++i) ids.push_back(*sampler.Sample(logits));
-    return ids;
-  };
-  EXPECT_EQ(sequence(1), sequence(1));
-  EXPECT_NE(sequence(1), sequence(2));
-  // floor(1000 u) of std::mt19937_64(1), whose first number is 2469588189546311528: the same on every machine.
-  EXPECT_EQ(sequence(1)[0], 133);
-}
-
-TEST(TokenSamplerTest, NotANumberIsAnError) {
-  EXPECT_EQ(TokenSampler({}).Sample(at::tensor({0.0f, NAN})).status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(TokenSampler({}).Sample(at::full({2}, -INFINITY)).status().code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

@@ -7,25 +7,33 @@
 #include "kernels/quantized_linear/quantized_linear_op.h"
 
 namespace radlads {
+namespace {
+
+// Whether x [...,in] and weight [out,in] can be multiplied by the kernel of inference.
+bool IsForKernel(const Tensor& x, const Tensor& weight) {
+  const auto type = weight.scalar_type();
+  return x.scalar_type() == type && (type == at::kFloat || type == at::kBFloat16) && x.is_cpu() && weight.is_cpu() &&
+         weight.is_contiguous() && !weight.requires_grad() && x.dim() > 0 &&
+         !(at::GradMode::is_enabled() && x.requires_grad());
+}
+
+Tensor Multiply(const Tensor& x, const Tensor& weight, const Tensor& bias, at::ScalarType out) {
+  const WeightKind kind = weight.scalar_type() == at::kFloat ? WeightKind::kFp32 : WeightKind::kBf16;
+  return QuantizedLinear(x, WeightMatrix::Borrow(kind, weight.size(0), weight.size(1), weight.const_data_ptr()), bias,
+                         out);
+}
+
+}  // namespace
 
 Linear::Linear(int64_t in, int64_t out, bool with_bias) {
   weight = register_parameter("weight", torch::empty({out, in}));
   if (with_bias) bias = register_parameter("bias", torch::empty({out}));
 }
 
-bool Linear::IsOnePass(const Tensor& x) const {
-  const auto type = weight.scalar_type();
-  return for_inference_ && x.scalar_type() == type && (type == at::kFloat || type == at::kBFloat16) && x.is_cpu() &&
-         weight.is_cpu() && weight.is_contiguous() && x.dim() > 0 && x.numel() <= kOnePassRows * x.size(-1) &&
-         !(at::GradMode::is_enabled() && x.requires_grad());
-}
-
 Tensor Linear::Forward(const Tensor& x, at::ScalarType out) const {
   if (quantized_) return QuantizedLinear(x, *quantized_, bias, out);
-  if (IsOnePass(x) && (out == at::kFloat || out == at::kBFloat16)) {
-    const WeightKind kind = weight.scalar_type() == at::kFloat ? WeightKind::kFp32 : WeightKind::kBf16;
-    return QuantizedLinear(x, WeightMatrix::Borrow(kind, weight.size(0), weight.size(1), weight.const_data_ptr()), bias,
-                           out);
+  if (for_inference_ && IsForKernel(x, weight) && (out == at::kFloat || out == at::kBFloat16)) {
+    return Multiply(x, weight, bias, out);
   }
   const auto dtype = x.scalar_type();
   return at::linear(x, weight.to(dtype), bias.defined() ? c10::optional<Tensor>(bias.to(dtype)) : c10::nullopt).to(out);
@@ -69,7 +77,21 @@ void Linear::SetQuantized(const WeightMatrix& weights) {
 }
 
 Tensor Project(const Tensor& x, const Tensor& matrix) {
-  return at::matmul(x, matrix.to(x.scalar_type()));
+  const Tensor numbers = matrix.to(x.scalar_type());
+  if (matrix.dim() == 3 && IsForKernel(x[0], numbers[0].t())) {
+    std::vector<Tensor> products;
+    for (int64_t i = 0; i < matrix.size(0); ++i) products.push_back(Project(x[i], numbers[i]));
+    return at::stack(products);
+  }
+  if (matrix.dim() == 2 && IsForKernel(x, numbers.t())) {
+    return Multiply(x, numbers.t(), /*bias=*/Tensor(), x.scalar_type());
+  }
+  return at::matmul(x, numbers);
+}
+
+void SetProjectionForInference(Tensor& matrix) {
+  matrix.set_requires_grad(false);
+  matrix.set_data(matrix.transpose(-2, -1).contiguous().transpose(-2, -1));
 }
 
 }  // namespace radlads

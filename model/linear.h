@@ -12,13 +12,8 @@
 
 namespace radlads {
 
-// Up to so many rows, a Linear for inference reads its weight in one pass (kernels/quantized_linear): on the CPU, x and
-// weight both fp32 or both bf16. A row then gives the same bits whatever the other rows. Measured against at::linear on
-// one thread of a Zen 4, 8960 x 1536: at 1, 8 and 64 rows 1.5, 1.8 and 1.5 times as fast in fp32, 2.2, 1.4 and 1.0
-// times in bf16; beyond 64, at::linear is faster. Quantised weights take that path at any number of rows: to decode
-// them for at::linear was slower up to 1000 rows and more.
-inline constexpr int64_t kOnePassRows = 64;
-
+// For inference on the CPU, x and weight both fp32 or both bf16, or the weight quantised, products are those of
+// kernels/quantized_linear: a row gives the same bits whatever the other rows.
 // Parameters "weight" [out,in] and, if asked for, "bias" [out]; uninitialised. An embedding is one too: its rows are
 // looked up, and as a tied head it is multiplied with.
 class Linear : public torch::nn::Module {
@@ -34,7 +29,9 @@ class Linear : public torch::nn::Module {
   // The weight [out,in]: the live parameter, or a quantised one as new numbers in `dtype` (fp32 or bf16).
   Tensor Weight(at::ScalarType dtype) const;
 
-  // From now on the weight does not learn, and few rows are multiplied in one pass.
+  // From now on the weight does not learn. Measured against at::linear on one thread of a Zen 4, 8960 x 1536: at 1, 8
+  // and 64 rows 1.5, 1.8 and 1.5 times as fast in fp32, 2.2, 1.4 and 1.0 times in bf16; at 1024 rows 1.2 and 1.0, the
+  // transposed shape 0.85; 576 x 1536 between 0.9 and 1.2 at any number.
   void SetForInference();
   // The same, with quantised weights of the same shape in place of the parameter, which is no more.
   void SetQuantized(const WeightMatrix& weights);
@@ -43,14 +40,16 @@ class Linear : public torch::nn::Module {
   Tensor weight, bias;  // weight is undefined when it is quantised
 
  private:
-  bool IsOnePass(const Tensor& x) const;
-
   bool for_inference_ = false;
   std::optional<WeightMatrix> quantized_;
 };
 
-// x [...,in] times a parameter stored as [in,out] (the low-rank matrices of RWKV), in x's dtype.
+// x [...,in] times a parameter stored as [in,out] (the low-rank matrices of RWKV), in x's dtype. A stack of matrices
+// [N,in,out] takes x [N,...,in].
 Tensor Project(const Tensor& x, const Tensor& matrix);
+// From now on Project multiplies as a Linear for inference does: the shape of `matrix` stays, its memory is that of
+// [out,in].
+void SetProjectionForInference(Tensor& matrix);
 
 }  // namespace radlads
 

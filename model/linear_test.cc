@@ -11,7 +11,7 @@
 namespace radlads {
 namespace {
 
-constexpr int64_t kIn = 96, kOut = 50;
+constexpr int64_t kIn = 96, kOut = 50, kRows = 200;
 
 std::shared_ptr<Linear> Filled(at::ScalarType dtype, bool with_bias) {
   torch::manual_seed(1);
@@ -41,7 +41,7 @@ void ExpectSoloEqualsBatched(const Linear& linear, const Tensor& x) {
 
 TEST(Linear, SoloEqualsBatchedWhateverTheWeights) {
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    const Tensor x = torch::randn({kOnePassRows, kIn}).to(dtype);
+    const Tensor x = torch::randn({kRows, kIn}).to(dtype);
     auto linear = Filled(dtype, true);
     linear->SetForInference();
     ExpectSoloEqualsBatched(*linear, x);
@@ -49,7 +49,7 @@ TEST(Linear, SoloEqualsBatchedWhateverTheWeights) {
       linear = Filled(dtype, true);
       linear->SetQuantized(Quantized(kind, linear->weight));
       ExpectSoloEqualsBatched(*linear, x);
-      ExpectSoloEqualsBatched(*linear, torch::randn({3 * kOnePassRows + 1, kIn}).to(dtype));
+      ExpectSoloEqualsBatched(*linear, torch::randn({1, kIn}).to(dtype));
     }
   }
 }
@@ -69,6 +69,28 @@ TEST(Linear, InferenceMatchesTheProductThatLearns) {
       const double tolerance = dtype == at::kFloat ? 1e-6 : 3e-3;
       EXPECT_TRUE(IsClose(linear->Forward(x), want, tolerance)) << dtype << ", " << rows << " rows";
       EXPECT_TRUE(IsClose(learned.detach(), want, tolerance)) << dtype << ", " << rows << " rows";
+    }
+  }
+}
+
+TEST(Project, SoloEqualsBatchedForInference) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    torch::NoGradGuard no_grad;
+    Tensor one = torch::randn({kIn, 20}).to(dtype), stack = torch::randn({3, kIn, 20}).to(dtype);
+    const Tensor x = torch::randn({3, kRows, kIn}).to(dtype);
+    const Tensor learned_one = Project(x[0], one), learned_stack = Project(x, stack);
+    for (Tensor* matrix : {&one, &stack}) {
+      const Tensor numbers = matrix->clone();
+      SetProjectionForInference(*matrix);
+      EXPECT_TRUE(BitwiseEqual(matrix->contiguous(), numbers));
+    }
+    const double tolerance = dtype == at::kFloat ? 1e-6 : 3e-3;
+    const Tensor whole_one = Project(x[0], one), whole_stack = Project(x, stack);
+    EXPECT_TRUE(IsClose(whole_one, learned_one, tolerance)) << dtype;
+    EXPECT_TRUE(IsClose(whole_stack, learned_stack, tolerance)) << dtype;
+    for (int64_t row = 0; row < kRows; ++row) {
+      ASSERT_TRUE(BitwiseEqual(Project(x[0].narrow(0, row, 1), one), whole_one.narrow(0, row, 1))) << row;
+      ASSERT_TRUE(BitwiseEqual(Project(x.narrow(1, row, 1), stack), whole_stack.narrow(1, row, 1))) << row;
     }
   }
 }

@@ -45,6 +45,10 @@ class TimeMixer : public torch::nn::Module {
   // initialised as the architecture prescribes, deterministically from torch's default generator.
   // `teacher` may be null (pretraining). No gradient is recorded.
   virtual void InitializeFrom(const SoftmaxAttention* teacher) = 0;
+
+  // The parameters that are not a Linear's are laid out for reading (SetProjectionForInference); they do not learn any
+  // more.
+  virtual void SetForInference() {}
 };
 
 class ChannelMixer : public torch::nn::Module {

@@ -227,6 +227,7 @@ std::map<std::string, Linear*> Transformer::LinearsByWeight() const {
 void Transformer::SetForInference() {
   for (const auto& [name, parameter] : NamedParameters()) parameter.set_requires_grad(false);
   for (const auto& [name, linear] : LinearsByWeight()) linear->SetForInference();
+  for (const auto& layer : layers_) layer->mixer().SetForInference();
 }
 
 bool Transformer::IsQuantized() const {

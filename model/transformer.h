@@ -97,7 +97,7 @@ class Transformer : public torch::nn::Module {
   std::map<std::string, Linear*> LinearsByWeight() const;
   // Whether one of them does: the model is for inference only.
   bool IsQuantized() const;
-  // No parameter learns from now on, and a Linear reads its weight in one pass for few rows (linear.h).
+  // No parameter learns from now on, and rows of a batch give the same bits whatever the others (linear.h).
   void SetForInference();
 
   // Use Create.

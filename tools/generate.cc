@@ -130,7 +130,7 @@ absl::Status AnswerFile(const Flags& flags, at::ScalarType dtype) {
 }
 
 absl::Status Run(const Flags& flags) {
-  RADLADS_RETURN_IF_ERROR(flags.options.sampling.Check());
+  RADLADS_RETURN_IF_ERROR(flags.options.sampling.Check(/*vocabulary=*/0));
   SetThreads(flags.threads);
   at::set_num_threads(Threads());
   RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
@@ -176,6 +176,10 @@ int Main(int argc, char** argv) {
   app.add_option("--temperature", sampling.temperature, "0: always the likeliest token")->capture_default_str();
   app.add_option("--top_k", sampling.top_k, "only the k likeliest tokens; 0: all")->capture_default_str();
   app.add_option("--top_p", sampling.top_p, "only the likeliest tokens with together this probability")
+      ->capture_default_str();
+  app.add_option("--min_p", sampling.min_p, "only tokens at least so likely as this times the likeliest")
+      ->capture_default_str();
+  app.add_option("--repetition_penalty", sampling.repetition_penalty, "above 1: tokens that came before are less likely")
       ->capture_default_str();
   app.add_option("--seed", sampling.seed, "of the random numbers; the same seed gives the same text")
       ->capture_default_str();

@@ -133,37 +133,37 @@ void QuantizedTile(const PaddedRows& p, const uint8_t* block, int64_t row, int64
   const float* x = p.x + row * stride;
   const float* x_sums = p.sums + row * p.blocks;
   FloatV total[kRows][kVectors];
-  for (int64_t r = 0; r < kRows; ++r) {
-    for (int64_t v = 0; v < kVectors; ++v) total[r][v] = Splat(0.0f);
+  RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+    RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) total[r][v] = Splat(0.0f);
   }
   for (int64_t b = 0; b < p.blocks; ++b, block += Q::kBytes, x += kWeightBlock) {
     FloatV sum[kRows][kVectors];
-    for (int64_t r = 0; r < kRows; ++r) {
-      for (int64_t v = 0; v < kVectors; ++v) sum[r][v] = Splat(0.0f);
+    RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+      RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) sum[r][v] = Splat(0.0f);
     }
     for (int64_t i = 0; i < kWeightBlock; i += Q::kInputs) {
       const auto* codes = reinterpret_cast<const int32_t*>(block) + i / Q::kInputs * kGroup + lane;
-      for (int64_t v = 0; v < kVectors; ++v) {
+      RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) {
         Q::Decode(hn::LoadU(Ints(), codes + v * kLanes), [&](int64_t k, FloatV w) HWY_ATTR {
-          for (int64_t r = 0; r < kRows; ++r) sum[r][v] = hn::MulAdd(w, Splat(x[r * stride + i + k]), sum[r][v]);
+          RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) sum[r][v] = hn::MulAdd(w, Splat(x[r * stride + i + k]), sum[r][v]);
         });
       }
     }
-    for (int64_t v = 0; v < kVectors; ++v) {
+    RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) {
       const uint8_t* factors = block + Q::kBytes - (Q::kHasMin ? 4 : 2) * kGroup + 2 * (lane + v * kLanes);
       const FloatV scale = LoadHalf(factors);
-      for (int64_t r = 0; r < kRows; ++r) total[r][v] = hn::MulAdd(scale, sum[r][v], total[r][v]);
+      RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) total[r][v] = hn::MulAdd(scale, sum[r][v], total[r][v]);
       if constexpr (Q::kHasMin) {
         // Codes are taken less 8.
         const FloatV middle = hn::MulAdd(scale, Splat(8.0f), LoadHalf(factors + 2 * kGroup));
-        for (int64_t r = 0; r < kRows; ++r) {
+        RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
           total[r][v] = hn::MulAdd(middle, Splat(x_sums[r * p.blocks + b]), total[r][v]);
         }
       }
     }
   }
-  for (int64_t r = 0; r < kRows; ++r) {
-    for (int64_t v = 0; v < kVectors; ++v) Store(total[r][v], sums + (row + r) * kGroup + lane + v * kLanes, Whole());
+  RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+    RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) Store(total[r][v], sums + (row + r) * kGroup + lane + v * kLanes, Whole());
   }
 }
 
@@ -197,10 +197,10 @@ void Q4Group(const WeightMatrix& w, const PreparedRows& x, int64_t group, float*
 template <int64_t kRows, int64_t kOutputs, class W, class X, class Size>
 HWY_INLINE void AddDense(const W* w, const X* x, int64_t in, Size size, FloatV (&sum)[kRows][kOutputs]) {
   FloatV w_i[kOutputs];
-  for (int64_t o = 0; o < kOutputs; ++o) w_i[o] = Load(w + o * in, size);
-  for (int64_t r = 0; r < kRows; ++r) {
+  RADLADS_UNROLL for (int64_t o = 0; o < kOutputs; ++o) w_i[o] = Load(w + o * in, size);
+  RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
     const FloatV x_i = Load(x + r * in, size);
-    for (int64_t o = 0; o < kOutputs; ++o) sum[r][o] = hn::MulAdd(w_i[o], x_i, sum[r][o]);
+    RADLADS_UNROLL for (int64_t o = 0; o < kOutputs; ++o) sum[r][o] = hn::MulAdd(w_i[o], x_i, sum[r][o]);
   }
 }
 
@@ -208,19 +208,19 @@ HWY_INLINE void AddDense(const W* w, const X* x, int64_t in, Size size, FloatV (
 template <class W, class X, int64_t kRows, int64_t kOutputs, bool kFetch>
 void DenseTile(const W* w, const X* x, int64_t in, float* sums) {
   FloatV sum[kRows][kOutputs];
-  for (int64_t r = 0; r < kRows; ++r) {
-    for (int64_t o = 0; o < kOutputs; ++o) sum[r][o] = Splat(0.0f);
+  RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+    RADLADS_UNROLL for (int64_t o = 0; o < kOutputs; ++o) sum[r][o] = Splat(0.0f);
   }
   int64_t i = 0;
   for (; i + kLanes <= in; i += kLanes) {
     if constexpr (kFetch) {
-      for (int64_t o = 0; o < kOutputs; ++o) __builtin_prefetch(w + (kOutputs + o) * in + i, 0, /*locality=*/2);
+      RADLADS_UNROLL for (int64_t o = 0; o < kOutputs; ++o) __builtin_prefetch(w + (kOutputs + o) * in + i, 0, /*locality=*/2);
     }
     AddDense<kRows, kOutputs>(w + i, x + i, in, Whole(), sum);
   }
   if (i < in) AddDense<kRows, kOutputs>(w + i, x + i, in, Part{static_cast<size_t>(in - i)}, sum);
-  for (int64_t r = 0; r < kRows; ++r) {
-    for (int64_t o = 0; o < kOutputs; ++o) sums[r * kGroup + o] = Sum(sum[r][o]);
+  RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+    RADLADS_UNROLL for (int64_t o = 0; o < kOutputs; ++o) sums[r * kGroup + o] = Sum(sum[r][o]);
   }
 }
 

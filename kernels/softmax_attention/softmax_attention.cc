@@ -21,12 +21,12 @@ AttentionOperand Operand(const at::Tensor& x) {
 }
 
 // Where LibTorch's attention is the slower one; measured in softmax_attention_benchmark.
-enum class Path { kFew, kBf16, kLibTorch };
+enum class Path { kRows, kBf16, kLibTorch };
 Path ChoosePath(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   if (!FusedPathApplies({q, k, v}) || RecordsGradient({q, k, v})) return Path::kLibTorch;
   const int64_t rows = q.size(1) * (q.size(2) / k.size(2));
-  if (q.scalar_type() == at::kBFloat16 && SoftmaxAttentionBf16Supported()) return rows <= 8 ? Path::kFew : Path::kBf16;
-  return rows <= 128 ? Path::kFew : Path::kLibTorch;
+  if (q.scalar_type() == at::kBFloat16 && SoftmaxAttentionBf16Supported()) return rows <= 8 ? Path::kRows : Path::kBf16;
+  return Path::kRows;
 }
 
 void CheckBounds(const at::Tensor& first, int64_t keys) {
@@ -58,8 +58,8 @@ at::Tensor Fused(Path path, const at::Tensor& q_given, const at::Tensor& k_given
                                                .first = first.defined() ? first.const_data_ptr<int64_t>() : nullptr,
                                                .scale = static_cast<float>(scale),
                                                .bf16 = q.scalar_type() == at::kBFloat16};
-  if (path == Path::kFew) {
-    SoftmaxAttentionFewCpu(arguments, y.mutable_data_ptr());
+  if (path == Path::kRows) {
+    SoftmaxAttentionRowsCpu(arguments, y.mutable_data_ptr());
   } else {
     const at::Tensor workspace = at::empty({SoftmaxAttentionBf16WorkspaceSize(arguments)}, at::kByte);
     SoftmaxAttentionBf16Cpu(arguments, workspace.mutable_data_ptr(), y.mutable_data_ptr());

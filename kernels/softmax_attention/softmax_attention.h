@@ -16,18 +16,17 @@ namespace radlads {
 // that each query sees (its document's, or that of a window), 0 <= first[t] <= S - T + t; undefined: 0.
 // scale > 0. T = 0 is allowed.
 //
-// Which path: without gradients to record, on CPU, bf16 with AVX-512 BF16 goes to a kernel of ours that keeps scores,
-// softmax and sums in fp32 (weights are rounded to bf16 before they meet the values) and copies no keys for the heads
-// of a group; fp32, and bf16 on other processors, go to one of ours while T * H / KV <= 128 (a short piece after a
-// prefix, or a single token). Everything else is at::scaled_dot_product_attention: all that records gradients, and all
-// that is called with `differentiable`, because it will run again and record them.
+// Which path: without gradients to record, on CPU, fp32 and bf16 go to kernels of ours that keep scores, softmax and sums
+// in fp32 and copy no keys for the heads of a group; bf16 with AVX-512 BF16 and T * H / KV > 8 to one that rounds weights
+// to bf16 before they meet the values. Everything else is at::scaled_dot_product_attention: all that records gradients,
+// and all that is called with `differentiable`, because it will run again and record them.
 // Measured beside it on one thread of an AMD Zen 4 (softmax_attention_benchmark): bf16 4.4 times as fast at T = S =
 // 512, 2.7 times at 2048, 3.1 times at T = 64 after a prefix; single tokens 19 to 42 times in bf16, 7 to 21 times in
-// fp32.
+// fp32; fp32 2.1 times at T = S = 512, 1.5 times at T = 64 after a prefix.
 //
-// What our kernels give does not depend on the number of threads (LibTorch's may). NaN or infinity in a query reaches
-// that query's head only; in a key, the queries that see it; in a value, those that see it and, as 0 * NaN, may reach
-// others of its head.
+// What our kernels give does not depend on the number of threads (LibTorch's may), and in fp32 a query gets the same
+// bits whichever other queries, rows and later keys there are. NaN or infinity in a query reaches that query's head
+// only; in a key, the queries that see it; in a value, those that see it and, as 0 * NaN, may reach others of its head.
 at::Tensor CausalSoftmaxAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                                   const at::Tensor& first, bool differentiable = false);
 

@@ -22,8 +22,9 @@ struct SoftmaxAttentionArguments {
 
 // Both write y [batch, time, heads, head_dim], contiguous. `first` must be within its bounds.
 
-// Reads keys and values once for all queries, from where they are: for few queries. Scratch grows with their number.
-void SoftmaxAttentionFewCpu(const SoftmaxAttentionArguments& arguments, void* y);
+// Reads keys and values where they are, once for every 128 queries of a group's heads. What a query gives has the same
+// bits whatever the other queries, rows and keys beyond those that it sees.
+void SoftmaxAttentionRowsCpu(const SoftmaxAttentionArguments& arguments, void* y);
 
 // Packs keys and values for vdpbf16ps: for many queries, bf16 only, and only where the processor has AVX-512 BF16.
 // `workspace` has the size in bytes that the second function gives.

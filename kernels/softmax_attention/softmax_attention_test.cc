@@ -103,11 +103,11 @@ void ExpectPathMatches(const Path& path, at::ScalarType type, double tolerance) 
   }
 }
 
-TEST(SoftmaxAttentionPaths, FewMatchesDouble) {
+TEST(SoftmaxAttentionPaths, RowsMatchDouble) {
   ForEachTarget([](const std::string& target) {
     SCOPED_TRACE(target);
-    ExpectPathMatches(SoftmaxAttentionFewCpu, at::kFloat, 1e-6);
-    ExpectPathMatches(SoftmaxAttentionFewCpu, at::kBFloat16, 3e-3);
+    ExpectPathMatches(SoftmaxAttentionRowsCpu, at::kFloat, 1e-6);
+    ExpectPathMatches(SoftmaxAttentionRowsCpu, at::kBFloat16, 3e-3);
   });
 }
 
@@ -131,7 +131,7 @@ TEST(SoftmaxAttentionPaths, ScoresKeepTheirPrecision) {
           want[0][19][0]),
       0.02)
       << "rounded scores do no harm here, so this test shows nothing";
-  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionFewCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
+  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionRowsCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
   if (!SoftmaxAttentionBf16Supported()) GTEST_SKIP() << "this processor has no AVX-512 BF16";
   EXPECT_TRUE(IsClose(RunPath(Bf16Path, q, k, v, c.Scale(), at::Tensor()), want, 4e-3));
 }
@@ -140,7 +140,7 @@ TEST(SoftmaxAttentionPaths, HugeScoresStayFinite) {
   const Case c = {1, 20, 600, 2, 1, 64};
   const at::Tensor q = c.Q(at::kBFloat16) * 3000, k = c.K(at::kBFloat16), v = c.V(at::kBFloat16);
   const at::Tensor want = Naive(q, k, v, c.Scale(), at::Tensor());
-  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionFewCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
+  EXPECT_TRUE(IsClose(RunPath(SoftmaxAttentionRowsCpu, q, k, v, c.Scale(), at::Tensor()), want, 3e-3));
   if (!SoftmaxAttentionBf16Supported()) GTEST_SKIP() << "this processor has no AVX-512 BF16";
   EXPECT_TRUE(IsClose(RunPath(Bf16Path, q, k, v, c.Scale(), at::Tensor()), want, 4e-3));
 }
@@ -153,6 +153,24 @@ TEST(CausalSoftmaxAttention, MatchesDoubleInAnyDtype) {
       EXPECT_EQ(y.scalar_type(), type);
       EXPECT_TRUE(y.is_contiguous());
       EXPECT_TRUE(IsClose(y, Naive(q, k, v, c.Scale(), first), tolerance)) << type << ", " << c.Name();
+    }
+  }
+}
+
+// In fp32 a query gives the same bits in one pass over its sequence, in pieces, and beside another sequence.
+TEST(CausalSoftmaxAttention, QueriesDoNotDependOnEachOther) {
+  const Case c = {2, 700, 700, 6, 2, 48};
+  const at::Tensor q = c.Q(at::kFloat), k = c.K(at::kFloat), v = c.V(at::kFloat);
+  const at::Tensor whole = CausalSoftmaxAttention(q, k, v, c.Scale(), at::Tensor());
+  for (int64_t batch = 0; batch < 2; ++batch) {
+    const auto piece = [&](const at::Tensor& x, int64_t start, int64_t end) {
+      return x.narrow(0, batch, 1).slice(1, start, end);
+    };
+    for (const auto& [start, end] : {std::pair<int64_t, int64_t>{0, 1}, {0, 130}, {130, 131}, {131, 600}, {600, 700}}) {
+      EXPECT_TRUE(BitwiseEqual(
+          CausalSoftmaxAttention(piece(q, start, end), piece(k, 0, end), piece(v, 0, end), c.Scale(), at::Tensor()),
+          piece(whole, start, end)))
+          << "sequence " << batch << ", tokens [" << start << ", " << end << ")";
     }
   }
 }

@@ -42,7 +42,7 @@ std::array<Tensor, 5> RadRwkv6::ShiftTokens(const Tensor& x, const MixContext& c
   const Tensor mixed = TokenShift(x, before, context.reset, maa_x_.view({1, width}), /*amounts=*/Tensor())[0];
   Tensor low = at::tanh(Project(mixed, maa_w1_));         // [B,T,5R]
   low = low.view({batch * time, 5, -1}).transpose(0, 1);  // [5,BT,R]
-  const Tensor amounts = at::bmm(low, maa_w2_.to(x.scalar_type())).view({5, batch, time, width});
+  const Tensor amounts = Project(low, maa_w2_).view({5, batch, time, width});
   const Tensor maa = at::cat(at::TensorList(maa_), 0).view({5, width});
   const std::vector<Tensor> shifted = TokenShift(x, before, context.reset, maa, amounts);
   return {shifted[0], shifted[1], shifted[2], shifted[3], shifted[4]};
@@ -87,6 +87,14 @@ void RadRwkv6::InitializeFrom(const SoftmaxAttention* teacher) {
   decay_w1_.zero_();
   decay_w2_.uniform_(-0.01, 0.01);
   head_output_->Initialize();
+}
+
+void RadRwkv6::SetForInference() {
+  for (Tensor* matrix : {&decay_w1_, &decay_w2_}) SetProjectionForInference(*matrix);
+  if (config_.use_tokenshift()) {
+    for (Tensor* matrix : {&maa_w1_, &maa_w2_}) SetProjectionForInference(*matrix);
+  }
+  head_output_->SetForInference();
 }
 
 }  // namespace radlads

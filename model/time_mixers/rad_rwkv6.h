@@ -17,6 +17,7 @@ class RadRwkv6 : public AttentionProjections {
   RadRwkv6(const ModelConfig& config, const ModelSizes& sizes, const LayerPlan& plan);
   Tensor Forward(const Tensor& x, MixContext& context, LayerState* state) override;
   void InitializeFrom(const SoftmaxAttention* teacher) override;
+  void SetForInference() override;
 
  private:
   // The five inputs r, k, v, w, g: x itself, or x interpolated with the token before by learned, data-dependent amounts.

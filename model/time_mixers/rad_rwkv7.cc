@@ -75,4 +75,9 @@ void RadRwkv7::InitializeFrom(const SoftmaxAttention* teacher) {
   head_output_->Initialize();
 }
 
+void RadRwkv7::SetForInference() {
+  for (Tensor* matrix : {&w1_, &w2_, &a1_, &a2_, &v1_, &v2_}) SetProjectionForInference(*matrix);
+  head_output_->SetForInference();
+}
+
 }  // namespace radlads

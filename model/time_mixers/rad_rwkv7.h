@@ -15,6 +15,7 @@ class RadRwkv7 : public AttentionProjections {
   RadRwkv7(const ModelConfig& config, const ModelSizes& sizes, const LayerPlan& plan);
   Tensor Forward(const Tensor& x, MixContext& context, LayerState* state) override;
   void InitializeFrom(const SoftmaxAttention* teacher) override;
+  void SetForInference() override;
 
  private:
   const ModelConfig config_;

@@ -63,6 +63,12 @@ void HeadOutput::Initialize() {
   }
 }
 
+void HeadOutput::SetForInference() {
+  if (!g1_.defined()) return;
+  SetProjectionForInference(g1_);
+  SetProjectionForInference(g2_);
+}
+
 void InitializeOrthogonal(Tensor& matrix) {
   torch::NoGradGuard no_grad;
   const double rows = matrix.size(0), columns = matrix.size(1);

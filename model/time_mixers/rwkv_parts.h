@@ -20,6 +20,7 @@ class HeadOutput {
   // o [B,T,H,V], gate input x [B,T,C] -> [B,T,A] in x's dtype. Without group norm o is multiplied by `scale`.
   Tensor Forward(const Tensor& o, const Tensor& x, double scale) const;
   void Initialize();
+  void SetForInference();
 
  private:
   const double eps_, initial_gate_;
