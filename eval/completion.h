@@ -3,6 +3,7 @@
 #define RADLADS_EVAL_COMPLETION_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -43,8 +44,10 @@ struct Completion {
 class CompletionModel {
  public:
   virtual ~CompletionModel() = default;
-  // In the order of the requests: all or none.
-  virtual absl::StatusOr<std::vector<Completion>> Complete(std::vector<CompletionRequest> requests) = 0;
+  // In the order of the requests: all or none. CANCELLED once `cancelled`, asked now and then on this thread, says that
+  // nobody waits for the answer; empty: somebody does.
+  virtual absl::StatusOr<std::vector<Completion>> Complete(std::vector<CompletionRequest> requests,
+                                                           const std::function<bool()>& cancelled) = 0;
   virtual int64_t vocabulary() const = 0;
   virtual int64_t max_length() const = 0;  // tokens that the model reads, prompt and generated ones
 };

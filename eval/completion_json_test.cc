@@ -16,7 +16,8 @@ using Json = nlohmann::json;
 
 class NoModel : public CompletionModel {
  public:
-  absl::StatusOr<std::vector<Completion>> Complete(std::vector<CompletionRequest>) override {
+  absl::StatusOr<std::vector<Completion>> Complete(std::vector<CompletionRequest>,
+                                                   const std::function<bool()>&) override {
     return absl::InternalError("not asked");
   }
   int64_t vocabulary() const override { return 97; }

@@ -3,30 +3,18 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "base/status.h"
-#include "model/token_ids.h"
+#include "eval/token_scores.h"
+#include "model/sampling.h"
+#include "model/state.h"
 
 namespace radlads {
 namespace {
 
 // Rows that step together: beyond, a step's products gain little.
 constexpr int64_t kMaxRows = 64;
-
-absl::Status CheckRequests(const std::vector<ContinueRequest>& requests, int64_t vocabulary) {
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const ContinueRequest& request = requests[i];
-    if (request.ids.empty()) return InvalidArgument("request ", i, " has no token to continue");
-    if (request.max_tokens < 0)
-      return InvalidArgument("request ", i, ": max_tokens must be 0 or more, found ", request.max_tokens);
-    for (const absl::Status& status : {CheckTokenIds(request.ids, vocabulary), request.sampling.Check(vocabulary)}) {
-      if (!status.ok()) return Annotate(status, Concatenate("request ", i));
-    }
-  }
-  return absl::OkStatus();
-}
 
 bool Grows(const ModelState& state) {
   return std::any_of(state.layers.begin(), state.layers.end(),
@@ -37,13 +25,14 @@ bool Grows(const ModelState& state) {
 class Cohort {
  public:
   Cohort(Transformer& model, const std::vector<ContinueRequest>& requests, const ContinueCallback& on_token,
-         const std::function<void(int64_t index)>& done)
-      : model_(model), requests_(requests), on_token_(on_token), done_(done) {}
+         const ContinuedCallback& done, const WantedCallback& wanted)
+      : model_(model), requests_(requests), on_token_(on_token), done_(done), wanted_(wanted) {}
 
   int64_t rows() const { return rows_.size(); }
   bool grows() const { return !states_.empty() && Grows(states_[0]); }
+  bool Wanted(int64_t index) const { return !wanted_ || wanted_(index); }
 
-  // Reads texts of one length.
+  // Reads texts of one length, unless none is wanted any more.
   absl::Status Add(const std::vector<int64_t>& indexes, int64_t batch_tokens) {
     const auto count = static_cast<int64_t>(indexes.size());
     const auto length = static_cast<int64_t>(requests_[indexes[0]].ids.size());
@@ -56,6 +45,9 @@ class Cohort {
     Tensor hidden;
     const int64_t step = std::max<int64_t>(1, batch_tokens / count);
     for (int64_t at = 0; at < length; at += step) {
+      if (std::none_of(indexes.begin(), indexes.end(), [&](int64_t index) { return Wanted(index); })) {
+        return absl::OkStatus();
+      }
       hidden = model_.Forward(ids.slice(1, at, std::min(at + step, length)).contiguous(), &state);
     }
     states_.push_back(std::move(state));
@@ -108,6 +100,7 @@ class Cohort {
     std::vector<int64_t> kept;
     for (int64_t i = 0; i < rows(); ++i) {
       Row& row = rows_[i];
+      if (!Wanted(row.index)) continue;
       const ContinueRequest& request = requests_[row.index];
       if (questions[i].target < 0) scores[i].logprob = scores[i].best_logprob;
       row.last = questions[i].target < 0 ? scores[i].best : questions[i].target;
@@ -126,7 +119,8 @@ class Cohort {
   Transformer& model_;
   const std::vector<ContinueRequest>& requests_;
   const ContinueCallback& on_token_;
-  const std::function<void(int64_t index)>& done_;
+  const ContinuedCallback& done_;
+  const WantedCallback& wanted_;
   std::vector<Row> rows_;
   std::vector<ModelState> states_;  // of the parts that were added
   std::vector<Tensor> hidden_;
@@ -135,32 +129,33 @@ class Cohort {
 }  // namespace
 
 absl::Status ContinueTokens(Transformer& model, const std::vector<ContinueRequest>& requests, int64_t batch_tokens,
-                            const ContinueCallback& on_token, const std::function<void(int64_t index)>& done) {
+                            const ContinueCallback& on_token, const ContinuedCallback& done,
+                            const WantedCallback& wanted) {
   if (batch_tokens < 1) return InvalidArgument("batch_tokens must be at least 1, found ", batch_tokens);
-  RADLADS_RETURN_IF_ERROR(CheckRequests(requests, model.config().vocab_size()));
-  at::NoGradGuard no_grad;
   std::vector<int64_t> order;
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (requests[i].max_tokens > 0) {
-      order.push_back(i);
-    } else {
-      done(i);
-    }
+    const absl::Status status = requests[i].Check(model.config().vocab_size());
+    if (!status.ok()) return Annotate(status, Concatenate("request ", i));
+    order.push_back(i);
   }
+  std::erase_if(order, [&](int64_t index) {
+    if (requests[index].max_tokens > 0) return false;
+    done(index);
+    return true;
+  });
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return requests[a].ids.size() > requests[b].ids.size(); });
-  Cohort cohort(model, requests, on_token, done);
+  at::NoGradGuard no_grad;
+  Cohort cohort(model, requests, on_token, done, wanted);
   for (size_t first = 0; first < order.size();) {
     const auto length = static_cast<int64_t>(requests[order[first]].ids.size());
     const int64_t room = std::max<int64_t>(1, std::min(kMaxRows - cohort.rows(), batch_tokens / length));
-    size_t last = first;
-    while (last < order.size() && static_cast<int64_t>(last - first) < room &&
-           static_cast<int64_t>(requests[order[last]].ids.size()) == length) {
-      ++last;
+    std::vector<int64_t> indexes;
+    for (; first < order.size() && static_cast<int64_t>(indexes.size()) < room; ++first) {
+      if (static_cast<int64_t>(requests[order[first]].ids.size()) != length) break;
+      if (cohort.Wanted(order[first])) indexes.push_back(order[first]);
     }
-    RADLADS_RETURN_IF_ERROR(
-        cohort.Add(std::vector<int64_t>(order.begin() + first, order.begin() + last), batch_tokens));
-    first = last;
+    if (!indexes.empty()) RADLADS_RETURN_IF_ERROR(cohort.Add(indexes, batch_tokens));
     if (first == order.size() || cohort.grows() || cohort.rows() >= kMaxRows) RADLADS_RETURN_IF_ERROR(cohort.Finish());
   }
   return absl::OkStatus();

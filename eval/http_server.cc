@@ -1,6 +1,5 @@
 #include "eval/http_server.h"
 
-#include <httplib.h>
 #include <prometheus/counter.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
@@ -16,15 +15,17 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "eval/completion_json.h"
+#include "eval/http_connections.h"
 
 namespace radlads {
 namespace {
 
 constexpr size_t kMaxBody = 64 << 20;
 constexpr char kJson[] = "application/json";
+constexpr int kClientLeft = 499;  // nobody reads it; for the metrics
 
 void SendError(httplib::Response& response, const absl::Status& status) {
-  response.status = HttpStatus(status);
+  response.status = absl::IsCancelled(status) ? kClientLeft : HttpStatus(status);
   response.set_content(ErrorReply(status), kJson);
 }
 
@@ -53,8 +54,13 @@ void Send(httplib::Response& response, const absl::StatusOr<std::string>& reply)
 
 class HttpServer::Impl {
  public:
-  Impl(CompletionModel& model, std::shared_ptr<const Tokenizer> tokenizer, const HttpServerOptions& options)
-      : model_(model), tokenizer_(std::move(tokenizer)), options_(options), started_(std::time(nullptr)) {
+  Impl(CompletionModel& model, std::shared_ptr<const Tokenizer> tokenizer, prometheus::Registry& metrics,
+       const HttpServerOptions& options)
+      : model_(model),
+        tokenizer_(std::move(tokenizer)),
+        options_(options),
+        started_(std::time(nullptr)),
+        registry_(metrics) {
     server_.new_task_queue = [connections = options.connections] { return new httplib::ThreadPool(connections); };
     server_.set_payload_max_length(kMaxBody);
     server_.set_tcp_nodelay(true);
@@ -135,7 +141,8 @@ class HttpServer::Impl {
 
   absl::StatusOr<std::string> Completions(const std::string& body) {
     RADLADS_ASSIGN_OR_RETURN(const auto requests, ParseCompletionRequests(body, *tokenizer_, model_));
-    auto completions = model_.Complete(requests);
+    auto completions = model_.Complete(requests, HttpConnections::ClientLeft);
+    if (absl::IsCancelled(completions.status())) return completions.status();
     if (!completions.ok()) {
       Log().error("a batch failed: {}", std::string(completions.status().message()));
       return completions.status();
@@ -165,7 +172,7 @@ class HttpServer::Impl {
   const int64_t started_;
   int port_ = 0;
   std::atomic<int64_t> replies_ = 0;
-  prometheus::Registry registry_;
+  prometheus::Registry& registry_;
   prometheus::Family<prometheus::Counter>& requests_ =
       prometheus::BuildCounter().Name("radlads_eval_requests_total").Help("Requests answered.").Register(registry_);
   prometheus::Family<prometheus::Histogram>& seconds_ = prometheus::BuildHistogram()
@@ -178,12 +185,12 @@ class HttpServer::Impl {
                                                          .Register(registry_);
   prometheus::Counter& prompt_tokens_ = tokens_.Add({{"kind", "prompt"}});
   prometheus::Counter& generated_tokens_ = tokens_.Add({{"kind", "generated"}});
-  httplib::Server server_;
+  HttpConnections server_;
 };
 
 HttpServer::HttpServer(CompletionModel& model, std::shared_ptr<const Tokenizer> tokenizer,
-                       const HttpServerOptions& options)
-    : impl_(std::make_unique<Impl>(model, std::move(tokenizer), options)) {}
+                       prometheus::Registry& metrics, const HttpServerOptions& options)
+    : impl_(std::make_unique<Impl>(model, std::move(tokenizer), metrics, options)) {}
 HttpServer::~HttpServer() = default;
 absl::Status HttpServer::Bind() {
   return impl_->Bind();

@@ -4,7 +4,8 @@
 //   GET /metrics (Prometheus text)
 //
 // Bodies are in completion_json.h. Errors are {"error": {"message", ...}} with 400 for what the client can mend, 413
-// for a body of more than 64 MiB, 500 for the rest: never a 200 with a part of the answer.
+// for a body of more than 64 MiB, 500 for the rest: never a 200 with a part of the answer. What a client asked for is
+// dropped when it closes its connection before the answer.
 #ifndef RADLADS_EVAL_HTTP_SERVER_H_
 #define RADLADS_EVAL_HTTP_SERVER_H_
 
@@ -14,6 +15,10 @@
 #include "absl/status/status.h"
 #include "data/tokenizer/tokenizer.h"
 #include "eval/completion.h"
+
+namespace prometheus {
+class Registry;
+}
 
 namespace radlads {
 
@@ -26,8 +31,9 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  // `model` must outlive it.
-  HttpServer(CompletionModel& model, std::shared_ptr<const Tokenizer> tokenizer, const HttpServerOptions& options);
+  // `metrics` is what /metrics shows; some are added. It and `model` must outlive the server.
+  HttpServer(CompletionModel& model, std::shared_ptr<const Tokenizer> tokenizer, prometheus::Registry& metrics,
+             const HttpServerOptions& options);
   ~HttpServer();
 
   // Takes the port. FAILED_PRECONDITION when it is not to be had.

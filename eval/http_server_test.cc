@@ -4,14 +4,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <prometheus/registry.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/parallel_for.h"
 #include "base/status.h"
-#include "eval/completion_queue.h"
+#include "eval/completion_model.h"
 #include "eval/scorer.h"
+#include "eval/served_model.h"
 #include "eval/testing.h"
 #include "model/testing.h"
 
@@ -23,7 +29,9 @@ using Json = nlohmann::json;
 
 class HttpServerTest : public ::testing::Test {
  protected:
-  HttpServerTest() {
+  HttpServerTest(const std::string& kind = "hybrid", int64_t max_length = 100)
+      : model_(SmallModel(kind)),
+        queue_(*ModelQueue::Create(*model_, {.batch_tokens = 64, .max_length = max_length}, metrics_)) {
     SetThreads(1);  // so small a model only loses by threads
     at::set_num_threads(1);
     model_->SetForInference();
@@ -33,6 +41,10 @@ class HttpServerTest : public ::testing::Test {
     while (!Client().Get("/health")) std::this_thread::yield();
   }
   ~HttpServerTest() override {
+    if (serving_.joinable()) Stop();
+  }
+
+  void Stop() {
     server_.Shutdown();
     serving_.join();
     EXPECT_TRUE(served_.ok()) << served_;
@@ -64,10 +76,12 @@ class HttpServerTest : public ::testing::Test {
     return {sum, greedy};
   }
 
-  std::shared_ptr<Transformer> model_ = SmallModel("hybrid");
+  prometheus::Registry metrics_;
+  std::shared_ptr<Transformer> model_;
   std::shared_ptr<const Tokenizer> tokenizer_ = SmallTokenizer();
-  std::unique_ptr<CompletionModel> queue_ = MakeCompletionQueue(*model_, tokenizer_, 64, 100);
-  HttpServer server_{*queue_, tokenizer_, {.port = 0, .model_name = "small"}};
+  std::unique_ptr<ModelQueue> queue_;
+  std::unique_ptr<CompletionModel> completions_ = MakeCompletionModel(*queue_, tokenizer_);
+  HttpServer server_{*completions_, tokenizer_, metrics_, {.port = 0, .model_name = "small"}};
   std::thread serving_;
   absl::Status served_;
 };
@@ -144,7 +158,7 @@ TEST_F(HttpServerTest, BadRequestsAreNamed) {
 }
 
 TEST_F(HttpServerTest, APortIsTakenOnce) {
-  HttpServer other(*queue_, tokenizer_, {.port = server_.port()});
+  HttpServer other(*completions_, tokenizer_, metrics_, {.port = server_.port()});
   const absl::Status bound = other.Bind();
   EXPECT_EQ(bound.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(bound.message()), HasSubstr("is another server there"));
@@ -158,6 +172,76 @@ TEST_F(HttpServerTest, SmallPaths) {
   EXPECT_EQ(Post("/detokenize", {{"tokens", {1, 2}}})["prompt"], "!\"");
   const std::string metrics = client.Get("/metrics")->body;
   EXPECT_THAT(metrics, HasSubstr("radlads_eval_requests_total{code=\"200\",path=\"/tokenize\"} 1"));
+}
+
+// A client of this model can ask for more than anybody waits for.
+class LongHttpServerTest : public HttpServerTest {
+ protected:
+  LongHttpServerTest() : HttpServerTest("rad_rwkv7", 1 << 30) { ForgetEndOfText(*model_); }
+
+  int Connect() {
+    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server_.port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    RADLADS_CHECK(::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+    return socket;
+  }
+  // A request for a text without end on a socket of its own.
+  int AskForever() {
+    const std::string body = R"({"prompt": [1, 2], "max_tokens": 1000000000, "temperature": 0})";
+    const std::string request =
+        Concatenate("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
+    const int socket = Connect();
+    RADLADS_CHECK(::send(socket, request.data(), request.size(), 0) == static_cast<ssize_t>(request.size()));
+    return socket;
+  }
+};
+
+TEST_F(LongHttpServerTest, WorkOfAClientThatLeftIsDropped) {
+  const Json body = {{"prompt", {40, 41, 42}}, {"temperature", 0}, {"max_tokens", 12}};
+  const Json want = Post("/v1/completions", body)["choices"];
+  for (const bool reset : {false, true}) {
+    const int socket = AskForever();
+    WaitForMetric(metrics_, "radlads_eval_model_requests", "running", 1);
+    auto patient = std::async(std::launch::async, [&] { return Post("/v1/completions", body)["choices"]; });
+    WaitForMetric(metrics_, "radlads_eval_model_requests", "waiting", 1);
+    if (reset) {
+      const linger hard{.l_onoff = 1, .l_linger = 0};
+      ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+    }
+    ::close(socket);
+    EXPECT_EQ(patient.get(), want);
+    WaitForMetric(metrics_, "radlads_eval_model_requests", "running", 0);
+    EXPECT_EQ(MetricValue(metrics_, "radlads_eval_model_requests_total", "cancelled"), 1 + reset);
+    WaitForMetric(metrics_, "radlads_eval_requests_total", "499", 1 + reset);
+  }
+}
+
+TEST_F(LongHttpServerTest, AConnectionServesManyRequests) {
+  auto client = Client();
+  client.set_keep_alive(true);
+  for (int i = 0; i < 20; ++i) {
+    auto result = client.Post("/tokenize", R"({"prompt": "!!"})", "application/json");
+    ASSERT_TRUE(result) << httplib::to_string(result.error());
+    EXPECT_EQ(result->status, 200);
+  }
+  // Two requests at once, and the replies in order.
+  const int socket = Connect();
+  const std::string two =
+      "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  RADLADS_CHECK(::send(socket, two.data(), two.size(), 0) == static_cast<ssize_t>(two.size()));
+  std::string reply;
+  char buffer[4096];
+  for (ssize_t got; (got = ::recv(socket, buffer, sizeof(buffer), 0)) > 0;) reply.append(buffer, got);
+  ::close(socket);
+  EXPECT_LT(reply.find("HTTP/1.1 200"), reply.find("HTTP/1.1 404"));
+  EXPECT_THAT(reply, HasSubstr("HTTP/1.1 404"));
+  // An idle connection does not hold up the end.
+  const auto start = std::chrono::steady_clock::now();
+  Stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
 
 }  // namespace

@@ -5,46 +5,78 @@
 #include <utility>
 
 #include "base/status.h"
-#include "eval/continue_tokens.h"
 #include "eval/growing_text.h"
-#include "eval/token_scores.h"
 #include "model/token_ids.h"
 
 namespace radlads {
 namespace {
 
-// lm_eval's, for a model that does not say.
-constexpr int64_t kDefaultMaxLength = 2048;
+// What the model reads and is asked for.
+absl::StatusOr<TokenScoreRequest> Question(const LoglikelihoodRequest& request, const ScorerLimits& limits) {
+  std::vector<int64_t> all = request.context;
+  int64_t scored = request.continuation.size();
+  if (all.empty()) {
+    if (scored > 0 && request.continuation[0] == limits.prefix_token) {
+      --scored;
+    } else {
+      all.push_back(limits.prefix_token);
+    }
+  }
+  if (scored == 0) return InvalidArgument("the continuation has no token to score");
+  if (scored > limits.max_length) {
+    return InvalidArgument("the continuation has ", scored, " tokens, the context of the model is ", limits.max_length);
+  }
+  all.insert(all.end(), request.continuation.begin(), request.continuation.end());
+  RADLADS_RETURN_IF_ERROR(CheckTokenIds(all, limits.vocabulary));
+  const int64_t most = limits.max_length + 1;
+  if (static_cast<int64_t>(all.size()) > most) all.erase(all.begin(), all.end() - most);
+  TokenScoreRequest question;
+  question.targets.assign(all.end() - scored, all.end());
+  all.pop_back();
+  question.first = static_cast<int64_t>(all.size()) - scored;
+  question.ids = std::move(all);
+  return question;
+}
+
+// But for the stop tokens.
+absl::StatusOr<ContinueRequest> Prompt(const GenerateRequest& request, const ScorerLimits& limits) {
+  if (request.max_new_tokens >= limits.max_length) {
+    return InvalidArgument("max_new_tokens is ", request.max_new_tokens,
+                           " and leaves no room for a prompt in a context of ", limits.max_length, " tokens");
+  }
+  if (request.max_new_tokens < 0) return InvalidArgument("max_new_tokens is ", request.max_new_tokens, ", below 0");
+  const int64_t excess = static_cast<int64_t>(request.prompt.size()) - (limits.max_length - request.max_new_tokens);
+  ContinueRequest prompt;
+  prompt.ids.assign(request.prompt.begin() + std::max<int64_t>(excess, 0), request.prompt.end());
+  prompt.max_tokens = request.max_new_tokens;
+  prompt.sampling = request.sampling;
+  RADLADS_RETURN_IF_ERROR(prompt.Check(limits.vocabulary));
+  return prompt;
+}
 
 class ModelScorer : public Scorer {
  public:
-  ModelScorer(Transformer& model, const Tokenizer& tokenizer, const ScorerOptions& options, int64_t max_length,
-              int64_t prefix_token)
-      : model_(model),
-        tokenizer_(tokenizer.shared_from_this()),
-        batch_tokens_(options.batch_tokens),
-        max_length_(max_length),
-        prefix_token_(prefix_token) {}
+  ModelScorer(std::unique_ptr<TokenModel> model, const Tokenizer& tokenizer, const ScorerLimits& limits)
+      : model_(std::move(model)), tokenizer_(tokenizer.shared_from_this()), limits_(limits) {}
 
   absl::StatusOr<std::vector<LoglikelihoodResult>> Loglikelihood(
       const std::vector<LoglikelihoodRequest>& requests, const ScorerCallback<LoglikelihoodResult>& done) override {
     std::vector<TokenScoreRequest> questions;
     for (size_t i = 0; i < requests.size(); ++i) {
-      auto question = Question(requests[i]);
+      auto question = Question(requests[i], limits_);
       if (!question.ok()) return Annotate(question.status(), Concatenate("request ", i));
       questions.push_back(*std::move(question));
     }
     std::vector<LoglikelihoodResult> results(requests.size());
-    RADLADS_RETURN_IF_ERROR(
-        ScoreTokens(model_, questions, batch_tokens_, [&](int64_t index, std::vector<TokenScore> scores) {
-          LoglikelihoodResult& result = results[index];
-          result.is_greedy = true;
-          for (size_t i = 0; i < scores.size(); ++i) {
-            result.logprob += scores[i].logprob;
-            result.is_greedy = result.is_greedy && scores[i].best == questions[index].targets[i];
-          }
-          if (done) done(index, result);
-        }));
+    RADLADS_RETURN_IF_ERROR(model_->Score(questions, [&](int64_t index, std::vector<TokenScore> scores) {
+      LoglikelihoodResult& result = results[index];
+      result.is_greedy = true;
+      for (size_t i = 0; i < scores.size(); ++i) {
+        result.logprob += scores[i].logprob;
+        result.is_greedy = result.is_greedy && scores[i].best == questions[index].targets[i];
+      }
+      if (done) done(index, result);
+    }));
     return results;
   }
 
@@ -55,10 +87,9 @@ class ModelScorer : public Scorer {
     std::vector<int64_t> waiting(documents.size());
     std::vector<double> sums(documents.size());
     for (size_t i = 0; i < documents.size(); ++i) {
-      for (LoglikelihoodRequest& window : RollingWindows(documents[i], prefix_token_, max_length_)) {
-        const absl::Status ids =
-            CheckTokenIds(window.continuation, model_.config().vocab_size());
-        if (!ids.ok()) return Annotate(ids, Concatenate("document ", i));
+      const absl::Status checked = limits_.Check(documents[i]);
+      if (!checked.ok()) return Annotate(checked, Concatenate("document ", i));
+      for (LoglikelihoodRequest& window : RollingWindows(documents[i], limits_.prefix_token, limits_.max_length)) {
         windows.push_back(std::move(window));
         document_of.push_back(i);
         ++waiting[i];
@@ -79,22 +110,14 @@ class ModelScorer : public Scorer {
     std::vector<ContinueRequest> prompts;
     std::vector<GrowingText> texts;
     for (size_t i = 0; i < requests.size(); ++i) {
-      const GenerateRequest& request = requests[i];
-      if (request.max_new_tokens >= max_length_) {
-        return InvalidArgument("request ", i, ": max_new_tokens is ", request.max_new_tokens,
-                               " and leaves no room for a prompt in a context of ", max_length_, " tokens");
-      }
-      const int64_t excess = static_cast<int64_t>(request.prompt.size()) - (max_length_ - request.max_new_tokens);
-      ContinueRequest prompt;
-      prompt.ids.assign(request.prompt.begin() + std::max<int64_t>(excess, 0), request.prompt.end());
-      prompt.max_tokens = request.max_new_tokens;
-      prompt.sampling = request.sampling;
-      prompt.stop_ids = StopIds(*tokenizer_, request.until);
-      prompts.push_back(std::move(prompt));
-      texts.emplace_back(tokenizer_, request.until);
+      auto prompt = Prompt(requests[i], limits_);
+      if (!prompt.ok()) return Annotate(prompt.status(), Concatenate("request ", i));
+      prompt->stop_ids = StopIds(*tokenizer_, requests[i].until);
+      prompts.push_back(*std::move(prompt));
+      texts.emplace_back(tokenizer_, requests[i].until);
     }
     const auto on_token = [&](int64_t index, int64_t id, const TokenScore&) { return texts[index].Append(id); };
-    RADLADS_RETURN_IF_ERROR(ContinueTokens(model_, prompts, batch_tokens_, on_token, [&](int64_t index) {
+    RADLADS_RETURN_IF_ERROR(model_->Continue(prompts, on_token, [&](int64_t index) {
       texts[index].Finish();
       if (done) done(index, texts[index].text());
     }));
@@ -103,58 +126,44 @@ class ModelScorer : public Scorer {
     return results;
   }
 
-  int64_t max_length() const override { return max_length_; }
-  int64_t prefix_token() const override { return prefix_token_; }
+  int64_t max_length() const override { return limits_.max_length; }
+  int64_t prefix_token() const override { return limits_.prefix_token; }
 
  private:
-  // What the model reads and is asked for.
-  absl::StatusOr<TokenScoreRequest> Question(const LoglikelihoodRequest& request) const {
-    std::vector<int64_t> all = request.context;
-    int64_t scored = request.continuation.size();
-    if (all.empty()) {
-      if (scored > 0 && request.continuation[0] == prefix_token_) {
-        --scored;
-      } else {
-        all.push_back(prefix_token_);
-      }
-    }
-    if (scored == 0) return InvalidArgument("the continuation has no token to score");
-    if (scored > max_length_) {
-      return InvalidArgument("the continuation has ", scored, " tokens, the context of the model is ", max_length_);
-    }
-    all.insert(all.end(), request.continuation.begin(), request.continuation.end());
-    RADLADS_RETURN_IF_ERROR(CheckTokenIds(all, model_.config().vocab_size()));
-    if (static_cast<int64_t>(all.size()) > max_length_ + 1) all.erase(all.begin(), all.end() - (max_length_ + 1));
-    TokenScoreRequest question;
-    question.targets.assign(all.end() - scored, all.end());
-    all.pop_back();
-    question.first = static_cast<int64_t>(all.size()) - scored;
-    question.ids = std::move(all);
-    return question;
-  }
-
-  Transformer& model_;
+  const std::unique_ptr<TokenModel> model_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
-  const int64_t batch_tokens_, max_length_, prefix_token_;
+  const ScorerLimits limits_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(Transformer& model, const Tokenizer& tokenizer,
-                                                   const ScorerOptions& options) {
-  if (options.batch_tokens < 1) return InvalidArgument("batch_tokens must be at least 1, found ", options.batch_tokens);
-  if (options.max_length < 0) return InvalidArgument("max_length must be 0 or more, found ", options.max_length);
+absl::Status ScorerLimits::Check(const LoglikelihoodRequest& request) const {
+  return Question(request, *this).status();
+}
+absl::Status ScorerLimits::Check(const std::vector<int64_t>& document) const {
+  return CheckTokenIds(document, vocabulary);
+}
+absl::Status ScorerLimits::Check(const GenerateRequest& request) const {
+  return Prompt(request, *this).status();
+}
+
+absl::StatusOr<ScorerLimits> LimitsOf(const TokenModel& model, const Tokenizer& tokenizer) {
   const std::optional<int32_t> prefix = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
-  if (!prefix) {
-    return InvalidArgument(
-        "the tokenizer names neither a begin-of-text nor an end-of-text token; "
-        "add eos_token to its tokenizer_config.json");
-  }
-  const ModelConfig& config = model.config();
-  const int64_t max_length = options.max_length > 0                 ? options.max_length
-                             : config.max_position_embeddings() > 0 ? config.max_position_embeddings()
-                                                                    : kDefaultMaxLength;
-  return std::make_unique<ModelScorer>(model, tokenizer, options, max_length, *prefix);
+  if (prefix) return ScorerLimits{model.vocabulary(), model.max_length(), *prefix};
+  return InvalidArgument(
+      "the tokenizer names neither a begin-of-text nor an end-of-text token; "
+      "add eos_token to its tokenizer_config.json");
+}
+
+absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(std::unique_ptr<TokenModel> model, const Tokenizer& tokenizer) {
+  RADLADS_ASSIGN_OR_RETURN(const ScorerLimits limits, LimitsOf(*model, tokenizer));
+  return std::make_unique<ModelScorer>(std::move(model), tokenizer, limits);
+}
+
+absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(Transformer& model, const Tokenizer& tokenizer,
+                                                   const TokenModelOptions& options) {
+  RADLADS_ASSIGN_OR_RETURN(auto token_model, MakeTokenModel(model, options));
+  return MakeScorer(std::move(token_model), tokenizer);
 }
 
 std::vector<LoglikelihoodRequest> RollingWindows(const std::vector<int64_t>& document, int64_t prefix_token,

@@ -15,8 +15,8 @@
 
 #include "absl/status/statusor.h"
 #include "data/tokenizer/tokenizer.h"
-#include "model/generate.h"
-#include "model/transformer.h"
+#include "eval/token_model.h"
+#include "model/sampling.h"
 
 namespace radlads {
 
@@ -39,11 +39,6 @@ struct GenerateRequest {
   SamplingOptions sampling;
 };
 
-struct ScorerOptions {
-  int64_t batch_tokens = 4096;  // that go through the model at once, padding included; a longer request goes alone
-  int64_t max_length = 0;       // tokens of context; 0: the model's max_position_embeddings, or 2048 if it names none
-};
-
 // Request `index` of the call has this result. Called once for each request, as results come (not in order), on the
 // calling thread.
 template <typename Result>
@@ -51,7 +46,7 @@ using ScorerCallback = std::function<void(int64_t index, const Result& result)>;
 
 // Results are in the order of the requests. Errors, of all calls: INVALID_ARGUMENT names the first request that cannot
 // be scored (an empty continuation or prompt, an id outside of the vocabulary, one longer than the context) before any
-// work is done; DATA_LOSS when the model gives what is not a number. Not thread-safe.
+// work is done; DATA_LOSS when the model gives what is not a number; CANCELLED as of ModelQueue. Not thread-safe.
 class Scorer {
  public:
   virtual ~Scorer() = default;
@@ -77,10 +72,25 @@ class Scorer {
   virtual int64_t prefix_token() const = 0;
 };
 
-// Over a model for inference (LoadForInference). Model and tokenizer must outlive it. INVALID_ARGUMENT for options out
-// of range, or a tokenizer that knows no end-of-text token.
+// What a Scorer takes.
+struct ScorerLimits {
+  int64_t vocabulary = 0, max_length = 0, prefix_token = 0;
+
+  // The INVALID_ARGUMENT of one request, as described above.
+  absl::Status Check(const LoglikelihoodRequest& request) const;
+  absl::Status Check(const std::vector<int64_t>& document) const;
+  absl::Status Check(const GenerateRequest& request) const;
+};
+
+// Of a scorer for `model` and `tokenizer`. INVALID_ARGUMENT for a tokenizer that knows no end-of-text token.
+absl::StatusOr<ScorerLimits> LimitsOf(const TokenModel& model, const Tokenizer& tokenizer);
+
+// Asks `model`. Model and tokenizer must outlive it. Errors as of LimitsOf.
+absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(std::unique_ptr<TokenModel> model, const Tokenizer& tokenizer);
+// Over a model for inference (LoadForInference), in this process and for this scorer alone. INVALID_ARGUMENT for
+// options out of range, too.
 absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(Transformer& model, const Tokenizer& tokenizer,
-                                                   const ScorerOptions& options);
+                                                   const TokenModelOptions& options);
 
 // The windows of lm_eval's get_rolling_token_windows with context_len 1, made disjoint: every token of `document` is in
 // exactly one continuation, and has as much before it as fits in max_length tokens. max_length >= 1.

@@ -12,6 +12,7 @@
 #include "base/parallel_for.h"
 #include "eval/testing.h"
 #include "eval/token_scores.h"
+#include "model/generate.h"
 #include "model/testing.h"
 
 namespace radlads {
@@ -31,7 +32,7 @@ std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
   return model;
 }
 
-std::unique_ptr<Scorer> NewScorer(Transformer& model, const ScorerOptions& options = {}) {
+std::unique_ptr<Scorer> NewScorer(Transformer& model, const TokenModelOptions& options = {}) {
   auto scorer = MakeScorer(model, *SmallTokenizer(), options);
   EXPECT_TRUE(scorer.ok()) << scorer.status();
   return *std::move(scorer);

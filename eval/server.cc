@@ -1,5 +1,8 @@
-// Serves a model to lm_eval over HTTP: //eval:server --model DIR.
+// Serves a model to lm_eval over HTTP, and to others over gRPC: //eval:server --model DIR.
+#include "eval/service/server.h"
+
 #include <ATen/Parallel.h>
+#include <prometheus/registry.h>
 #include <pthread.h>
 
 #include <CLI/CLI.hpp>
@@ -13,9 +16,9 @@
 #include "base/status.h"
 #include "base/working_directory.h"
 #include "data/tokenizer/tokenizer.h"
-#include "eval/completion_queue.h"
+#include "eval/completion_model.h"
 #include "eval/http_server.h"
-#include "eval/scorer.h"
+#include "eval/model_queue.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
 
@@ -25,7 +28,8 @@ namespace {
 struct Flags {
   std::string model, tokenizer, dtype = "fp32";
   HttpServerOptions http;
-  ScorerOptions scorer;
+  std::string grpc_listen;
+  TokenModelOptions queue;
   int threads = 0;
 };
 
@@ -44,12 +48,20 @@ absl::Status Serve(Flags flags) {
   RADLADS_ASSIGN_OR_RETURN(const auto tokenizer,
                            Tokenizer::Load(flags.tokenizer.empty() ? directory : flags.tokenizer));
   RADLADS_ASSIGN_OR_RETURN(const auto model, LoadForInference(flags.model, precision.dtype));
-  RADLADS_ASSIGN_OR_RETURN(const auto scorer, MakeScorer(*model, *tokenizer, flags.scorer));
-  const auto queue = MakeCompletionQueue(*model, tokenizer, flags.scorer.batch_tokens, scorer->max_length());
+  prometheus::Registry metrics;
+  RADLADS_ASSIGN_OR_RETURN(const auto queue, ModelQueue::Create(*model, flags.queue, metrics));
+  const auto completions = MakeCompletionModel(*queue, tokenizer);
   if (flags.http.model_name.empty()) flags.http.model_name = flags.model;
 
-  HttpServer server(*queue, tokenizer, flags.http);
+  HttpServer server(*completions, tokenizer, metrics, flags.http);
   RADLADS_RETURN_IF_ERROR(server.Bind());
+  std::unique_ptr<EvalServer> grpc_server;
+  if (!flags.grpc_listen.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(grpc_server,
+                             EvalServer::Start(*queue, tokenizer, metrics,
+                                               {.listen = flags.grpc_listen, .model_name = flags.http.model_name}));
+    Log().info("gRPC on {} (port {})", flags.grpc_listen, grpc_server->port());
+  }
   absl::Status served;
   std::thread serving([&] {
     served = server.Serve();
@@ -61,6 +73,7 @@ absl::Status Serve(Flags flags) {
   sigwait(&signals, &signal);
   Log().info("no new requests; finishing those under way");
   server.Shutdown();
+  if (grpc_server != nullptr) grpc_server->Drain();
   serving.join();
   return served;
 }
@@ -69,7 +82,8 @@ int Main(int argc, char** argv) {
   absl::Status status = EnterWorkingDirectory();
   if (!status.ok()) return ExitCode(status);
   CLI::App app(
-      "Serves a model to lm_eval (local-completions, gguf) over HTTP. SIGTERM answers what is under way and exits.");
+      "Serves a model to lm_eval (local-completions, gguf) over HTTP, and over gRPC. SIGTERM answers what is under way "
+      "and exits.");
   Flags flags;
   app.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
   app.add_option("--tokenizer", flags.tokenizer, "Directory with tokenizer.json; default: that of the model.");
@@ -78,13 +92,15 @@ int Main(int argc, char** argv) {
   app.add_option("--port", flags.http.port, "Port to listen on; 0: any that is free.")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
+  app.add_option("--grpc_listen", flags.grpc_listen,
+                 "HOST:PORT of the gRPC service; port 0: any that is free. Default: none.");
   app.add_option("--connections", flags.http.connections, "Connections served at once.")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app.add_option("--batch_tokens", flags.scorer.batch_tokens, "Tokens that go through the model at once.")
+  app.add_option("--batch_tokens", flags.queue.batch_tokens, "Tokens that go through the model at once.")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--max_length", flags.scorer.max_length, "Tokens of context; default: what the model's config says.")
+  app.add_option("--max_length", flags.queue.max_length, "Tokens of context; default: what the model's config says.")
       ->check(CLI::PositiveNumber);
   app.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))

@@ -12,7 +12,6 @@
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "eval/prefix_batches.h"
-#include "model/token_ids.h"
 
 namespace radlads {
 namespace {
@@ -22,23 +21,6 @@ constexpr int64_t kLogitBytes = 64 << 20;
 // States are copied for each sequence that continues them. Those of softmax attention grow with their length, so a
 // batch of continuations is bounded by its tokens with what they continue, too: by so many times the tokens it reads.
 constexpr int64_t kContextTokens = 4;
-
-absl::Status CheckRequests(const std::vector<TokenScoreRequest>& requests, int64_t vocabulary) {
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const TokenScoreRequest& request = requests[i];
-    if (request.ids.empty()) return InvalidArgument("request ", i, " has no token to read");
-    const auto size = static_cast<int64_t>(request.ids.size()), places = static_cast<int64_t>(request.targets.size());
-    if (request.first < 0 || request.first >= size || places != size - request.first) {
-      return InvalidArgument("request ", i, " asks for ", places, " places from token ", request.first, " on, of ",
-                             size, " tokens");
-    }
-    for (const absl::Status& status :
-         {CheckTokenIds(request.ids, vocabulary), CheckTokenIds(request.targets, vocabulary, -1)}) {
-      if (!status.ok()) return Annotate(status, Concatenate("request ", i));
-    }
-  }
-  return absl::OkStatus();
-}
 
 // The `count` largest of `logits`, the lowest ids among equals.
 std::vector<std::pair<int64_t, float>> Largest(std::span<const float> logits, int64_t count) {
@@ -70,8 +52,13 @@ float Sum(std::span<const float> x) {
 class Run {
  public:
   Run(Transformer& model, const std::vector<TokenScoreRequest>& requests, int64_t batch_tokens,
-      const TokenScoreCallback& done)
-      : model_(model), requests_(requests), batch_tokens_(batch_tokens), done_(done), scores_(requests.size()) {}
+      const TokenScoreCallback& done, const WantedCallback& wanted)
+      : model_(model),
+        requests_(requests),
+        batch_tokens_(batch_tokens),
+        done_(done),
+        wanted_(wanted),
+        scores_(requests.size()) {}
 
   absl::Status All() {
     std::vector<std::span<const int64_t>> sequences;
@@ -97,14 +84,19 @@ class Run {
     std::vector<Row> rows;
     std::vector<std::vector<int64_t>> askers;
     std::vector<int64_t> firsts;
-    for (size_t group = 0; group < batch.groups.size(); ++group) {
-      askers.emplace_back();
-      firsts.push_back(batch.groups[group][0]);
-      for (int64_t sequence : batch.groups[group]) {
-        rows.push_back({static_cast<int64_t>(group), sequence});
-        askers.back().insert(askers.back().end(), askers_[sequence].begin(), askers_[sequence].end());
+    for (const std::vector<int64_t>& group : batch.groups) {
+      std::vector<int64_t> of_group;
+      for (int64_t sequence : group) {
+        std::erase_if(askers_[sequence], [&](int64_t request) { return !Wanted(request); });
+        if (askers_[sequence].empty()) continue;
+        rows.push_back({static_cast<int64_t>(firsts.size()), sequence});
+        of_group.insert(of_group.end(), askers_[sequence].begin(), askers_[sequence].end());
       }
+      if (of_group.empty()) continue;
+      firsts.push_back(rows.back().sequence);
+      askers.push_back(std::move(of_group));
     }
+    if (rows.empty()) return absl::OkStatus();
     if (batch.shared > 0) RADLADS_RETURN_IF_ERROR(Read(firsts, askers, 0, batch.shared, &shared));
 
     std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return Size(a) > Size(b); });
@@ -124,7 +116,9 @@ class Run {
       if (batch.shared > 0) state = shared.Select(at::tensor(groups, at::kLong));
       RADLADS_RETURN_IF_ERROR(Read(sequences, askers, batch.shared, end, batch.shared > 0 ? &state : nullptr));
       for (const auto& requests : askers) {
-        for (int64_t request : requests) done_(request, std::move(scores_[request]));
+        for (int64_t request : requests) {
+          if (Wanted(request)) done_(request, std::move(scores_[request]));
+        }
       }
       first = last;
     }
@@ -133,15 +127,22 @@ class Run {
 
   int64_t Size(const Row& row) const { return requests_[row.sequence].ids.size(); }
 
+  bool Wanted(int64_t request) const { return !wanted_ || wanted_(request); }
+  bool AnyWanted(const std::vector<std::vector<int64_t>>& askers) const {
+    return std::any_of(askers.begin(), askers.end(), [&](const std::vector<int64_t>& requests) {
+      return std::any_of(requests.begin(), requests.end(), [&](int64_t request) { return Wanted(request); });
+    });
+  }
+
   // Reads tokens [start, end) of `sequences`, shorter ones padded, and answers the questions about them. `askers` has
-  // for each the requests that may have some.
+  // for each the requests that may have some. Stops when none of them is wanted.
   absl::Status Read(const std::vector<int64_t>& sequences, const std::vector<std::vector<int64_t>>& askers,
                     int64_t start, int64_t end, ModelState* state) {
     const auto count = static_cast<int64_t>(sequences.size());
     const int64_t step = std::max<int64_t>(1, batch_tokens_ / count);
     ModelState own;
     if (end - start > step && state == nullptr) state = &own;
-    for (int64_t at = start; at < end; at += step) {
+    for (int64_t at = start; at < end && AnyWanted(askers); at += step) {
       const int64_t time = std::min(step, end - at);
       const Tensor ids = at::zeros({count, time}, at::kLong);
       for (int64_t row = 0; row < count; ++row) {
@@ -193,6 +194,7 @@ class Run {
   const std::vector<TokenScoreRequest>& requests_;
   const int64_t batch_tokens_;
   const TokenScoreCallback& done_;
+  const WantedCallback& wanted_;
   std::vector<std::vector<TokenScore>> scores_;  // by request
   std::vector<std::vector<int64_t>> askers_;     // by sequence: the requests that it stands for
 };
@@ -239,11 +241,14 @@ absl::StatusOr<std::vector<TokenScore>> ScoreLogits(Tensor logits, const std::ve
 }
 
 absl::Status ScoreTokens(Transformer& model, const std::vector<TokenScoreRequest>& requests, int64_t batch_tokens,
-                         const TokenScoreCallback& done) {
+                         const TokenScoreCallback& done, const WantedCallback& wanted) {
   if (batch_tokens < 1) return InvalidArgument("batch_tokens must be at least 1, found ", batch_tokens);
-  RADLADS_RETURN_IF_ERROR(CheckRequests(requests, model.config().vocab_size()));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const absl::Status status = requests[i].Check(model.config().vocab_size());
+    if (!status.ok()) return Annotate(status, Concatenate("request ", i));
+  }
   at::NoGradGuard no_grad;
-  return Run(model, requests, batch_tokens, done).All();
+  return Run(model, requests, batch_tokens, done, wanted).All();
 }
 
 }  // namespace radlads

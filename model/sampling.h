@@ -2,8 +2,6 @@
 #ifndef RADLADS_MODEL_SAMPLING_H_
 #define RADLADS_MODEL_SAMPLING_H_
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <map>
 #include <random>
@@ -13,6 +11,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
+namespace at {
+class Tensor;
+}
 
 namespace radlads {
 

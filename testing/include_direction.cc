@@ -151,7 +151,7 @@ std::vector<std::string> FindIncludeOffences(const SourceTree& tree) {
     if (!code) continue;
     const Reach reached = reach.Of(path);
     if (reached.torch && (path.starts_with("serve/http/") || path.starts_with("serve/grpc/") ||
-                          path.starts_with("data/index_service/"))) {
+                          path.starts_with("data/index_service/") || path.starts_with("eval/service/"))) {
       offence(path, 1, "a transport reaches LibTorch through its includes");
     }
     if (reached.torch && reached.grpc) offence(path, 1, "reaches both LibTorch and gRPC through its includes");
