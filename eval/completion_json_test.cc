@@ -14,16 +14,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-class NoModel : public CompletionModel {
- public:
-  absl::StatusOr<std::vector<Completion>> Complete(std::vector<CompletionRequest>,
-                                                   const std::function<bool()>&) override {
-    return absl::InternalError("not asked");
-  }
-  int64_t vocabulary() const override { return 97; }
-  int64_t max_length() const override { return 20; }
-};
-
 absl::StatusOr<std::vector<CompletionRequest>> Parse(const std::string& body) {
   NoModel model;
   return ParseCompletionRequests(body, *SmallTokenizer(), model);
@@ -90,9 +80,28 @@ TEST(CompletionJson, SaysWhatIsWrong) {
   EXPECT_THAT(Refusal(R"({"prompt":"a","stop":[1]})"), HasSubstr("stop must be"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","stop":{"a":"b"}})"), HasSubstr("stop must be"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","logprobs":1000})"), HasSubstr("logprobs must be"));
-  EXPECT_THAT(Refusal(R"({"prompt":"a","n":2})"), HasSubstr("n = 1"));
+  EXPECT_THAT(Refusal(R"({"prompt":"a","n":2})"), HasSubstr("n is not supported; leave it out, or set it to 1"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","stream":true})"), HasSubstr("stream"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","logit_bias":{"5":1}})"), HasSubstr("logit_bias"));
+}
+
+// As deep, as wide and as long as a body of many megabytes can be.
+TEST(CompletionJson, TakesNoMoreTimeOrStackThanTheBodyHasBytes) {
+  constexpr int kMany = 1'000'000;
+  const std::string deep = std::string(kMany, '[') + std::string(kMany, ']');
+  for (const char* name : {"prompt", "max_tokens", "stop", "temperature", "echo", "logit_bias", "n"}) {
+    EXPECT_THAT(Refusal("{\"" + std::string(name) + "\":" + deep + "}"), HasSubstr(name));
+  }
+  EXPECT_THAT(Refusal("{\"prompt\":[1," + deep + "]}"), HasSubstr("found a JSON array"));
+  EXPECT_THAT(Refusal("{\"prompt\":\"a\",\"max_tokens\":\"" + std::string(kMany, 'a') + "\"}"),
+              HasSubstr("found a string of 1000000 bytes"));
+  std::string wide = "{";
+  for (int i = 0; i < kMany; ++i) wide += "\"" + std::to_string(i) + "\":0,";
+  EXPECT_TRUE(Parse(wide + R"("prompt":"a","max_tokens":1})").ok());
+  std::string prompts = "[[1]", stops = "[\"stop\"";
+  for (int i = 0; i < 5000; ++i) prompts += ",[1]", stops += ",\"stop\"";
+  EXPECT_THAT(Refusal("{\"prompt\":" + prompts + "]}"), HasSubstr("at most 4096"));
+  EXPECT_THAT(Refusal("{\"prompt\":\"a\",\"stop\":" + stops + "]}"), HasSubstr("more than 64 KiB"));
 }
 
 TEST(CompletionJson, TooLongIsRefusedOrCut) {

@@ -10,10 +10,13 @@
 #include <ctime>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/logging.h"
 #include "base/status.h"
+#include "eval/chat_json.h"
 #include "eval/completion_json.h"
 #include "eval/http_connections.h"
 
@@ -33,8 +36,8 @@ void SendError(httplib::Response& response, const absl::Status& status) {
 const char* Reason(int code) {
   switch (code) {
     case 404:
-      return "there is nothing here; the paths are /v1/completions, /v1/models, /tokenizer_info, /tokenize, "
-             "/detokenize, /health and /metrics";
+      return "there is nothing here; the paths are /v1/completions, /v1/chat/completions, /v1/models, "
+             "/tokenizer_info, /tokenize, /detokenize, /health and /metrics";
     case 413:
       return "the body is larger than 64 MiB";
     default:
@@ -48,6 +51,22 @@ void Send(httplib::Response& response, const absl::StatusOr<std::string>& reply)
   } else {
     SendError(response, reply.status());
   }
+}
+
+// The whole body, decompressed, or nothing and the status of `response`. The library's own limit sees only the length
+// that a client names, not what a chunked or compressed body grows to. What is too much is still read, or it would be
+// taken for the next request of the connection.
+std::optional<std::string> ReadBody(const httplib::ContentReader& read, httplib::Response& response) {
+  std::string body;
+  bool is_whole = true;
+  const bool well_formed = read([&](const char* data, size_t size) {
+    is_whole = is_whole && body.size() + size <= kMaxBody;
+    if (is_whole) body.append(data, size);
+    return true;
+  });
+  if (well_formed && is_whole) return body;
+  if (response.status <= 0) response.status = well_formed ? 413 : 400;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -79,12 +98,17 @@ class HttpServer::Impl {
     Get("/tokenizer_info", [this](const auto&, auto& response) {
       response.set_content(TokenizerInfoReply(*tokenizer_, model_.max_length()), kJson);
     });
-    Post("/tokenize", [this](const auto& request, auto& response) {
-      Send(response, TokenizeReply(request.body, *tokenizer_, model_.max_length()));
+    Post("/tokenize", [this](const auto& body, auto& response) {
+      Send(response, TokenizeReply(body, *tokenizer_, model_.max_length()));
     });
     Post("/detokenize",
-         [this](const auto& request, auto& response) { Send(response, DetokenizeReply(request.body, *tokenizer_)); });
-    Post("/v1/completions", [this](const auto& request, auto& response) { Send(response, Completions(request.body)); });
+         [this](const auto& body, auto& response) { Send(response, DetokenizeReply(body, *tokenizer_)); });
+    Post("/v1/completions", [this](const auto& body, auto& response) { Send(response, Completions(body)); });
+    Post("/v1/chat/completions", [this](const auto& body, auto& response) { Send(response, Chat(body)); });
+    const auto nowhere = [](const auto&, auto& response, const auto& read) {
+      if (ReadBody(read, response)) response.status = 404;
+    };
+    server_.Post(".*", nowhere).Put(".*", nowhere).Patch(".*", nowhere).Delete(".*", nowhere);
     // What no handler answered: an unknown path, a body that is too large.
     server_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
@@ -121,18 +145,24 @@ class HttpServer::Impl {
   void Shutdown() { server_.stop(); }
 
  private:
-  using Handler = std::function<void(const httplib::Request&, httplib::Response&)>;
+  using Handler = std::function<void(const std::string& body, httplib::Response&)>;
 
-  void Get(const std::string& path, Handler handler) { server_.Get(path, Counted(path, std::move(handler))); }
-  void Post(const std::string& path, Handler handler) { server_.Post(path, Counted(path, std::move(handler))); }
+  void Get(const std::string& path, Handler handler) {
+    server_.Get(path,
+                [counted = Counted(path, std::move(handler))](const auto&, auto& response) { counted("", response); });
+  }
+  void Post(const std::string& path, Handler handler) {
+    server_.Post(path, [counted = Counted(path, std::move(handler))](const auto&, auto& response, const auto& read) {
+      if (const auto body = ReadBody(read, response)) counted(*body, response);
+    });
+  }
 
   Handler Counted(const std::string& path, Handler handler) {
     prometheus::Histogram& seconds =
         seconds_.Add({{"path", path}}, prometheus::Histogram::BucketBoundaries{0.001, 0.01, 0.1, 1, 10, 100});
-    return [this, path, &seconds, handler = std::move(handler)](const httplib::Request& request,
-                                                                httplib::Response& response) {
+    return [this, path, &seconds, handler = std::move(handler)](const std::string& body, httplib::Response& response) {
       const auto start = std::chrono::steady_clock::now();
-      handler(request, response);
+      handler(body, response);
       if (response.status <= 0) response.status = 200;
       seconds.Observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
       requests_.Add({{"path", path}, {"code", std::to_string(response.status)}}).Increment();
@@ -141,6 +171,17 @@ class HttpServer::Impl {
 
   absl::StatusOr<std::string> Completions(const std::string& body) {
     RADLADS_ASSIGN_OR_RETURN(const auto requests, ParseCompletionRequests(body, *tokenizer_, model_));
+    RADLADS_ASSIGN_OR_RETURN(const auto completions, Complete(requests));
+    return CompletionReply(Header("cmpl-"), requests, completions, *tokenizer_);
+  }
+
+  absl::StatusOr<std::string> Chat(const std::string& body) {
+    RADLADS_ASSIGN_OR_RETURN(const auto request, ParseChatRequest(body, *tokenizer_, model_));
+    RADLADS_ASSIGN_OR_RETURN(const auto completions, Complete({request}));
+    return ChatReply(Header("chatcmpl-"), request, completions[0], *tokenizer_);
+  }
+
+  absl::StatusOr<std::vector<Completion>> Complete(const std::vector<CompletionRequest>& requests) {
     auto completions = model_.Complete(requests, HttpConnections::ClientLeft);
     if (absl::IsCancelled(completions.status())) return completions.status();
     if (!completions.ok()) {
@@ -151,9 +192,11 @@ class HttpServer::Impl {
       prompt_tokens_.Increment(requests[i].prompt.size());
       generated_tokens_.Increment((*completions)[i].generated.size());
     }
-    const ReplyHeader header{
-        .id = Concatenate("cmpl-", ++replies_), .model = options_.model_name, .created = std::time(nullptr)};
-    return CompletionReply(header, requests, *completions, *tokenizer_);
+    return completions;
+  }
+
+  ReplyHeader Header(const char* prefix) {
+    return {.id = Concatenate(prefix, ++replies_), .model = options_.model_name, .created = std::time(nullptr)};
   }
 
   std::string Models() const {

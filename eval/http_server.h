@@ -1,11 +1,12 @@
-// The HTTP server of the eval service: what lm_eval's local-completions and gguf clients ask for.
+// The HTTP server of the eval service: what lm_eval's local-completions, local-chat-completions and gguf
+// clients ask for.
 //
-//   POST /v1/completions, GET /v1/models, GET /tokenizer_info, POST /tokenize, POST /detokenize, GET /health,
-//   GET /metrics (Prometheus text)
+//   POST /v1/completions, POST /v1/chat/completions, GET /v1/models, GET /tokenizer_info, POST /tokenize,
+//   POST /detokenize, GET /health, GET /metrics (Prometheus text)
 //
-// Bodies are in completion_json.h. Errors are {"error": {"message", ...}} with 400 for what the client can mend, 413
-// for a body of more than 64 MiB, 500 for the rest: never a 200 with a part of the answer. What a client asked for is
-// dropped when it closes its connection before the answer.
+// Bodies are in completion_json.h and chat_json.h. Errors are {"error": {"message", ...}} with 400 for what the client can
+// mend, 413 for a body of more than 64 MiB, 500 for the rest: never a 200 with a part of the answer. What a client asked
+// for is dropped when it closes its connection before the answer.
 #ifndef RADLADS_EVAL_HTTP_SERVER_H_
 #define RADLADS_EVAL_HTTP_SERVER_H_
 

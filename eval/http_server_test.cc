@@ -78,7 +78,8 @@ class HttpServerTest : public ::testing::Test {
 
   prometheus::Registry metrics_;
   std::shared_ptr<Transformer> model_;
-  std::shared_ptr<const Tokenizer> tokenizer_ = SmallTokenizer();
+  std::shared_ptr<const Tokenizer> tokenizer_ =
+      SmallTokenizer("{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}");
   std::unique_ptr<ModelQueue> queue_;
   std::unique_ptr<CompletionModel> completions_ = MakeCompletionModel(*queue_, tokenizer_);
   HttpServer server_{*completions_, tokenizer_, metrics_, {.port = 0, .model_name = "small"}};
@@ -139,6 +140,55 @@ TEST_F(HttpServerTest, TextContinuesAsTheScorerSays) {
   const Json logprobs = Post("/v1/completions", scored)["choices"][0]["logprobs"];
   EXPECT_GE(logprobs["tokens"].size(), 3 + want->at(0).size());
   EXPECT_GE(logprobs["top_logprobs"][5].size(), 2u);
+}
+
+TEST_F(HttpServerTest, ChatIsTheCompletionOfItsTemplate) {
+  const Json plain = Post("/v1/completions", {{"prompt", "hello>"}, {"temperature", 0}, {"max_tokens", 9}});
+  const Json chat = Post("/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", "hello"}}}},
+                                                  {"temperature", 0},
+                                                  {"max_tokens", 9},
+                                                  {"logprobs", true},
+                                                  {"top_logprobs", 2}});
+  EXPECT_EQ(chat["choices"][0]["message"]["content"], plain["choices"][0]["text"]);
+  EXPECT_EQ(chat["choices"][0]["finish_reason"], plain["choices"][0]["finish_reason"]);
+  EXPECT_EQ(chat["usage"], plain["usage"]);
+  const Json& content = chat["choices"][0]["logprobs"]["content"];
+  ASSERT_EQ(content.size(), chat["usage"]["completion_tokens"]);
+  for (const Json& token : content) {
+    ASSERT_EQ(token["top_logprobs"].size(), 2u);
+    EXPECT_EQ(token["top_logprobs"][0]["token"], token["token"]);  // at temperature 0 the likeliest
+    EXPECT_EQ(token["top_logprobs"][0]["logprob"], token["logprob"]);
+  }
+  EXPECT_THAT(Post("/v1/chat/completions", {{"messages", "hello"}}, 400)["error"]["message"].get<std::string>(),
+              HasSubstr("messages must be"));
+}
+
+TEST_F(HttpServerTest, ABodyIsBoundedHoweverItComes) {
+  auto client = Client();
+  const std::string large(65 << 20, ' ');
+  for (const char* path : {"/tokenize", "/nowhere"}) {
+    const auto named = client.Post(path, large, "application/json");
+    ASSERT_TRUE(named) << httplib::to_string(named.error());
+    EXPECT_EQ(named->status, 413);
+    EXPECT_THAT(named->body, HasSubstr("larger than 64 MiB"));
+    const auto chunked = client.Post(
+        path,
+        [&](size_t offset, httplib::DataSink& sink) {
+          if (offset < large.size()) return sink.write(large.data(), 1 << 20);
+          sink.done();
+          return true;
+        },
+        "application/json");
+    ASSERT_TRUE(chunked) << httplib::to_string(chunked.error());
+    EXPECT_EQ(chunked->status, 413);
+  }
+  client.set_compress(true);
+  const auto compressed = client.Post("/tokenize", large, "application/json");
+  ASSERT_TRUE(compressed) << httplib::to_string(compressed.error());
+  EXPECT_EQ(compressed->status, 413);
+  const auto well = client.Post("/tokenize", R"({"prompt":"!"})", "application/json");
+  ASSERT_TRUE(well) << httplib::to_string(well.error());
+  EXPECT_EQ(well->body, R"({"tokens":[1],"count":1,"max_model_len":100})");
 }
 
 TEST_F(HttpServerTest, BadRequestsAreNamed) {

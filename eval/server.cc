@@ -82,8 +82,8 @@ int Main(int argc, char** argv) {
   absl::Status status = EnterWorkingDirectory();
   if (!status.ok()) return ExitCode(status);
   CLI::App app(
-      "Serves a model to lm_eval (local-completions, gguf) over HTTP, and over gRPC. SIGTERM answers what is under way "
-      "and exits.");
+      "Serves a model to lm_eval (local-completions, local-chat-completions, gguf) over HTTP, and over gRPC. SIGTERM "
+      "answers what is under way and exits.");
   Flags flags;
   app.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
   app.add_option("--tokenizer", flags.tokenizer, "Directory with tokenizer.json; default: that of the model.");

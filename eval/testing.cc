@@ -9,7 +9,7 @@
 
 namespace radlads {
 
-void WriteSmallTokenizer(const std::string& directory) {
+void WriteSmallTokenizer(const std::string& directory, const std::string& chat_template) {
   nlohmann::json vocabulary = {{"<|end|>", 0}, {"Ġ", 95}, {"Ċ", 96}};
   for (char c = '!'; c <= '~'; ++c) vocabulary[std::string(1, c)] = c - '!' + 1;
   const nlohmann::json byte_level = {
@@ -29,18 +29,20 @@ void WriteSmallTokenizer(const std::string& directory) {
       {"post_processor", nullptr},
       {"decoder", byte_level},
       {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", nlohmann::json::array()}}}};
-  for (const auto& [name, json] : {std::pair<std::string, nlohmann::json>("tokenizer.json", tokenizer),
-                                   {"tokenizer_config.json", {{"eos_token", "<|end|>"}}}}) {
+  nlohmann::json config = {{"eos_token", "<|end|>"}};
+  if (!chat_template.empty()) config["chat_template"] = chat_template;
+  for (const auto& [name, json] :
+       {std::pair<std::string, nlohmann::json>("tokenizer.json", tokenizer), {"tokenizer_config.json", config}}) {
     const absl::Status written = WriteFileAtomically(JoinPath(directory, name), json.dump());
     RADLADS_CHECK(written.ok()) << written;
   }
 }
 
-std::shared_ptr<const Tokenizer> SmallTokenizer() {
+std::shared_ptr<const Tokenizer> SmallTokenizer(const std::string& chat_template) {
   const std::string directory = ::testing::TempDir() + "/small_tokenizer";
   const absl::Status made = MakeDirectories(directory);
   RADLADS_CHECK(made.ok()) << made;
-  WriteSmallTokenizer(directory);
+  WriteSmallTokenizer(directory, chat_template);
   auto tokenizer = Tokenizer::Load(directory);
   RADLADS_CHECK(tokenizer.ok()) << tokenizer.status();
   return *tokenizer;

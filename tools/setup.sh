@@ -15,7 +15,7 @@ cuda_runtime_version=13.0.96
 cuda_cupti_version=13.0.85
 
 packages=(
-  g++ git ca-certificates pkg-config python3 python3-venv
+  g++ clang libclang-rt-dev git ca-certificates pkg-config python3 python3-venv
   bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-platforms bazel-skylib
   protobuf-compiler libprotobuf-dev protobuf-compiler-grpc libgrpc++-dev libabsl-dev
   librocksdb-dev libcpp-httplib-dev libyaml-cpp-dev nlohmann-json3-dev

@@ -224,6 +224,10 @@ class ShardedSafetensors : public TensorSource {
     source->index_path_ = index_path;
     for (const auto& [shard, names] : names_of) {
       auto opened = SafetensorsFile::Open(JoinPath(directory, shard));
+      if (absl::IsNotFound(opened.status())) {
+        return NotFound(index_path, ": a shard is missing: ", opened.status().message(),
+                        "; fetch it, or the whole checkpoint again");
+      }
       if (!opened.ok()) return Annotate(opened.status(), index_path);
       std::shared_ptr<const SafetensorsFile> file = std::move(opened).value();
       for (const std::string& name : names) {
