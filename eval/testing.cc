@@ -29,7 +29,7 @@ void WriteSmallTokenizer(const std::string& directory, const std::string& chat_t
       {"post_processor", nullptr},
       {"decoder", byte_level},
       {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", nlohmann::json::array()}}}};
-  nlohmann::json config = {{"eos_token", "<|end|>"}};
+  nlohmann::json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"eos_token", "<|end|>"}};
   if (!chat_template.empty()) config["chat_template"] = chat_template;
   for (const auto& [name, json] :
        {std::pair<std::string, nlohmann::json>("tokenizer.json", tokenizer), {"tokenizer_config.json", config}}) {

@@ -4,15 +4,17 @@
 #
 #   tools/setup.sh            everything that building and testing on a CPU needs
 #   tools/setup.sh --cuda     also the NVIDIA libraries that a --config=cuda build links (about 3 GB)
-#   tools/setup.sh --peers    also PyTorch with its Python parts, for the benchmarks against it (about 4 GB)
+#   tools/setup.sh --peers    also PyTorch with its Python parts, for the benchmarks against it (about 5 GB)
 #
-# Distribution packages need root or sudo; nothing else does. LibTorch goes to ~/.cache/radlads/python.
+# Distribution packages need root or sudo; nothing else does. LibTorch goes to ~/.cache/radlads/python; lm_eval, the
+# client that //eval:server is tested with, to ~/.cache/radlads/lm_eval (0.9 GB).
 set -euo pipefail
 
 cache="$HOME/.cache/radlads"
 torch_version=2.11.0
 cuda_runtime_version=13.0.96
 cuda_cupti_version=13.0.85
+lm_eval=(lm_eval==0.4.13 datasets==5.2.0 transformers==5.23.0 tokenizers==0.23.3 requests==2.34.2 aiohttp==3.14.5 tenacity==9.2.1)
 
 packages=(
   g++ clang libclang-rt-dev git ca-certificates pkg-config python3 python3-venv
@@ -24,7 +26,7 @@ packages=(
   libre2-dev libutf8proc-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev libsimdjson-dev
 )
 
-usage() { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; }
+usage() { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; }
 say() { printf '[setup] %s\n' "$*"; }
 die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
 
@@ -110,8 +112,10 @@ else
   # The CPU libraries of the wheel need only these two NVIDIA packages; --no-deps saves 3 GB.
   ensure "LibTorch $torch_version" "$cache/python" --no-deps -- "${libtorch[@]}"
 fi
+# With what its client for HTTP needs (local-completions, with a tokenizer of Hugging Face); PyTorch is not among it.
+ensure "lm_eval, client of the eval server" "$cache/lm_eval" -- "${lm_eval[@]}"
 if [ "$with_peers" = 1 ]; then
-  ensure "PyTorch and friends, the peers of the benchmarks" "$cache/peers" -- \
-    "torch==$torch_version" numpy==2.3.4 safetensors==0.8.0 tokenizers==0.23.3 tiktoken==0.14.0 bpe-qwen==0.1.5 transformers
+  ensure "PyTorch and friends, the peers of the benchmarks" "$cache/peers" -- "torch==$torch_version" numpy==2.3.4 \
+    safetensors==0.8.0 tiktoken==0.14.0 bpe-qwen==0.1.5 accelerate==1.15.0 peft==0.21.2 "${lm_eval[@]}"
 fi
 say "ready"
