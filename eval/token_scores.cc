@@ -3,15 +3,14 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numeric>
 #include <span>
 #include <utility>
 
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "eval/prefix_batches.h"
+#include "kernels/linear_loss/linear_loss_cpu.h"
 
 namespace radlads {
 namespace {
@@ -34,18 +33,6 @@ std::vector<std::pair<int64_t, float>> Largest(std::span<const float> logits, in
     largest.insert(std::upper_bound(largest.begin(), largest.end(), entry, before), entry);
   }
   return largest;
-}
-
-// In an order of its own: LibTorch's depends on the number of rows and threads.
-float Sum(std::span<const float> x) {
-  constexpr size_t kSums = 16;
-  std::array<float, kSums> sums{};
-  size_t i = 0;
-  for (; i + kSums <= x.size(); i += kSums) {
-    for (size_t lane = 0; lane < kSums; ++lane) sums[lane] += x[i + lane];
-  }
-  for (; i < x.size(); ++i) sums[i % kSums] += x[i];
-  return std::accumulate(sums.begin(), sums.end(), 0.0f);
 }
 
 // One call of ScoreTokens.
@@ -204,39 +191,43 @@ class Run {
 absl::StatusOr<std::vector<TokenScore>> ScoreLogits(Tensor logits, const std::vector<RowQuestion>& questions) {
   RADLADS_CHECK(logits.dim() == 2) << "logits must be [N,W], found " << logits.sizes();
   logits = logits.to(at::kFloat).contiguous();
-  const int64_t width = logits.size(1);
-  const Tensor largest = logits.amax(1);
-  const float* row_largest = largest.const_data_ptr<float>();
-  for (int64_t row = 0; row < logits.size(0); ++row) {
-    if (!std::isfinite(row_largest[row]))
-      return DataLoss("the largest logit is ", row_largest[row], "; the model's weights or state are damaged");
+  const int64_t rows = logits.size(0), width = logits.size(1);
+  float* const data = logits.mutable_data_ptr<float>();
+  const auto row = [&](int64_t index) { return std::span<const float>(data + index * width, width); };
+  const Tensor row_largest = logits.amax(1);
+  const std::span<const float> largest(row_largest.const_data_ptr<float>(), rows);
+  for (float logit : largest) {
+    if (!std::isfinite(logit))
+      return DataLoss("the largest logit is ", logit, "; the model's weights or state are damaged");
   }
+  std::vector<int64_t> best(rows);
+  std::vector<double> log_sum(rows);  // of exp(logit - largest)
+  ParallelFor(rows, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      best[i] = std::find(row(i).begin(), row(i).end(), largest[i]) - row(i).begin();
+      // It is the cross entropy of the likeliest token.
+      LossRowsCpu({.rows = 1, .vocabulary = width, .student = data + i * width, .labels = &best[i]}, nullptr,
+                  &log_sum[i]);
+    }
+  });
   std::vector<TokenScore> scores(questions.size());
-  float* data = logits.mutable_data_ptr<float>();
   ParallelFor(static_cast<int64_t>(questions.size()), 4, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const RowQuestion& question = questions[i];
-      const std::span<const float> row(data + question.row * width, width);
+      const std::span<const float> of_row = row(question.row);
       TokenScore& score = scores[i];
-      score.best_logprob = row_largest[question.row];
-      if (question.top > 0) score.top = Largest(row, question.top);
-      score.best = std::find(row.begin(), row.end(), score.best_logprob) - row.begin();
-      if (question.target >= 0) score.logprob = row[question.target];
+      const auto normalise = [&](double logit) {
+        return static_cast<float>(logit - largest[question.row] - log_sum[question.row]);
+      };
+      score.best = best[question.row];
+      score.best_logprob = normalise(of_row[score.best]);
+      if (question.target >= 0) score.logprob = normalise(of_row[question.target]);
+      if (question.top == 1) score.top = {{score.best, score.best_logprob}};
+      if (question.top <= 1) continue;
+      score.top = Largest(of_row, question.top);
+      for (auto& [id, logprob] : score.top) logprob = normalise(logprob);
     }
   });
-  logits.sub_(largest.unsqueeze(1)).exp_();
-  std::vector<float> row_sum(logits.size(0));
-  ParallelFor(logits.size(0), 4, [&](int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; ++row) row_sum[row] = Sum({data + row * width, static_cast<size_t>(width)});
-  });
-  for (size_t i = 0; i < questions.size(); ++i) {
-    const double largest_logit = row_largest[questions[i].row], log_sum = std::log(row_sum[questions[i].row]);
-    const auto normalise = [&](float logit) { return static_cast<float>(logit - largest_logit - log_sum); };
-    TokenScore& score = scores[i];
-    score.best_logprob = normalise(score.best_logprob);
-    if (questions[i].target >= 0) score.logprob = normalise(score.logprob);
-    for (auto& [id, logprob] : score.top) logprob = normalise(logprob);
-  }
   return scores;
 }
 

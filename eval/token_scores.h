@@ -29,7 +29,7 @@ struct RowQuestion {
   int64_t top = 0;
 };
 
-// logits [N,W] fp32 on the CPU, which are overwritten -> an answer to each question. DATA_LOSS as above.
+// logits [N,W] on the CPU -> an answer to each question. DATA_LOSS as above.
 absl::StatusOr<std::vector<TokenScore>> ScoreLogits(Tensor logits, const std::vector<RowQuestion>& questions);
 
 }  // namespace radlads
