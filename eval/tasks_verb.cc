@@ -64,6 +64,7 @@ absl::Status RunTasks(const TasksFlags& flags) {
   RADLADS_ASSIGN_OR_RETURN(const auto scorer,
                            MakeScorer(*opened.model, *opened.tokenizer,
                                       {.batch_tokens = flags.model.batch_tokens, .max_length = flags.max_length}));
+  Log().info("scoring with {}, context {} tokens", flags.model.model, scorer->max_length());
   RADLADS_RETURN_IF_ERROR(MakeDirectories(flags.output));
   const std::string run = Concatenate(opened.identity, ", context ", scorer->max_length());
   RADLADS_ASSIGN_OR_RETURN(const auto journal, ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), run));
