@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "eval/page.h"
 #include "eval/scorer.h"
