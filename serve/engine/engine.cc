@@ -1,0 +1,380 @@
+#include "serve/engine/engine.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+
+#include "base/parallel_for.h"
+#include "base/status.h"
+#include "model/token_ids.h"
+#include "serve/engine/state_rows.h"
+
+namespace radlads {
+namespace {
+
+bool Grows(const ModelState& state) {
+  return std::any_of(state.layers.begin(), state.layers.end(),
+                     [](const LayerState& layer) { return layer.tensors.contains("key"); });
+}
+
+// A request under way.
+struct Text {
+  uint64_t number;
+  EngineRequest request;
+  TokenSampler sampler;
+  std::vector<int64_t> reading;  // what is to be read before the first token is sampled
+  size_t read = 0;               // of it
+  ModelState state;              // until it is a row
+  int64_t last = -1;             // sampled, not read yet
+  int64_t sampled = 0;
+};
+using TextPtr = std::unique_ptr<Text>;
+
+// Texts that step together: all of a recurrent model, single ones where the state grows.
+struct Cohort {
+  StateRows rows;
+  std::vector<TextPtr> texts;  // by row
+  bool grows = false;
+};
+
+class BatchingEngine : public Engine {
+ public:
+  BatchingEngine(Transformer& model, const EngineOptions& options) : model_(model), options_(options) {
+    worker_ = std::thread([this, threads = Threads()] {
+      // OpenMP keeps the number for each thread that starts loops.
+      SetThreads(threads);
+      at::set_num_threads(threads);
+      Work();
+    });
+  }
+
+  ~BatchingEngine() override {
+    {
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+    }
+    changed_.notify_all();
+    worker_.join();
+  }
+
+  absl::StatusOr<uint64_t> Submit(EngineRequest request) override {
+    RADLADS_RETURN_IF_ERROR(Check(request));
+    std::lock_guard lock(mutex_);
+    if (draining_ || closing_) return absl::UnavailableError("the engine is shutting down; ask another server");
+    if (static_cast<int64_t>(waiting_.size()) >= options_.waiting) {
+      return absl::ResourceExhaustedError(
+          Concatenate("the queue is full: ", waiting_.size(), " requests wait for ", options_.active,
+                      " places; try again later"));
+    }
+    auto text = std::make_unique<Text>(Text{.number = ++last_number_, .request = std::move(request), .sampler = TokenSampler({})});
+    Prepare(text.get());
+    waiting_.push_back(std::move(text));
+    ++unfinished_;
+    changed_.notify_all();
+    return last_number_;
+  }
+
+  void Cancel(uint64_t number) override {
+    std::lock_guard lock(mutex_);
+    cancelled_.insert(number);
+    changed_.notify_all();
+  }
+
+  void Drain() override {
+    std::unique_lock lock(mutex_);
+    draining_ = true;
+    changed_.wait(lock, [&] { return unfinished_ == 0; });
+  }
+
+  EngineStats stats() const override {
+    std::lock_guard lock(mutex_);
+    EngineStats stats = stats_;
+    stats.waiting = static_cast<int64_t>(waiting_.size());
+    return stats;
+  }
+
+ private:
+  absl::Status Check(const EngineRequest& request) const {
+    const int64_t vocabulary = model_.config().vocab_size();
+    if (request.max_tokens < 0) return InvalidArgument("max_tokens must be 0 or more, found ", request.max_tokens);
+    if (static_cast<int64_t>(request.replay.size()) > request.max_tokens) {
+      return InvalidArgument(request.replay.size(), " tokens to replay, of at most ", request.max_tokens);
+    }
+    if (request.prompt.empty() && (request.from == nullptr || request.from->unread.empty())) {
+      return InvalidArgument("the prompt has no token; give at least one, the begin-of-text token for example");
+    }
+    RADLADS_RETURN_IF_ERROR(CheckTokenIds(request.prompt, vocabulary));
+    RADLADS_RETURN_IF_ERROR(CheckTokenIds(request.replay, vocabulary));
+    return request.sampling.Check(vocabulary);
+  }
+
+  static void Prepare(Text* text) {
+    const EngineRequest& request = text->request;
+    text->sampler = TokenSampler(request.sampling);
+    if (request.from != nullptr) text->reading = request.from->unread;
+    text->reading.insert(text->reading.end(), request.prompt.begin(), request.prompt.end());
+    text->sampler.Read(text->reading);
+    if (request.replay.empty()) return;
+    text->reading.insert(text->reading.end(), request.replay.begin(), request.replay.end() - 1);
+    text->last = request.replay.back();
+    text->sampled = static_cast<int64_t>(request.replay.size());
+    for (const int64_t id : request.replay) text->sampler.Replay(id);
+  }
+
+  void Work() {
+    const at::NoGradGuard no_grad;
+    while (Admit()) {
+      try {
+        ReadPiece();
+        Step();
+      } catch (const std::exception& error) {
+        // What was under way may be half done: nobody continues from it.
+        const absl::Status status = absl::InternalError(Concatenate("the model failed: ", error.what()));
+        while (!reading_.empty()) FinishWith(Take(&reading_), FinishReason::kError, status);
+        while (!cohorts_.empty()) {
+          for (TextPtr& text : cohorts_.front().texts) FinishWith(std::move(text), FinishReason::kError, status);
+          cohorts_.pop_front();
+        }
+      }
+    }
+  }
+
+  static TextPtr Take(std::deque<TextPtr>* texts) {
+    TextPtr text = std::move(texts->front());
+    texts->pop_front();
+    return text;
+  }
+
+  int64_t active() const {
+    int64_t count = 0;
+    for (const Cohort& cohort : cohorts_) count += static_cast<int64_t>(cohort.texts.size());
+    return count;
+  }
+
+  // Waits for something to do, lets requests in where there is room and drops those that were cancelled. Returns false
+  // when the engine closes.
+  bool Admit() {
+    std::unordered_set<uint64_t> cancelled;
+    std::vector<TextPtr> dropped;
+    bool closing;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] {
+        return closing_ || !waiting_.empty() || !reading_.empty() || !cohorts_.empty() || !cancelled_.empty();
+      });
+      closing = closing_;
+      cancelled.swap(cancelled_);
+      const auto drop = [&](const TextPtr& text) { return closing || cancelled.contains(text->number); };
+      for (TextPtr& text : waiting_) {
+        if (drop(text)) dropped.push_back(std::move(text));
+      }
+      std::erase(waiting_, nullptr);
+      while (!waiting_.empty() && active() + static_cast<int64_t>(reading_.size()) < options_.active) {
+        reading_.push_back(Take(&waiting_));
+      }
+      stats_.reading = static_cast<int64_t>(reading_.size());
+      stats_.active = active();
+      stats_.state_bytes = 0;
+      for (const Cohort& cohort : cohorts_) stats_.state_bytes += cohort.rows.ByteSize();
+    }
+    const auto drop = [&](const TextPtr& text) { return closing || cancelled.contains(text->number); };
+    if (closing || !cancelled.empty()) {
+      for (TextPtr& text : reading_) {
+        if (drop(text)) dropped.push_back(std::move(text));
+      }
+      std::erase(reading_, nullptr);
+      for (Cohort& cohort : cohorts_) {
+        for (size_t row = cohort.texts.size(); row-- > 0;) {
+          if (drop(cohort.texts[row])) dropped.push_back(RemoveRow(&cohort, row));
+        }
+      }
+      cohorts_.remove_if([](const Cohort& cohort) { return cohort.texts.empty(); });
+    }
+    for (TextPtr& text : dropped) FinishWith(std::move(text), FinishReason::kCancelled, absl::OkStatus());
+    return !closing;
+  }
+
+  // A piece of the prompt that has waited longest.
+  void ReadPiece() {
+    if (reading_.empty()) return;
+    Text& text = *reading_.front();
+    if (text.read == 0 && text.request.from != nullptr) text.state = text.request.from->state.Copy();
+    const int64_t left = static_cast<int64_t>(text.reading.size() - text.read);
+    const int64_t time = std::min(options_.prompt_tokens, left);
+    const std::span<const int64_t> ids(text.reading.data() + text.read, time);
+    const Tensor hidden = model_.Forward(at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong).view({1, time}), &text.state);
+    text.read += time;
+    {
+      std::lock_guard lock(mutex_);
+      stats_.prompt_tokens += time;
+    }
+    TextPtr taken = Take(&reading_);
+    if (time < left) {
+      reading_.push_back(std::move(taken));
+    } else if (text.last >= 0) {
+      AfterLast(std::move(taken));
+    } else if (text.request.max_tokens == 0) {
+      Finish(std::move(taken), FinishReason::kLength);
+    } else {
+      const Tensor logits = model_.Logits(hidden.select(1, time - 1)).to(at::kFloat);
+      absl::StatusOr<int64_t> id = text.sampler.Sample(logits[0]);
+      if (!id.ok()) return FinishWith(std::move(taken), FinishReason::kError, id.status());
+      if (!Deliver(*id, logits[0], &text)) return Finish(std::move(taken), FinishReason::kCallback);
+      AfterLast(std::move(taken));
+    }
+  }
+
+  // Returns whether the text's owner wants more.
+  bool Deliver(int64_t id, const Tensor& logits, Text* text) {
+    text->last = id;
+    ++text->sampled;
+    {
+      std::lock_guard lock(mutex_);
+      ++stats_.sampled_tokens;
+    }
+    return !text->request.on_token || text->request.on_token(id, logits) || IsStop(*text);
+  }
+
+  static bool IsStop(const Text& text) {
+    const std::vector<int64_t>& stops = text.request.stop_ids;
+    return std::find(stops.begin(), stops.end(), text.last) != stops.end();
+  }
+
+  // How a text ends with its last token, if it does.
+  static std::optional<FinishReason> EndOf(const Text& text) {
+    if (IsStop(text)) return FinishReason::kStopToken;
+    if (text.sampled >= text.request.max_tokens) return FinishReason::kLength;
+    return std::nullopt;
+  }
+
+  // A text whose prompt is read becomes a row, or ends.
+  void AfterLast(TextPtr text) {
+    if (const auto end = EndOf(*text)) return Finish(std::move(text), *end);
+    const bool grows = Grows(text->state);
+    auto cohort = std::find_if(cohorts_.begin(), cohorts_.end(), [&](const Cohort& c) { return !grows && !c.grows; });
+    if (cohort == cohorts_.end()) {
+      cohort = cohorts_.emplace(cohorts_.end());
+      cohort->grows = grows;
+    }
+    cohort->rows.Add(text->state);
+    text->state = ModelState();
+    cohort->texts.push_back(std::move(text));
+  }
+
+  static TextPtr RemoveRow(Cohort* cohort, size_t row) {
+    cohort->rows.Remove(static_cast<int64_t>(row));
+    std::swap(cohort->texts[row], cohort->texts.back());
+    TextPtr text = std::move(cohort->texts.back());
+    cohort->texts.pop_back();
+    return text;
+  }
+
+  // One token for every row.
+  void Step() {
+    if (cohorts_.empty()) return;
+    std::vector<Tensor> hidden;
+    std::vector<Text*> texts;
+    for (Cohort& cohort : cohorts_) {
+      std::vector<int64_t> ids;
+      for (const TextPtr& text : cohort.texts) {
+        ids.push_back(text->last);
+        texts.push_back(text.get());
+      }
+      hidden.push_back(model_.Forward(at::tensor(ids, at::kLong).unsqueeze(1), cohort.rows.state()).select(1, 0));
+    }
+    const Tensor logits = model_.Logits(hidden.size() == 1 ? hidden[0] : at::cat(hidden)).to(at::kFloat);
+    std::vector<absl::StatusOr<int64_t>> sampled(texts.size(), absl::UnknownError(""));
+    ParallelFor(static_cast<int64_t>(texts.size()), 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) sampled[i] = texts[i]->sampler.Sample(logits[i]);
+    });
+    size_t i = texts.size();
+    for (auto cohort = cohorts_.rbegin(); cohort != cohorts_.rend(); ++cohort) {
+      for (size_t row = cohort->texts.size(); row-- > 0;) {
+        --i;
+        EndStep(&*cohort, row, sampled[i], logits[i]);
+      }
+    }
+    cohorts_.remove_if([](const Cohort& cohort) { return cohort.texts.empty(); });
+  }
+
+  void EndStep(Cohort* cohort, size_t row, const absl::StatusOr<int64_t>& id, const Tensor& logits) {
+    Text& text = *cohort->texts[row];
+    if (!id.ok()) return FinishWith(RemoveRow(cohort, row), FinishReason::kError, id.status());
+    const bool more = Deliver(*id, logits, &text);
+    const std::optional<FinishReason> end = more ? EndOf(text) : FinishReason::kCallback;
+    if (!end) return;
+    text.state = cohort->rows.Copy(static_cast<int64_t>(row));
+    Finish(RemoveRow(cohort, row), *end);
+  }
+
+  // With a snapshot of text.state.
+  void Finish(TextPtr text, FinishReason reason) {
+    auto snapshot = std::make_shared<Snapshot>();
+    snapshot->tokens = text->state.position.item<int64_t>();
+    snapshot->state = std::move(text->state);
+    if (text->last >= 0) snapshot->unread = {text->last};
+    End(std::move(text), {.finish = reason, .snapshot = std::move(snapshot)});
+  }
+
+  void FinishWith(TextPtr text, FinishReason reason, const absl::Status& status) {
+    End(std::move(text), {.finish = reason, .status = status});
+  }
+
+  void End(TextPtr text, EngineResult result) {
+    result.prompt_tokens = static_cast<int64_t>(text->request.prompt.size());
+    result.sampled_tokens = text->sampled;
+    {
+      std::lock_guard lock(mutex_);
+      ++(result.finish == FinishReason::kCancelled ? stats_.cancelled
+         : result.finish == FinishReason::kError   ? stats_.failed
+                                                   : stats_.finished);
+    }
+    if (text->request.on_done) text->request.on_done(std::move(result));
+    text.reset();
+    std::lock_guard lock(mutex_);
+    --unfinished_;
+    changed_.notify_all();
+  }
+
+  Transformer& model_;
+  const EngineOptions options_;
+  std::deque<TextPtr> reading_;  // of the worker, as cohorts_
+  std::list<Cohort> cohorts_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::deque<TextPtr> waiting_;
+  std::unordered_set<uint64_t> cancelled_;
+  EngineStats stats_;
+  uint64_t last_number_ = 0;
+  int64_t unfinished_ = 0;
+  bool draining_ = false, closing_ = false;
+  std::thread worker_;
+};
+
+}  // namespace
+
+absl::Status EngineOptions::Check() const {
+  if (active < 1) return InvalidArgument("active must be at least 1, found ", active);
+  if (waiting < 1) return InvalidArgument("waiting must be at least 1, found ", waiting);
+  if (prompt_tokens < 1) return InvalidArgument("prompt_tokens must be at least 1, found ", prompt_tokens);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(Transformer& model, const EngineOptions& options) {
+  RADLADS_RETURN_IF_ERROR(options.Check());
+  return std::make_unique<BatchingEngine>(model, options);
+}
+
+}  // namespace radlads

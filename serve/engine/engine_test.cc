@@ -1,0 +1,338 @@
+#include "serve/engine/engine.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <random>
+#include <string>
+
+#include "base/parallel_for.h"
+#include "kernels/testing/compare.h"
+#include "model/generate.h"
+#include "model/testing.h"
+#include "serve/engine/state_rows.h"
+
+namespace radlads {
+namespace {
+
+using ::testing::HasSubstr;
+
+using Ids = std::vector<int64_t>;
+
+std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
+  // So small a model only loses by threads.
+  SetThreads(1);
+  at::set_num_threads(1);
+  auto model = SmallModel(kind);
+  model->SetForInference();
+  return model;
+}
+
+Ids Random(int seed, int64_t length) {
+  std::mt19937_64 random(seed);
+  Ids ids;
+  for (int64_t i = 0; i < length; ++i) ids.push_back(1 + random() % 96);
+  return ids;
+}
+
+// What a request gave.
+class Collector {
+ public:
+  EngineRequest Bind(EngineRequest request) {
+    request.on_token = [this](int64_t id, const Tensor& logits) {
+      std::lock_guard lock(mutex_);
+      tokens_.push_back(id);
+      logits_.push_back(logits.clone());
+      changed_.notify_all();
+      return static_cast<int64_t>(tokens_.size()) != end_after_;
+    };
+    request.on_done = [this](EngineResult result) {
+      std::lock_guard lock(mutex_);
+      EXPECT_FALSE(done_) << "done twice";
+      result_ = std::move(result);
+      done_ = true;
+      changed_.notify_all();
+    };
+    return request;
+  }
+  void EndAfter(int64_t tokens) { end_after_ = tokens; }
+  const EngineResult& Wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return done_; });
+    return result_;
+  }
+  void WaitForTokens(size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return done_ || tokens_.size() >= count; });
+  }
+  const Ids& tokens() const { return tokens_; }
+  const std::vector<Tensor>& logits() const { return logits_; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Ids tokens_;
+  std::vector<Tensor> logits_;
+  EngineResult result_;
+  int64_t end_after_ = -1;
+  bool done_ = false;
+};
+
+std::unique_ptr<Engine> NewEngine(Transformer& model, const EngineOptions& options = {.prompt_tokens = 7}) {
+  auto engine = Engine::Create(model, options);
+  EXPECT_TRUE(engine.ok()) << engine.status();
+  return *std::move(engine);
+}
+
+EngineResult RunToEnd(Engine& engine, const EngineRequest& request, Ids* tokens) {
+  Collector collector;
+  auto number = engine.Submit(collector.Bind(request));
+  EXPECT_TRUE(number.ok()) << number.status();
+  if (!number.ok()) return {};
+  EngineResult result = collector.Wait();
+  *tokens = collector.tokens();
+  return result;
+}
+
+class EngineTest : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, EngineTest, ::testing::ValuesIn(SmallKinds()),
+                         [](const auto& info) { return info.param; });
+
+std::vector<EngineRequest> ManyRequests() {
+  std::vector<EngineRequest> requests;
+  for (int i = 0; i < 20; ++i) {
+    EngineRequest request{.prompt = Random(i, 1 + 3 * i % 31), .max_tokens = 1 + 5 * i % 23};
+    if (i % 3 == 1) request.sampling = {.repetition_penalty = 1.1, .temperature = 1, .top_k = 20, .seed = 7};
+    if (i % 3 == 2) request.stop_ids = {3, 4, 5, 6, 7, 8, 9};
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+TEST_P(EngineTest, AmongOthersEqualsAloneBitForBit) {
+  auto model = InferenceModel(GetParam());
+  const auto requests = ManyRequests();
+  // Fewer places than requests: rows come and go all the time.
+  auto crowd = NewEngine(*model, {.active = 6, .prompt_tokens = 7});
+  std::vector<Collector> crowded(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) ASSERT_TRUE(crowd->Submit(crowded[i].Bind(requests[i])).ok());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const EngineResult& result = crowded[i].Wait();
+    ASSERT_NE(result.finish, FinishReason::kError) << result.status;
+    Collector alone;
+    auto engine = NewEngine(*model, {.prompt_tokens = 512});
+    ASSERT_TRUE(engine->Submit(alone.Bind(requests[i])).ok());
+    const EngineResult& want = alone.Wait();
+    EXPECT_EQ(result.finish, want.finish) << "request " << i;
+    EXPECT_EQ(crowded[i].tokens(), alone.tokens()) << "request " << i;
+    ASSERT_EQ(crowded[i].logits().size(), alone.logits().size());
+    for (size_t t = 0; t < alone.logits().size(); ++t) {
+      ASSERT_TRUE(BitwiseEqual(crowded[i].logits()[t], alone.logits()[t])) << "request " << i << ", token " << t;
+    }
+    GenerateOptions options{.sampling = requests[i].sampling, .max_tokens = requests[i].max_tokens,
+                            .stop_ids = requests[i].stop_ids};
+    auto generated = Generate(*model, requests[i].prompt, options);
+    ASSERT_TRUE(generated.ok()) << generated.status();
+    Ids tokens = alone.tokens();
+    if (want.finish == FinishReason::kStopToken) tokens.pop_back();
+    EXPECT_EQ(tokens, generated->tokens) << "request " << i;
+    EXPECT_EQ(result.snapshot->tokens + 1,
+              static_cast<int64_t>(requests[i].prompt.size() + crowded[i].tokens().size()));
+  }
+  const EngineStats stats = crowd->stats();
+  EXPECT_EQ(stats.finished, 20);
+  EXPECT_EQ(stats.failed + stats.cancelled + stats.waiting, 0);
+}
+
+TEST_P(EngineTest, ContinuesFromASnapshotAsIfThereWereNoBreak) {
+  auto model = InferenceModel(GetParam());
+  auto engine = NewEngine(*model);
+  const Ids prompt = Random(1, 12);
+  Ids whole, begun;
+  RunToEnd(*engine, {.prompt = prompt, .max_tokens = 30}, &whole);
+  const EngineResult first = RunToEnd(*engine, {.prompt = prompt, .max_tokens = 11}, &begun);
+  EXPECT_EQ(begun, Ids(whole.begin(), whole.begin() + 11));
+  EXPECT_EQ(first.finish, FinishReason::kLength);
+  // A snapshot never changes: it serves many times, also at once.
+  std::vector<Collector> continued(4);
+  for (Collector& collector : continued) {
+    ASSERT_TRUE(engine->Submit(collector.Bind({.from = first.snapshot, .max_tokens = 19})).ok());
+  }
+  for (Collector& collector : continued) {
+    ASSERT_EQ(collector.Wait().finish, FinishReason::kLength) << collector.Wait().status;
+    EXPECT_EQ(collector.tokens(), Ids(whole.begin() + 11, whole.end()));
+    EXPECT_EQ(collector.Wait().snapshot->tokens, 12 + 30 - 1);
+  }
+  // With more text: as the prompt that has it all.
+  Ids all = prompt, got, want;
+  all.insert(all.end(), begun.begin(), begun.end());
+  const Ids more = Random(2, 9);
+  all.insert(all.end(), more.begin(), more.end());
+  RunToEnd(*engine, {.prompt = all, .max_tokens = 8}, &want);
+  RunToEnd(*engine, {.from = first.snapshot, .prompt = more, .max_tokens = 8}, &got);
+  EXPECT_EQ(got, want);
+}
+
+TEST_P(EngineTest, ReplayedTokensAreTakenAsTheyAre) {
+  auto model = InferenceModel(GetParam());
+  auto engine = NewEngine(*model);
+  EngineRequest request{.prompt = Random(3, 10), .max_tokens = 20,
+                        .sampling = {.frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
+  Ids whole, rest;
+  RunToEnd(*engine, request, &whole);
+  for (const size_t known : {1, 7, 19, 20}) {
+    request.replay.assign(whole.begin(), whole.begin() + known);
+    const EngineResult result = RunToEnd(*engine, request, &rest);
+    EXPECT_EQ(rest, Ids(whole.begin() + known, whole.end())) << known << " tokens known";
+    EXPECT_EQ(result.finish, FinishReason::kLength);
+    EXPECT_EQ(result.sampled_tokens, 20);
+    EXPECT_EQ(result.snapshot->tokens, 10 + 20 - 1) << known;
+    EXPECT_EQ(result.snapshot->unread, Ids{whole.back()});
+  }
+}
+
+TEST(Engine, EndsWhenToldTo) {
+  auto model = InferenceModel("rad_rwkv7");
+  auto engine = NewEngine(*model);
+  Collector collector;
+  collector.EndAfter(3);
+  ASSERT_TRUE(engine->Submit(collector.Bind({.prompt = {5}, .max_tokens = 100})).ok());
+  EXPECT_EQ(collector.Wait().finish, FinishReason::kCallback) << collector.Wait().status;
+  EXPECT_EQ(collector.tokens().size(), 3u);
+  EXPECT_EQ(collector.Wait().snapshot->unread, Ids{collector.tokens().back()});
+}
+
+TEST(Engine, ReadsWithoutSampling) {
+  auto model = InferenceModel("rad_rwkv7");
+  auto engine = NewEngine(*model);
+  Ids none, got, want;
+  const EngineResult read = RunToEnd(*engine, {.prompt = Random(1, 20), .max_tokens = 0}, &none);
+  ASSERT_NE(read.snapshot, nullptr) << read.status;
+  EXPECT_EQ(read.snapshot->tokens, 20);
+  EXPECT_THAT(read.snapshot->unread, ::testing::IsEmpty());
+  Ids prompt = Random(1, 20);
+  prompt.push_back(9);
+  RunToEnd(*engine, {.prompt = prompt, .max_tokens = 5}, &want);
+  RunToEnd(*engine, {.from = read.snapshot, .prompt = {9}, .max_tokens = 5}, &got);
+  EXPECT_EQ(got, want);
+}
+
+TEST(Engine, CancelEndsARequestWhereverItIs) {
+  auto model = InferenceModel("rad_rwkv7");
+  auto engine = NewEngine(*model, {.active = 2});
+  std::vector<Collector> endless(3);
+  std::vector<uint64_t> numbers;
+  for (Collector& collector : endless) {
+    auto number = engine->Submit(collector.Bind({.prompt = {5}, .max_tokens = 1'000'000'000}));
+    ASSERT_TRUE(number.ok());
+    numbers.push_back(*number);
+  }
+  endless[0].WaitForTokens(3);
+  engine->Cancel(numbers[2]);  // which waits for a place
+  EXPECT_EQ(endless[2].Wait().finish, FinishReason::kCancelled);
+  EXPECT_TRUE(endless[2].tokens().empty());
+  engine->Cancel(numbers[0]);
+  EXPECT_EQ(endless[0].Wait().finish, FinishReason::kCancelled);
+  EXPECT_EQ(endless[0].Wait().snapshot, nullptr);
+  engine->Cancel(12345);  // nobody's
+  Ids tokens;
+  EXPECT_EQ(RunToEnd(*engine, {.prompt = {5}, .max_tokens = 4}, &tokens).finish, FinishReason::kLength);
+  engine.reset();
+  EXPECT_EQ(endless[1].Wait().finish, FinishReason::kCancelled);
+}
+
+TEST(Engine, RefusesWhatItCannotDo) {
+  auto model = InferenceModel("rad_rwkv7");
+  auto engine = NewEngine(*model, {.active = 1, .waiting = 2});
+  const auto message = [&](EngineRequest request) { return std::string(engine->Submit(request).status().message()); };
+  EXPECT_THAT(message({}), HasSubstr("no token"));
+  EXPECT_THAT(message({.prompt = {97}}), HasSubstr("token id 97"));
+  EXPECT_THAT(message({.prompt = {1}, .max_tokens = -1}), HasSubstr("max_tokens"));
+  EXPECT_THAT(message({.prompt = {1}, .sampling = {.top_p = 0}}), HasSubstr("top_p"));
+  EXPECT_THAT(message({.prompt = {1}, .max_tokens = 1, .replay = {1, 2}}), HasSubstr("replay"));
+  EXPECT_THAT(std::string(Engine::Create(*model, {.active = 0}).status().message()), HasSubstr("active"));
+
+  std::vector<Collector> endless(4);
+  ASSERT_TRUE(engine->Submit(endless[0].Bind({.prompt = {5}, .max_tokens = 1'000'000'000})).ok());
+  endless[0].WaitForTokens(1);
+  for (int i = 1; i < 3; ++i) ASSERT_TRUE(engine->Submit(endless[i].Bind({.prompt = {5}})).ok());
+  auto full = engine->Submit(endless[3].Bind({.prompt = {5}}));
+  EXPECT_EQ(full.status().code(), absl::StatusCode::kResourceExhausted) << full.status();
+  EXPECT_EQ(engine->stats().waiting, 2);
+  engine.reset();
+}
+
+TEST(Engine, DrainFinishesWhatWasAccepted) {
+  auto model = InferenceModel("rad_rwkv7");
+  auto engine = NewEngine(*model, {.active = 2});
+  std::vector<Collector> collectors(5);
+  for (Collector& collector : collectors) {
+    ASSERT_TRUE(engine->Submit(collector.Bind({.prompt = Random(1, 30), .max_tokens = 20})).ok());
+  }
+  engine->Drain();
+  EXPECT_EQ(engine->stats().finished, 5);
+  for (Collector& collector : collectors) EXPECT_EQ(collector.Wait().finish, FinishReason::kLength);
+  EXPECT_EQ(engine->Submit({.prompt = {5}}).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(Engine, ABrokenStateFailsItsOwnTextOnly) {
+  auto model = InferenceModel("rad_rwkv7");
+  auto engine = NewEngine(*model);
+  Ids tokens, want;
+  RunToEnd(*engine, {.prompt = {7, 8}, .max_tokens = 12}, &want);
+  const EngineResult good = RunToEnd(*engine, {.prompt = {5}, .max_tokens = 2}, &tokens);
+  auto broken = std::make_shared<Snapshot>(*good.snapshot);
+  broken->state = good.snapshot->state.Copy();
+  broken->state.layers[0].tensors.at("wkv").fill_(std::numeric_limits<float>::quiet_NaN());
+  Collector bad, fine;
+  ASSERT_TRUE(engine->Submit(fine.Bind({.prompt = {7, 8}, .max_tokens = 12})).ok());
+  ASSERT_TRUE(engine->Submit(bad.Bind({.from = broken, .prompt = {5}})).ok());
+  EXPECT_EQ(bad.Wait().finish, FinishReason::kError);
+  EXPECT_EQ(bad.Wait().status.code(), absl::StatusCode::kDataLoss) << bad.Wait().status;
+  EXPECT_EQ(fine.Wait().finish, FinishReason::kLength);
+  EXPECT_EQ(fine.tokens(), want);
+}
+
+TEST(StateRows, RowsComeAndGo) {
+  auto model = InferenceModel("rad_rwkv6");
+  const at::NoGradGuard no_grad;
+  std::vector<ModelState> states(9);
+  for (size_t i = 0; i < states.size(); ++i) {
+    const Ids ids = Random(static_cast<int>(i), 3 + static_cast<int64_t>(i));
+    model->Forward(at::tensor(ids, at::kLong).unsqueeze(0), &states[i]);
+  }
+  const auto same = [](const ModelState& a, const ModelState& b) -> bool {
+    for (size_t i = 0; i < a.layers.size(); ++i) {
+      for (const auto& [name, tensor] : a.layers[i].tensors) {
+        if (!BitwiseEqual(tensor, b.layers[i].tensors.at(name))) return false;
+      }
+    }
+    return static_cast<bool>(BitwiseEqual(a.position, b.position));
+  };
+  StateRows rows;
+  std::vector<size_t> present;
+  std::mt19937_64 random(1);
+  for (int step = 0; step < 200; ++step) {
+    if (present.empty() || random() % 2 == 0) {
+      present.push_back(random() % states.size());
+      rows.Add(states[present.back()]);
+    } else {
+      const size_t row = random() % present.size();
+      rows.Remove(static_cast<int64_t>(row));
+      present[row] = present.back();
+      present.pop_back();
+    }
+    ASSERT_EQ(rows.size(), static_cast<int64_t>(present.size()));
+    for (size_t i = 0; i < present.size(); ++i) {
+      ASSERT_TRUE(same(rows.Copy(static_cast<int64_t>(i)), states[present[i]])) << "step " << step << ", row " << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace radlads
