@@ -12,6 +12,8 @@ constexpr int64_t kMinShared = 8;
 // Groups of one batch share a prefix of one length, that of the shortest: what the others share beyond it, up to this
 // many tokens, is read by each of their sequences again.
 constexpr int64_t kMaxCut = 2;
+// A pass of fewer tokens than this gains from more of them, even where they are padding.
+constexpr int64_t kFewTokens = 64;
 
 using Sequence = std::span<const int64_t>;
 
@@ -48,6 +50,10 @@ std::vector<Group> GroupByPrefix(const std::vector<Sequence>& sequences, const s
 
 }  // namespace
 
+bool GoesWith(int64_t count, int64_t longest, int64_t length) {
+  return count * longest < kFewTokens || (longest - length) * 8 <= longest;
+}
+
 PrefixPlan PlanBatches(const std::vector<Sequence>& sequences, int64_t batch_tokens) {
   PrefixPlan plan;
   std::vector<int64_t> order(sequences.size());
@@ -78,7 +84,8 @@ PrefixPlan PlanBatches(const std::vector<Sequence>& sequences, int64_t batch_tok
     if (fits) {
       const PrefixBatch& batch = plan.batches.back();
       fits = (group.shared > 0) == (batch.shared > 0) && longest_shared - group.shared <= kMaxCut &&
-             (static_cast<int64_t>(batch.groups.size()) + 1) * row_tokens <= batch_tokens;
+             (static_cast<int64_t>(batch.groups.size()) + 1) * row_tokens <= batch_tokens &&
+             (group.shared > 0 || GoesWith(batch.groups.size(), row_tokens, group.longest));
     }
     if (!fits) {
       plan.batches.emplace_back();

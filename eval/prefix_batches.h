@@ -22,6 +22,10 @@ struct PrefixPlan {
   std::vector<PrefixBatch> batches;
 };
 
+// Whether a row of `length` tokens goes with `count` rows, at least 1, that are padded to `longest`: rather than a pass
+// of its own, which reads every weight again, it may be padded by an eighth, and while the pass has few tokens by more.
+bool GoesWith(int64_t count, int64_t longest, int64_t length);
+
 // Batches of similar length. With nothing shared, a batch is at most `batch_tokens` when all are padded to its longest;
 // otherwise the shared parts of its groups together are. A sequence or group longer than that is a batch by itself.
 // Depends on the sequences as a set of texts only: their order changes nothing but who stands in for an equal one.

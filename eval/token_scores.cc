@@ -91,7 +91,11 @@ class Run {
       const int64_t end = Size(rows[first]), time = end - batch.shared;
       const int64_t fit = batch.shared == 0 ? static_cast<int64_t>(rows.size())
                                             : std::min(batch_tokens_ / time, kContextTokens * batch_tokens_ / end);
-      const size_t last = std::min<size_t>(rows.size(), first + std::max<int64_t>(fit, 1));
+      size_t last = first + 1;
+      while (last < rows.size() && static_cast<int64_t>(last - first) < fit &&
+             (batch.shared == 0 || GoesWith(last - first, time, Size(rows[last]) - batch.shared))) {
+        ++last;
+      }
       std::vector<int64_t> sequences, groups;
       askers.clear();
       for (size_t i = first; i < last; ++i) {
