@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/keep_freed_memory.h"
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/status.h"
@@ -63,6 +64,7 @@ absl::Status Compare(const CompareFlags& flags) {
 }
 
 int Main(int argc, char** argv) {
+  KeepFreedMemory();
   absl::Status status = EnterWorkingDirectory();
   if (!status.ok()) return ExitCode(status);
   CLI::App app("Evaluates models in process. Results go to standard output, progress to standard error.");

@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "base/keep_freed_memory.h"
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/status.h"
@@ -79,6 +80,7 @@ absl::Status Serve(Flags flags) {
 }
 
 int Main(int argc, char** argv) {
+  KeepFreedMemory();
   absl::Status status = EnterWorkingDirectory();
   if (!status.ok()) return ExitCode(status);
   CLI::App app(

@@ -1,6 +1,5 @@
 #include "kernels/benchmarks/benchmark.h"
 
-#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <limits>
 #include <map>
 
+#include "base/keep_freed_memory.h"
 #include "base/parallel_for.h"
 #include "kernels/benchmarks/machine.h"
 
@@ -104,9 +104,7 @@ int BenchmarkMain(int argc, char** argv) {
       return 1;
     }
   }
-  // Freed memory stays with the process, as in a long run: page faults are not what is measured.
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, 2047 << 20);
+  KeepFreedMemory();  // page faults are not what is measured
   SetThreads(threads);
 
   const double flops = MeasureFlops();

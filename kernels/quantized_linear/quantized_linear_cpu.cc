@@ -300,6 +300,10 @@ void ReadRows(const WeightMatrix& w, int64_t first, int64_t count, void* to, boo
   });
 }
 
+bool IsAvx3() {
+  return HWY_TARGET <= HWY_AVX3;
+}
+
 // y of outputs first .. first + count.
 void Finish(const LinearRows& rows, int64_t out, int64_t row_count, int64_t first, int64_t count, const float* sums,
             void* y) {
@@ -328,6 +332,7 @@ HWY_EXPORT(Q4Group);
 HWY_EXPORT(DenseGroup);
 HWY_EXPORT(ReadRows);
 HWY_EXPORT(Finish);
+HWY_EXPORT(IsAvx3);
 
 namespace {
 
@@ -360,7 +365,8 @@ LinearKernel PortableKernel(WeightKind kind) {
 
 LinearKernel ChooseKernel(WeightKind kind, bool x_bf16) {
   // Where a test asks for another instruction set than the processor's best, the kernels beyond Highway are not it.
-  if ((hwy::SupportedTargets() & HWY_AVX3) != 0) {
+  // (hwy::SupportedTargets asks the processor each time, which takes long in a virtual machine.)
+  if (HWY_DYNAMIC_DISPATCH(IsAvx3)()) {
     if (IsQuantized(kind) && ByteProductsAvailable()) return ByteProductKernel(kind, x_bf16);
     if (kind == WeightKind::kBf16 && x_bf16 && Bf16ProductsAvailable()) return Bf16ProductKernel();
   }
@@ -381,9 +387,12 @@ void MultiplyWith(const LinearKernel& kernel, const WeightMatrix& w, const Linea
   if (rows.rows == 0 || w.out() == 0) return;
   const int64_t groups = (w.out() + kGroup - 1) / kGroup;
   const int64_t x_bytes = w.in() * (rows.x_bf16 ? 2 : 4), y_bytes = w.out() * (rows.y_bf16 ? 2 : 4);
-  for (int64_t row = 0; row < rows.rows; row += kMaxRows) {
-    PreparedRows x = {std::min(kMaxRows, rows.rows - row), w.in(), static_cast<const uint8_t*>(rows.x) + row * x_bytes,
-                      rows.x_bf16, nullptr};
+  // Parts of about the same size: few rows make little of the weights that they read.
+  const int64_t parts = (rows.rows + kMaxRows - 1) / kMaxRows;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t row = rows.rows * part / parts;
+    PreparedRows x = {rows.rows * (part + 1) / parts - row, w.in(),
+                      static_cast<const uint8_t*>(rows.x) + row * x_bytes, rows.x_bf16, nullptr};
     void* y = static_cast<uint8_t*>(rows.y) + row * y_bytes;
     std::unique_ptr<uint8_t, void (*)(void*)> prepared(nullptr, std::free);
     if (const int64_t bytes = kernel.prepared_bytes(x); bytes > 0) {

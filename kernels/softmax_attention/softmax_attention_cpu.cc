@@ -255,15 +255,16 @@ void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, std:
     (p, sequence / p.kv_heads, sequence % p.kv_heads, token, time, begin, std::min(keys, begin + kChunkKeys),
      partial->data() + item * rows * row_size);
   });
-  for (int64_t sequence = 0; sequence < sequences; ++sequence) {
-    for (int64_t row = 0; row < rows; ++row) {
+  ParallelFor(sequences * rows, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t sequence = item / rows, row = item % rows;
       const int64_t to = sequence / p.kv_heads * p.time + token + row / group;
       const int64_t head = sequence % p.kv_heads * group + row % group;
       HWY_DYNAMIC_DISPATCH(Join)
       (partial->data() + (sequence * chunks * rows + row) * row_size, chunks, rows * row_size, p.head_dim, p.bf16, y,
        (to * p.heads + head) * p.head_dim);
     }
-  }
+  });
 }
 
 }  // namespace
