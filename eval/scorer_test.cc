@@ -1,7 +1,6 @@
 #include "eval/scorer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +8,6 @@
 #include <random>
 #include <set>
 
-#include "base/parallel_for.h"
 #include "eval/testing.h"
 #include "eval/token_scores.h"
 #include "model/generate.h"
@@ -24,9 +22,6 @@ using ::testing::HasSubstr;
 using Ids = std::vector<int64_t>;
 
 std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
-  // So small a model only loses by threads.
-  SetThreads(1);
-  at::set_num_threads(1);
   auto model = SmallModel(kind);
   model->SetForInference();
   return model;

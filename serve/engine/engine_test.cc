@@ -1,7 +1,6 @@
 #include "serve/engine/engine.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,7 +10,6 @@
 #include <random>
 #include <string>
 
-#include "base/parallel_for.h"
 #include "kernels/testing/compare.h"
 #include "model/generate.h"
 #include "model/testing.h"
@@ -25,9 +23,6 @@ using ::testing::HasSubstr;
 using Ids = std::vector<int64_t>;
 
 std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
-  // So small a model only loses by threads.
-  SetThreads(1);
-  at::set_num_threads(1);
   auto model = SmallModel(kind);
   model->SetForInference();
   return model;
@@ -254,7 +249,9 @@ TEST(Engine, RefusesWhatItCannotDo) {
   EXPECT_THAT(message({.prompt = {97}}), HasSubstr("token id 97"));
   EXPECT_THAT(message({.prompt = {1}, .max_tokens = -1}), HasSubstr("max_tokens"));
   EXPECT_THAT(message({.prompt = {1}, .sampling = {.top_p = 0}}), HasSubstr("top_p"));
-  EXPECT_THAT(message({.prompt = {1}, .max_tokens = 1, .replay = {1, 2}}), HasSubstr("replay"));
+  EngineRequest replay{.prompt = {1}, .max_tokens = 1};
+  replay.replay = {1, 2};
+  EXPECT_THAT(message(replay), HasSubstr("replay"));
   EXPECT_THAT(std::string(Engine::Create(*model, {.active = 0}).status().message()), HasSubstr("active"));
 
   std::vector<Collector> endless(4);
