@@ -126,7 +126,7 @@ std::string ChatReply(const ReplyHeader& header, const CompletionRequest& reques
       {"index", 0},
       {"message", {{"role", "assistant"}, {"content", completion.text}}},
       {"logprobs", request.logprobs ? Logprobs(completion, *request.logprobs, tokenizer) : ReplyJson()},
-      {"finish_reason", FinishReason(completion)}};
+      {"finish_reason", FinishReasonName(completion)}};
   return Dump({{"id", header.id},
                {"object", "chat.completion"},
                {"created", header.created},

@@ -1,28 +1,19 @@
 #include <cstdio>
 #include <string>
 
+#include "absl/strings/str_format.h"
 #include "eval/compare.h"
 #include "eval/page.h"
 
 namespace radlads {
-namespace {
-
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
-}  // namespace
-
 std::string Comparison::Html() const {
   const bool one = models.size() == 2;
   std::string html = PageHead("What " + (one ? models[1] + " keeps of " : "the students keep of ") + models[0]);
   if (!average.empty()) {
     BarChart chart{.title = "All tasks", .unit = "average of the metrics below", .bars = {}};
     for (size_t m = 0; m < models.size(); ++m) {
-      std::string number = Format("%.3f", average[m].value);
-      if (m > 0 && average[m].relative) number += Format(" · %.1f%% kept", *average[m].relative * 100);
+      std::string number = absl::StrFormat("%.3f", average[m].value);
+      if (m > 0 && average[m].relative) number += absl::StrFormat(" · %.1f%% kept", *average[m].relative * 100);
       chart.bars.push_back({.label = models[m], .number = number, .value = average[m].value, .model = m});
     }
     html += "<p>Kept: the share of what the teacher knows beyond chance.</p>\n" + RenderBars(chart);
@@ -35,8 +26,8 @@ std::string Comparison::Html() const {
     BarChart chart{.title = metric.task, .unit = metric.metric, .bars = {}};
     for (size_t m = 0; m < models.size(); ++m) {
       const ComparedValue& value = metric.values[m];
-      std::string number = Format("%.3f", value.value);
-      if (m > 0 && value.relative) number += Format(" · %.1f%% kept", *value.relative * 100);
+      std::string number = absl::StrFormat("%.3f", value.value);
+      if (m > 0 && value.relative) number += absl::StrFormat(" · %.1f%% kept", *value.relative * 100);
       chart.bars.push_back({.label = models[m],
                             .number = number,
                             .value = value.value,
@@ -59,13 +50,14 @@ std::string Comparison::Html() const {
     const bool share = metric.metric.starts_with("acc") || metric.metric == "exact_match";
     std::vector<std::string>& row = table.rows.emplace_back();
     row = {metric.task, metric.metric + (metric.higher_is_better ? " ↑" : " ↓"),
-           share ? Format("%.3f", metric.chance) : "–"};
+           share ? absl::StrFormat("%.3f", metric.chance) : "–"};
     for (size_t m = 0; m < metric.values.size(); ++m) {
       const ComparedValue& value = metric.values[m];
-      std::string& cell = row.emplace_back(Format("%.4f", value.value));
-      if (value.standard_error) cell += Format(" ± %.4f", *value.standard_error);
+      std::string& cell = row.emplace_back(absl::StrFormat("%.4f", value.value));
+      if (value.standard_error) cell += absl::StrFormat(" ± %.4f", *value.standard_error);
       if (m == 0 || !value.relative) continue;
-      cell += share ? Format(" (%.1f%%)", *value.relative * 100) : Format(" (%.3f×)", *value.relative);
+      cell +=
+          share ? absl::StrFormat(" (%.1f%%)", *value.relative * 100) : absl::StrFormat(" (%.3f×)", *value.relative);
     }
   }
   return html + RenderTable(table) + kPageEnd;

@@ -167,7 +167,7 @@ std::string TokenName(const Tokenizer& tokenizer, int64_t id) {
   return name;
 }
 
-const char* FinishReason(const Completion& completion) {
+const char* FinishReasonName(const Completion& completion) {
   return completion.stopped ? "stop" : "length";
 }
 

@@ -53,7 +53,7 @@ absl::StatusOr<CompletionRequest> RequestFor(const CompletionFields& fields, std
 
 // What a token is called in a reply: its text; where that is not whole characters, its bytes; else its number.
 std::string TokenName(const Tokenizer& tokenizer, int64_t id);
-const char* FinishReason(const Completion& completion);
+const char* FinishReasonName(const Completion& completion);
 // The counts of tokens.
 ReplyJson Usage(const std::vector<CompletionRequest>& requests, const std::vector<Completion>& completions);
 

@@ -140,7 +140,7 @@ std::string CompletionReply(const ReplyHeader& header, const std::vector<Complet
     choices.push_back({{"text", text + completion.text},
                        {"index", i},
                        {"logprobs", requests[i].logprobs ? Logprobs(completion, tokenizer) : ReplyJson()},
-                       {"finish_reason", FinishReason(completion)}});
+                       {"finish_reason", FinishReasonName(completion)}});
   }
   return Dump({{"id", header.id},
                {"object", "text_completion"},

@@ -52,7 +52,10 @@ class Cohort {
     }
     states_.push_back(std::move(state));
     hidden_.push_back(hidden.select(1, hidden.size(1) - 1));
-    for (int64_t index : indexes) rows_.push_back({index, TokenSampler(requests_[index].sampling)});
+    for (int64_t index : indexes) {
+      rows_.push_back({index, TokenSampler(requests_[index].sampling)});
+      rows_.back().sampler.Read(requests_[index].ids);
+    }
     return absl::OkStatus();
   }
 

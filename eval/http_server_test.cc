@@ -1,6 +1,5 @@
 #include "eval/http_server.h"
 
-#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
@@ -13,7 +12,6 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/parallel_for.h"
 #include "base/status.h"
 #include "eval/completion_model.h"
 #include "eval/scorer.h"
@@ -32,8 +30,6 @@ class HttpServerTest : public ::testing::Test {
   HttpServerTest(const std::string& kind = "hybrid", int64_t max_length = 100)
       : model_(SmallModel(kind)),
         queue_(*ModelQueue::Create(*model_, {.batch_tokens = 64, .max_length = max_length}, metrics_)) {
-    SetThreads(1);  // so small a model only loses by threads
-    at::set_num_threads(1);
     model_->SetForInference();
     const absl::Status bound = server_.Bind();
     RADLADS_CHECK(bound.ok()) << bound;

@@ -40,18 +40,18 @@ std::string FilesOf(const std::string& path) {
 
 }  // namespace
 
-void AddModelFlags(CLI::App& verb, ModelFlags& flags) {
-  verb.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
-  verb.add_option("--batch_tokens", flags.batch_tokens, "Tokens that go through the model at once.")
+void AddModelFlags(CLI::App& app, ModelFlags& flags) {
+  app.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
+  app.add_option("--batch_tokens", flags.batch_tokens, "Tokens that go through the model at once.")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  verb.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
+  app.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
-  verb.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
+  app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
 }
 
-absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags) {
+absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags, const std::string& tokenizer) {
   SetThreads(flags.threads);
   at::set_num_threads(Threads());
   RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
@@ -59,7 +59,7 @@ absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags) {
   opened.dtype = precision.dtype == at::kBFloat16 ? "bf16" : "fp32";
   Log().info("computing in {}: {}", opened.dtype, precision.reason);
   RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
-  RADLADS_ASSIGN_OR_RETURN(opened.tokenizer, Tokenizer::Load(directory));
+  RADLADS_ASSIGN_OR_RETURN(opened.tokenizer, Tokenizer::Load(tokenizer.empty() ? directory : tokenizer));
   RADLADS_ASSIGN_OR_RETURN(opened.model, LoadForInference(directory, precision.dtype));
   opened.identity = Concatenate(std::filesystem::absolute(directory).string(), " (", FilesOf(directory), ") in ",
                                 opened.dtype, ", tokenizer ", opened.tokenizer->Hash());

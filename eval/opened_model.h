@@ -1,4 +1,4 @@
-// A model with its tokenizer, as the verbs of //eval:run that put it to the scorer open it.
+// A model with its tokenizer, as the programs of this folder open it.
 #ifndef RADLADS_EVAL_OPENED_MODEL_H_
 #define RADLADS_EVAL_OPENED_MODEL_H_
 
@@ -18,7 +18,7 @@ struct ModelFlags {
   int64_t batch_tokens = 4096;
   int threads = 0;
 };
-void AddModelFlags(CLI::App& verb, ModelFlags& flags);
+void AddModelFlags(CLI::App& app, ModelFlags& flags);
 
 struct OpenedModel {
   std::string dtype;  // "fp32" or "bf16"
@@ -29,7 +29,8 @@ struct OpenedModel {
 };
 
 // Sets the number of threads, too. Errors of finding and reading the model, NOT_FOUND when no tokenizer lies beside it.
-absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags);
+// `tokenizer`: a directory that has another one.
+absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags, const std::string& tokenizer = "");
 
 }  // namespace radlads
 

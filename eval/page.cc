@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "absl/strings/str_format.h"
 #include "base/html.h"
 #include "distill/report_style.h"
 
@@ -36,15 +37,9 @@ thead th { white-space: normal; overflow-wrap: break-word; vertical-align: botto
 }
 )css";
 
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
 // A place along a bar.
 std::string Percent(double share) {
-  return Format("%.2f%%", 100 * std::clamp(share, 0.0, 1.0));
+  return absl::StrFormat("%.2f%%", 100 * std::clamp(share, 0.0, 1.0));
 }
 
 }  // namespace
@@ -104,8 +99,8 @@ std::string RenderTable(const PageTable& table) {
       } else if (column < table.headers) {
         html += "<td class=\"label\">" + text + "</td>";
       } else if (heat >= 0) {
-        html +=
-            "<td class=\"heat\" style=\"--heat:" + Format("%.2f", 0.55 * std::min(heat, 1.0)) + "\">" + text + "</td>";
+        html += "<td class=\"heat\" style=\"--heat:" + absl::StrFormat("%.2f", 0.55 * std::min(heat, 1.0)) + "\">" +
+                text + "</td>";
       } else {
         html += "<td>" + text + "</td>";
       }

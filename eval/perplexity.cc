@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "absl/strings/str_format.h"
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/status.h"
@@ -89,12 +90,6 @@ absl::StatusOr<at::Tensor> ReadWindows(const PerplexityOptions& options) {
   return windows;
 }
 
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
 }  // namespace
 
 absl::StatusOr<at::Tensor> CutWindows(const std::vector<int64_t>& ids, int64_t ctx, int64_t tokens) {
@@ -123,7 +118,7 @@ absl::StatusOr<PerplexityReport> MeasurePerplexity(const PerplexityOptions& opti
     int64_t before = 0;
     const auto start = std::chrono::steady_clock::now();
     auto score = ScoreWindows(*model, windows, options.batch, [&](const Score& so_far) {
-      progress.Advance(so_far.tokens - before, "perplexity " + Format("%.3f", so_far.Perplexity()));
+      progress.Advance(so_far.tokens - before, "perplexity " + absl::StrFormat("%.3f", so_far.Perplexity()));
       before = so_far.tokens;
     });
     if (!score.ok()) return Annotate(score.status(), named.path);
@@ -141,9 +136,10 @@ std::string PerplexityReport::Table() const {
   const auto pad = [width](std::string text) { return text + std::string(width - text.size(), ' '); };
   std::string table = pad("model") + "   nats/token   perplexity    ratio     tokens   tokens/s\n";
   for (const PerplexityRow& row : rows) {
-    table += pad(row.model.name) + Format("   %10.4f", row.score.Mean()) + Format("   %10.4g", row.score.Perplexity()) +
-             Format("   %6.3f", row.ratio) + Format("   %8.0f", row.score.tokens) +
-             Format("   %8.0f\n", row.score.tokens / row.seconds);
+    table += pad(row.model.name) + absl::StrFormat("   %10.4f", row.score.Mean()) +
+             absl::StrFormat("   %10.4g", row.score.Perplexity()) + absl::StrFormat("   %6.3f", row.ratio) +
+             absl::StrFormat("   %8.0f", row.score.tokens) +
+             absl::StrFormat("   %8.0f\n", row.score.tokens / row.seconds);
   }
   return table;
 }
@@ -173,13 +169,14 @@ std::string PerplexityReport::Html() const {
   for (size_t i = 0; i < rows.size(); ++i) {
     const PerplexityRow& row = rows[i];
     const double perplexity = row.score.Perplexity();
-    std::string number = Format("%.4g", perplexity);
-    if (i > 0) number += Format(" · %.3f×", row.ratio);
+    std::string number = absl::StrFormat("%.4g", perplexity);
+    if (i > 0) number += absl::StrFormat(" · %.3f×", row.ratio);
     chart.most = std::max(chart.most, perplexity);
     chart.bars.push_back({.label = row.model.name, .number = number, .value = perplexity, .model = i});
-    table.rows.push_back({row.model.name, Format("%.4f", row.score.Mean()), Format("%.4g", perplexity),
-                          Format("%.3f", row.ratio), Format("%.0f", row.score.tokens),
-                          Format("%.0f", row.score.tokens / row.seconds)});
+    table.rows.push_back({row.model.name, absl::StrFormat("%.4f", row.score.Mean()),
+                          absl::StrFormat("%.4g", perplexity), absl::StrFormat("%.3f", row.ratio),
+                          absl::StrFormat("%.0f", row.score.tokens),
+                          absl::StrFormat("%.0f", row.score.tokens / row.seconds)});
   }
   return html + RenderBars(chart) + RenderTable(table) + kPageEnd;
 }

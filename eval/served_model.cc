@@ -1,7 +1,6 @@
 #include "eval/served_model.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
@@ -10,7 +9,6 @@
 #include <thread>
 
 #include "base/file.h"
-#include "base/parallel_for.h"
 #include "base/status.h"
 #include "eval/testing.h"
 #include "model/pretrained.h"
@@ -65,8 +63,6 @@ ServedModel::ServedModel(const TokenModelOptions& options)
       metrics_(std::make_shared<prometheus::Registry>()),
       model_(SmallServedModel()),
       copy_(SmallServedModel()) {
-  SetThreads(1);  // so small a model only loses by threads
-  at::set_num_threads(1);
   auto queue = ModelQueue::Create(*model_, options_, *metrics_);
   RADLADS_CHECK(queue.ok()) << queue.status();
   queue_ = *std::move(queue);

@@ -19,7 +19,6 @@ void WaitForMetric(const prometheus::Registry& metrics, const std::string& name,
                    double want);
 
 // A small recurrent model that has forgotten the end of text: behind a queue and, as a second copy, for one caller.
-// Computes on one thread.
 class ServedModel {
  public:
   explicit ServedModel(const TokenModelOptions& options);

@@ -1,7 +1,6 @@
 // Serves a model to lm_eval over HTTP, and to others over gRPC: //eval:server --model DIR.
 #include "eval/service/server.h"
 
-#include <ATen/Parallel.h>
 #include <prometheus/registry.h>
 #include <pthread.h>
 
@@ -13,25 +12,21 @@
 
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
-#include "base/parallel_for.h"
 #include "base/status.h"
 #include "base/working_directory.h"
-#include "data/tokenizer/tokenizer.h"
 #include "eval/completion_model.h"
 #include "eval/http_server.h"
 #include "eval/model_queue.h"
-#include "model/precision.h"
-#include "model/pretrained.h"
+#include "eval/opened_model.h"
 
 namespace radlads {
 namespace {
 
 struct Flags {
-  std::string model, tokenizer, dtype = "fp32";
+  ModelFlags model;
+  std::string tokenizer, grpc_listen;
   HttpServerOptions http;
-  std::string grpc_listen;
-  TokenModelOptions queue;
-  int threads = 0;
+  int64_t max_length = 0;
 };
 
 absl::Status Serve(Flags flags) {
@@ -42,24 +37,21 @@ absl::Status Serve(Flags flags) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  SetThreads(flags.threads);
-  at::set_num_threads(Threads());
-  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
-  RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
-  RADLADS_ASSIGN_OR_RETURN(const auto tokenizer,
-                           Tokenizer::Load(flags.tokenizer.empty() ? directory : flags.tokenizer));
-  RADLADS_ASSIGN_OR_RETURN(const auto model, LoadForInference(flags.model, precision.dtype));
+  RADLADS_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(flags.model, flags.tokenizer));
   prometheus::Registry metrics;
-  RADLADS_ASSIGN_OR_RETURN(const auto queue, ModelQueue::Create(*model, flags.queue, metrics));
-  const auto completions = MakeCompletionModel(*queue, tokenizer);
-  if (flags.http.model_name.empty()) flags.http.model_name = flags.model;
+  RADLADS_ASSIGN_OR_RETURN(
+      const auto queue,
+      ModelQueue::Create(*opened.model, {.batch_tokens = flags.model.batch_tokens, .max_length = flags.max_length},
+                         metrics));
+  const auto completions = MakeCompletionModel(*queue, opened.tokenizer);
+  if (flags.http.model_name.empty()) flags.http.model_name = flags.model.model;
 
-  HttpServer server(*completions, tokenizer, metrics, flags.http);
+  HttpServer server(*completions, opened.tokenizer, metrics, flags.http);
   RADLADS_RETURN_IF_ERROR(server.Bind());
   std::unique_ptr<EvalServer> grpc_server;
   if (!flags.grpc_listen.empty()) {
     RADLADS_ASSIGN_OR_RETURN(grpc_server,
-                             EvalServer::Start(*queue, tokenizer, metrics,
+                             EvalServer::Start(*queue, opened.tokenizer, metrics,
                                                {.listen = flags.grpc_listen, .model_name = flags.http.model_name}));
     Log().info("gRPC on {} (port {})", flags.grpc_listen, grpc_server->port());
   }
@@ -69,7 +61,7 @@ absl::Status Serve(Flags flags) {
     if (!served.ok()) kill(getpid(), SIGTERM);
   });
   Log().info("serving {} on http://{}:{}, context {} tokens, {}", flags.http.model_name, flags.http.host, server.port(),
-             queue->max_length(), precision.dtype == at::kBFloat16 ? "bf16" : "fp32");
+             queue->max_length(), opened.dtype);
   int signal = 0;
   sigwait(&signals, &signal);
   Log().info("no new requests; finishing those under way");
@@ -87,7 +79,7 @@ int Main(int argc, char** argv) {
       "Serves a model to lm_eval (local-completions, local-chat-completions, gguf) over HTTP, and over gRPC. SIGTERM "
       "answers what is under way and exits.");
   Flags flags;
-  app.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
+  AddModelFlags(app, flags.model);
   app.add_option("--tokenizer", flags.tokenizer, "Directory with tokenizer.json; default: that of the model.");
   app.add_option("--model_name", flags.http.model_name, "What replies call the model; default: its path.");
   app.add_option("--host", flags.http.host, "Address to listen on.")->capture_default_str();
@@ -99,15 +91,8 @@ int Main(int argc, char** argv) {
   app.add_option("--connections", flags.http.connections, "Connections served at once.")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app.add_option("--batch_tokens", flags.queue.batch_tokens, "Tokens that go through the model at once.")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--max_length", flags.queue.max_length, "Tokens of context; default: what the model's config says.")
+  app.add_option("--max_length", flags.max_length, "Tokens of context; default: what the model's config says.")
       ->check(CLI::PositiveNumber);
-  app.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
-      ->capture_default_str();
-  app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
   app.callback([&] { status = Serve(flags); });
   CLI11_PARSE(app, argc, argv);
   return ExitCode(status);

@@ -2,19 +2,10 @@
 
 #include <cstdio>
 
+#include "absl/strings/str_format.h"
 #include "eval/page.h"
 
 namespace radlads {
-namespace {
-
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
-}  // namespace
-
 std::string TasksPage(const std::vector<EvaluatedTask>& tasks, const std::string& model) {
   BarChart chart{.title = "Shares of right answers",
                  .unit = "the thin line spans one standard error to both sides, the dotted line is chance",
@@ -31,15 +22,15 @@ std::string TasksPage(const std::vector<EvaluatedTask>& tasks, const std::string
       const bool share = name.starts_with("acc") || name == "exact_match";
       if (share) {
         chart.bars.push_back({.label = config.task + " " + name,
-                              .number = Format("%.3f", metric.value),
+                              .number = absl::StrFormat("%.3f", metric.value),
                               .value = metric.value,
                               .standard_error = metric.standard_error,
                               .chance = metric.chance > 0 ? std::optional<double>(metric.chance) : std::nullopt});
       }
       table.rows.push_back({config.task, name + (metric.metric.higher_is_better ? " ↑" : " ↓"),
-                            Format("%.4f", metric.value),
-                            metric.standard_error ? Format("%.4f", *metric.standard_error) : "–",
-                            share ? Format("%.3f", metric.chance) : "–", std::to_string(config.num_fewshot),
+                            absl::StrFormat("%.4f", metric.value),
+                            metric.standard_error ? absl::StrFormat("%.4f", *metric.standard_error) : "–",
+                            share ? absl::StrFormat("%.3f", metric.chance) : "–", std::to_string(config.num_fewshot),
                             std::to_string(evaluated.result.documents.size())});
     }
   }

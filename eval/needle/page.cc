@@ -4,18 +4,13 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_format.h"
 #include "base/html.h"
 #include "base/status.h"
 #include "eval/needle/needle.h"
 
 namespace radlads {
 namespace {
-
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
 
 // How strongly a value is coloured: a share is, a logarithm by the probability it stands for.
 double Heat(NeedleMetric metric, double value) {
@@ -33,11 +28,11 @@ std::string Map(const NeedleResult& result, NeedleMetric metric, const std::stri
   for (const std::optional<double> depth : depths) {
     std::vector<std::string>& row = table.rows.emplace_back();
     std::vector<double>& heat = table.heat.emplace_back();
-    row.push_back(depth ? Format("%g%%", 100 * *depth) : "all");
+    row.push_back(depth ? absl::StrFormat("%g%%", 100 * *depth) : "all");
     heat.push_back(-1);
     for (const std::optional<int64_t> length : lengths) {
       const double value = result.Mean(metric, length, depth).value;
-      row.push_back(Format("%.2f", value));
+      row.push_back(absl::StrFormat("%.2f", value));
       heat.push_back(depth && length ? Heat(metric, value) : -1);
     }
   }
@@ -58,8 +53,8 @@ std::string NeedleResult::Html(const std::string& model, const nlohmann::ordered
   for (const auto& [metric, name] : tiles) {
     const NeedleValue all = Mean(metric, std::nullopt, std::nullopt);
     std::string text = std::string(name) + " (" + NeedleMetricName(metric) + ")";
-    if (all.standard_error) text += Format(", ± %.2f", *all.standard_error);
-    html += "<div><dt>" + EscapeHtml(text) + "</dt><dd>" + Format("%.2f", all.value) + "</dd></div>";
+    if (all.standard_error) text += absl::StrFormat(", ± %.2f", *all.standard_error);
+    html += "<div><dt>" + EscapeHtml(text) + "</dt><dd>" + absl::StrFormat("%.2f", all.value) + "</dd></div>";
   }
   html += "</dl>\n";
   html += "<h2>Written down</h2>\n" +
@@ -67,7 +62,7 @@ std::string NeedleResult::Html(const std::string& model, const nlohmann::ordered
   html += "<h2>Likeliest</h2>\n" +
           Map(*this, kNeedleAcc,
               Concatenate("acc: share of prompts after which the hidden number is the likeliest of ", choices,
-                          ". Guessing gives ", Format("%.2g", Chance(kNeedleAcc)), "."));
+                          ". Guessing gives ", absl::StrFormat("%.2g", Chance(kNeedleAcc)), "."));
   html +=
       "<h2>Log probability</h2>\n" +
       Map(*this, kNeedleLogprob,

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_format.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "eval/needle/needle.h"
@@ -12,14 +13,8 @@ using JsonValue = nlohmann::ordered_json;
 
 constexpr char kGroup[] = "needle";
 
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
 std::string TaskName(int64_t length, double depth) {
-  return Concatenate(kGroup, "_", length, "_", Format("%g", depth));
+  return Concatenate(kGroup, "_", length, "_", absl::StrFormat("%g", depth));
 }
 
 JsonValue SampleJson(const NeedleAnswer& answer, size_t id) {
@@ -53,19 +48,19 @@ const char* NeedleMetricName(NeedleMetric metric) {
 std::string NeedleResult::Table() const {
   const std::string what[kNeedleMetrics] = {"exact_match: the first number of the answer is the hidden one",
                                             Concatenate("acc: the hidden number is the likeliest of ", choices,
-                                                        " (chance ", Format("%.3g", Chance(kNeedleAcc)), ")"),
+                                                        " (chance ", absl::StrFormat("%.3g", Chance(kNeedleAcc)), ")"),
                                             "logprob: of the hidden number, by token"};
   std::string table;
   for (int i = 0; i < kNeedleMetrics; ++i) {
     const auto metric = static_cast<NeedleMetric>(i);
     const auto cell = [&](std::optional<int64_t> length, std::optional<double> depth) {
-      return Format("%9.3f", Mean(metric, length, depth).value);
+      return absl::StrFormat("%9.3f", Mean(metric, length, depth).value);
     };
     table += Concatenate(i == 0 ? "" : "\n", what[i], "\ndepth \\ length");
-    for (const int64_t length : lengths) table += Format("%9.0f", static_cast<double>(length));
+    for (const int64_t length : lengths) table += absl::StrFormat("%9.0f", static_cast<double>(length));
     table += "      all\n";
     for (const double depth : depths) {
-      table += Format("%14g", depth);
+      table += absl::StrFormat("%14g", depth);
       for (const int64_t length : lengths) table += cell(length, depth);
       table += cell(std::nullopt, depth) + "\n";
     }
@@ -103,7 +98,7 @@ JsonValue NeedleResult::Json(const std::string& model, const JsonValue& settings
   for (const int64_t length : lengths) {
     for (const double depth : depths) {
       const std::string name = TaskName(length, depth);
-      add(name, Concatenate(" - ", length, " tokens, depth ", Format("%g", depth)), length, depth);
+      add(name, Concatenate(" - ", length, " tokens, depth ", absl::StrFormat("%g", depth)), length, depth);
       json["group_subtasks"][kGroup].push_back(name);
       json["configs"][name] = {
           {"task", name},

@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 
+#include "absl/strings/str_format.h"
 #include "base/keep_freed_memory.h"
 #include "base/parallel_for.h"
 #include "kernels/benchmarks/machine.h"
@@ -26,14 +27,8 @@ double Seconds(const std::function<void()>& body) {
   return BenchmarkClock() - start;
 }
 
-std::string Format(const char* format, double value) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof(buffer), format, value);
-  return buffer;
-}
-
 std::string Duration(double seconds) {
-  return seconds < 1e-3 ? Format("%.3g us", seconds * 1e6) : Format("%.3g ms", seconds * 1e3);
+  return seconds < 1e-3 ? absl::StrFormat("%.3g us", seconds * 1e6) : absl::StrFormat("%.3g ms", seconds * 1e3);
 }
 
 }  // namespace
@@ -72,15 +67,15 @@ void BenchmarkRun::Compare(const BenchmarkCase& test) {
                bytes_share = bytes > 0 ? bytes / ReadPeak(test.working_set > 0 ? test.working_set : test.bytes) : 0;
   // Of the two limits, the one that is nearer.
   if (flops_share >= bytes_share) {
-    rate = Format("%.1f GFLOP/s", flops * 1e-9);
-    share = Format("%.0f %% of multiply-adds", 100 * flops_share);
+    rate = absl::StrFormat("%.1f GFLOP/s", flops * 1e-9);
+    share = absl::StrFormat("%.0f %% of multiply-adds", 100 * flops_share);
   } else {
-    rate = Format("%.1f GB/s", bytes * 1e-9);
-    share = Format("%.0f %% of reading as much", 100 * bytes_share);
+    rate = absl::StrFormat("%.1f GB/s", bytes * 1e-9);
+    share = absl::StrFormat("%.0f %% of reading as much", 100 * bytes_share);
   }
   std::string peers;
   for (size_t i = 1; i < variants.size(); ++i) {
-    peers += (peers.empty() ? "" : ", ") + variants[i].first + Format(" %.1fx", shortest[i] / ours);
+    peers += (peers.empty() ? "" : ", ") + variants[i].first + absl::StrFormat(" %.1fx", shortest[i] / ours);
   }
   std::printf("| %s | %s | %s | %s | %s | %s |\n", operation_.c_str(), test.name.c_str(), time.c_str(), rate.c_str(),
               share.c_str(), peers.c_str());
