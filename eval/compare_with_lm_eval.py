@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 TIE = 1e-3  # log likelihoods this close may change places
 
@@ -122,8 +123,10 @@ def run_served(args):
   with served(args) as (url, context):
     answers = run_lm_eval('served', args, url=url, limit=args.limit, concurrency=args.concurrency,
                           batch_size=args.client_batch_size, max_length=context)
+    with urllib.request.urlopen(url.replace('/v1/completions', '/metrics')) as metrics:
+      busy = re.search(r'\nradlads_eval_model_busy_seconds_total (\S+)', metrics.read().decode())
   name = f'lm_eval, {args.concurrency} at once, batches of {args.client_batch_size}, radlads server'
-  return answers | {'name': name}
+  return answers | {'name': name, 'busy_seconds': float(busy[1])}
 
 
 def differences(ours, theirs):
@@ -176,8 +179,9 @@ def main():
     bad = bad or changed
     print(f'| {row["name"]} | {row["seconds"]:.1f} | {requests / row["seconds"]:.1f} '
           f'| {hf["seconds"] / row["seconds"]:.2f} | {largest:.1e} |')
-  print(f'By HTTP {http["seconds"] / in_process["seconds"] - 1:+.1%} of the time in process; '
-        f'the client used {http["cpu_seconds"]:.1f} s of CPU time.')
+  print(f'By HTTP {http["seconds"] / in_process["seconds"] - 1:+.1%} of the time in process. The model of the server was '
+        f'busy for {http["busy_seconds"]:.1f} s of it: {http["seconds"] / http["busy_seconds"] - 1:+.1%} for transport, '
+        f'server and client, which used {http["cpu_seconds"]:.1f} s of CPU time.')
   sys.exit(1 if bad else 0)
 
 

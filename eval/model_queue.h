@@ -19,10 +19,12 @@ namespace radlads {
 using CancelledCallback = std::function<bool()>;
 
 // A thread that owns the model. What its callers ask for while it is busy becomes its next batch, whoever asks and by
-// whatever transport. Thread-safe. Destroy it when no call is under way.
+// whatever transport. A model that has nothing to do waits until 5 ms after the last arrival, 50 ms in all, for more.
+// Thread-safe. Destroy it when no call is under way.
 //
 // Metrics: radlads_eval_model_requests{state="waiting"|"running"} and
-// radlads_eval_model_requests_total{result="answered"|"cancelled"|"failed"}, in token requests.
+// radlads_eval_model_requests_total{result="answered"|"cancelled"|"failed"}, in token requests, and
+// radlads_eval_model_busy_seconds_total.
 class ModelQueue {
  public:
   // `model` is one for inference, used by nobody else; it and `metrics` must outlive the queue. INVALID_ARGUMENT for

@@ -31,7 +31,7 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) {
 }
 
 Tensor Linear::Forward(const Tensor& x, at::ScalarType out) const {
-  if (quantized_) return QuantizedLinear(x, *quantized_, bias, out);
+  if (packed_) return QuantizedLinear(x, *packed_, bias, out);
   if (for_inference_ && IsForKernel(x, weight) && (out == at::kFloat || out == at::kBFloat16)) {
     return Multiply(x, weight, bias, out);
   }
@@ -40,37 +40,40 @@ Tensor Linear::Forward(const Tensor& x, at::ScalarType out) const {
 }
 
 Tensor Linear::Rows(const Tensor& ids) const {
-  if (!quantized_) return at::embedding(weight, ids);
+  if (!packed_) return at::embedding(weight, ids);
   const Tensor list = ids.contiguous();
   std::vector<int64_t> sizes = ids.sizes().vec();
-  sizes.push_back(quantized_->in());
+  sizes.push_back(packed_->in());
   Tensor rows = at::empty(sizes, at::kFloat);
   const int64_t* id = list.const_data_ptr<int64_t>();
   float* to = rows.mutable_data_ptr<float>();
   ParallelFor(list.numel(), 16, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) quantized_->Read(id[i], 1, to + i * quantized_->in(), /*bf16=*/false);
+    for (int64_t i = first; i < last; ++i) packed_->Read(id[i], 1, to + i * packed_->in(), /*bf16=*/false);
   });
   return rows;
 }
 
 Tensor Linear::Weight(at::ScalarType dtype) const {
-  if (!quantized_) return weight;
-  RADLADS_CHECK(dtype == at::kFloat || dtype == at::kBFloat16) << "quantised weights as " << dtype;
-  Tensor numbers = at::empty({quantized_->out(), quantized_->in()}, dtype);
-  quantized_->Read(0, quantized_->out(), numbers.mutable_data_ptr(), dtype == at::kBFloat16);
+  if (!packed_) return weight;
+  RADLADS_CHECK(dtype == at::kFloat || dtype == at::kBFloat16) << "packed weights as " << dtype;
+  Tensor numbers = at::empty({packed_->out(), packed_->in()}, dtype);
+  packed_->Read(0, packed_->out(), numbers.mutable_data_ptr(), dtype == at::kBFloat16);
   return numbers;
 }
 
 void Linear::SetForInference() {
+  if (weight.defined() && weight.scalar_type() == at::kFloat && weight.is_cpu() && weight.is_contiguous()) {
+    return SetPacked(WeightMatrix::Pack(weight.size(0), weight.size(1), weight.const_data_ptr<float>()));
+  }
   for_inference_ = true;
   for (Tensor& parameter : parameters()) parameter.set_requires_grad(false);
 }
 
-void Linear::SetQuantized(const WeightMatrix& weights) {
-  RADLADS_CHECK(IsQuantized(weights.kind())) << WeightKindName(weights.kind()) << " weights are parameters";
+void Linear::SetPacked(const WeightMatrix& weights) {
+  RADLADS_CHECK(weights.packed()) << WeightKindName(weights.kind()) << " weights are parameters";
   RADLADS_CHECK(!weight.defined() || weight.sizes() == (at::IntArrayRef{weights.out(), weights.in()}))
       << "weights [" << weights.out() << ", " << weights.in() << "] for " << weight.sizes();
-  quantized_ = weights;
+  packed_ = weights;
   if (weight.defined()) parameters_.erase("weight");
   weight = Tensor();
   SetForInference();

@@ -47,7 +47,7 @@ TEST(Linear, SoloEqualsBatchedWhateverTheWeights) {
     ExpectSoloEqualsBatched(*linear, x);
     for (const WeightKind kind : {WeightKind::kQ8, WeightKind::kQ4}) {
       linear = Filled(dtype, true);
-      linear->SetQuantized(Quantized(kind, linear->weight));
+      linear->SetPacked(Quantized(kind, linear->weight));
       ExpectSoloEqualsBatched(*linear, x);
     }
   }
@@ -64,7 +64,8 @@ TEST(Linear, InferenceMatchesTheProductThatLearns) {
       // Recomputation in the backward pass relies on it.
       EXPECT_TRUE(BitwiseEqual(linear->Forward(x), learned)) << dtype << ", " << rows << " rows";
       linear->SetForInference();
-      const Tensor want = at::linear(x.to(at::kDouble), linear->weight.to(at::kDouble), linear->bias.to(at::kDouble));
+      const Tensor want =
+          at::linear(x.to(at::kDouble), linear->Weight(dtype).to(at::kDouble), linear->bias.to(at::kDouble));
       const double tolerance = dtype == at::kFloat ? 1e-6 : 3e-3;
       EXPECT_TRUE(IsClose(linear->Forward(x), want, tolerance)) << dtype << ", " << rows << " rows";
       EXPECT_TRUE(IsClose(learned.detach(), want, tolerance)) << dtype << ", " << rows << " rows";
@@ -96,20 +97,32 @@ TEST(Project, SoloEqualsBatchedForInference) {
 
 // A frozen layer below one that learns.
 TEST(Linear, GradientsPassThroughAWeightForInference) {
-  const auto linear = Filled(at::kFloat, true);
+  const auto linear = Filled(at::kBFloat16, true);
   linear->SetForInference();
   EXPECT_FALSE(linear->weight.requires_grad());
-  const Tensor x = torch::randn({2, kIn}).requires_grad_();
+  const Tensor x = torch::randn({2, kIn}).to(at::kBFloat16).requires_grad_();
   linear->Forward(x).sum().backward();
-  EXPECT_TRUE(IsClose(x.grad()[0], linear->weight.sum(0), 1e-5));
+  EXPECT_TRUE(IsClose(x.grad()[0], linear->weight.to(at::kFloat).sum(0), 1e-2));
 }
 
-TEST(Linear, QuantizedWeightTakesThePlaceOfTheParameter) {
+TEST(Linear, PackedNumbersAreTheParametersOwn) {
+  const auto linear = Filled(at::kFloat, true);
+  torch::NoGradGuard no_grad;
+  const Tensor weight = linear->weight.clone();
+  linear->SetForInference();
+  EXPECT_FALSE(linear->weight.defined());
+  EXPECT_EQ(linear->parameters().size(), 1u);
+  EXPECT_TRUE(BitwiseEqual(linear->Weight(at::kFloat), weight));
+  const Tensor ids = torch::tensor({{3, 49, 0}, {3, 1, 2}});
+  EXPECT_TRUE(BitwiseEqual(linear->Rows(ids), at::embedding(weight, ids)));
+}
+
+TEST(Linear, PackedWeightTakesThePlaceOfTheParameter) {
   for (const WeightKind kind : {WeightKind::kQ8, WeightKind::kQ4}) {
     const auto linear = Filled(at::kFloat, true);
     const WeightMatrix weights = Quantized(kind, linear->weight);
     EXPECT_EQ(linear->parameters().size(), 2u);
-    linear->SetQuantized(weights);
+    linear->SetPacked(weights);
     EXPECT_EQ(linear->parameters().size(), 1u);
     EXPECT_FALSE(linear->weight.defined());
     torch::NoGradGuard no_grad;
@@ -125,9 +138,9 @@ TEST(Linear, QuantizedWeightTakesThePlaceOfTheParameter) {
   }
 }
 
-TEST(Linear, RefusesGradientsThroughQuantizedWeights) {
+TEST(Linear, RefusesGradientsThroughPackedWeights) {
   const auto linear = Filled(at::kFloat, false);
-  linear->SetQuantized(Quantized(WeightKind::kQ4, linear->weight));
+  linear->SetForInference();
   const Tensor x = torch::randn({2, kIn}).requires_grad_();
   try {
     linear->Forward(x);

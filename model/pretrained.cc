@@ -99,7 +99,7 @@ void MoveToWeightMemory(Tensor parameter) {
   parameter.set_data(at::from_blob(memory.get(), parameter.sizes(), [memory](void*) {}, parameter.options()));
 }
 
-// LoadWeights. `for_inference`: into weights that do not learn and may be quantised.
+// LoadWeights. `for_inference`: into weights that do not learn and are packed.
 absl::Status LoadWeightsInto(const std::string& path, Transformer& model, bool for_inference) {
   RADLADS_ASSIGN_OR_RETURN(const std::string resolved, ResolveModelDirectory(path));
   RADLADS_ASSIGN_OR_RETURN(auto source, OpenModelTensors(resolved));
@@ -135,11 +135,16 @@ absl::Status LoadWeightsInto(const std::string& path, Transformer& model, bool f
     const std::optional<WeightKind> kind = found[name].blocks;
     if (for_inference && linear != linears.end() && kind) {
       RADLADS_ASSIGN_OR_RETURN(const Tensor blocks, source->ReadBlocks(name));
-      linear->second->SetQuantized(WeightMatrix::Pack(*kind, parameter.size(0), parameter.size(1), blocks.contiguous().const_data_ptr<uint8_t>()));
+      linear->second->SetPacked(WeightMatrix::Pack(*kind, parameter.size(0), parameter.size(1), blocks.contiguous().const_data_ptr<uint8_t>()));
+      continue;
+    }
+    RADLADS_ASSIGN_OR_RETURN(const Tensor tensor, source->Read(name));
+    if (for_inference && linear != linears.end() && parameter.scalar_type() == at::kFloat) {
+      const Tensor numbers = tensor.to(at::kFloat).contiguous();
+      linear->second->SetPacked(WeightMatrix::Pack(numbers.size(0), numbers.size(1), numbers.const_data_ptr<float>()));
       continue;
     }
     if (for_inference) MoveToWeightMemory(parameter);
-    RADLADS_ASSIGN_OR_RETURN(const Tensor tensor, source->Read(name));
     Tensor(parameter).copy_(tensor);
   }
   if (for_inference) model.SetForInference();
@@ -164,8 +169,8 @@ absl::StatusOr<std::shared_ptr<Transformer>> LoadTransformer(const std::string& 
 
 absl::StatusOr<std::shared_ptr<Transformer>> CreateStudent(const ModelConfig& config, Transformer& teacher, int64_t seed,
                                                            at::ScalarType dtype) {
-  if (teacher.IsQuantized()) {
-    return FailedPrecondition("the teacher was loaded for inference and has quantised weights; a student is made of numbers: load it with LoadTransformer");
+  if (teacher.HasPackedWeights()) {
+    return FailedPrecondition("the teacher was loaded for inference and has packed weights; a student is made of numbers: load it with LoadTransformer");
   }
   RADLADS_ASSIGN_OR_RETURN(auto student, Transformer::Create(config, dtype));
   if (student->layers() != teacher.layers()) {
@@ -252,8 +257,8 @@ absl::StatusOr<ModelConfig> StudentConfig(const ModelConfig& student, const Mode
 
 absl::Status SaveTransformer(Transformer& model, const std::string& directory, at::ScalarType dtype,
                              const std::string& tokenizer_from) {
-  if (model.IsQuantized()) {
-    return FailedPrecondition("the model was loaded for inference and has quantised weights, which are not written; ",
+  if (model.HasPackedWeights()) {
+    return FailedPrecondition("the model was loaded for inference and has packed weights, which are not written; ",
                               "//tools:import_checkpoint copies such a model, LoadTransformer makes numbers of it");
   }
   RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, "config.json"), ModelConfigToJson(model.config(), dtype)));

@@ -84,8 +84,8 @@ TEST_P(InferenceTest, QuantizedWeightsComputeWhatTheirNumbersDo) {
     const std::string directory = SaveQuantized(*SmallModel(GetParam()), kind, "quantized_" + GetParam());
     auto numbers = LoadTransformer(directory), model = LoadForInference(directory, at::kFloat);
     ASSERT_TRUE(numbers.ok() && model.ok()) << numbers.status() << model.status();
-    EXPECT_TRUE((*model)->IsQuantized());
-    EXPECT_FALSE((*numbers)->IsQuantized());
+    EXPECT_TRUE((*model)->HasPackedWeights());
+    EXPECT_FALSE((*numbers)->HasPackedWeights());
     for (const auto& [name, parameter] : (*model)->NamedParameters()) EXPECT_FALSE(parameter.requires_grad()) << name;
     for (const int64_t length : {1, 29, 90}) {
       const at::Tensor ids = torch::arange(2 * length, torch::kLong).remainder(96).view({2, length});
@@ -107,7 +107,6 @@ TEST_P(InferenceTest, PlainWeightsComputeWhatTheyDoInTraining) {
   ASSERT_TRUE(SaveTransformer(*trained, directory, at::kFloat, "").ok());
   auto model = LoadForInference(directory, at::kFloat);
   ASSERT_TRUE(model.ok()) << model.status();
-  EXPECT_FALSE((*model)->IsQuantized());
   const at::Tensor ids = torch::arange(1, 90, torch::kLong).view({1, 89});
   ModelState state;
   const at::Tensor prompt = (*model)->Forward(ids.narrow(1, 0, 80), &state);
@@ -116,13 +115,19 @@ TEST_P(InferenceTest, PlainWeightsComputeWhatTheyDoInTraining) {
   EXPECT_LE(RelativeError((*model)->Logits(at::cat(parts, 1)), trained->Logits(trained->Forward(ids))), 2e-6);
 }
 
-TEST_P(InferenceTest, QuantizedModelsAreNeitherTrainedNorWritten) {
-  const std::string directory = SaveQuantized(*SmallModel(GetParam()), WeightKind::kQ4, "refused_" + GetParam());
-  auto model = LoadForInference(directory, at::kFloat);
-  ASSERT_TRUE(model.ok()) << model.status();
-  const std::string to = FreshDirectory("refused_copy_" + GetParam());
-  EXPECT_EQ(SaveTransformer(**model, to, at::kFloat, "").code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(CreateStudent((*model)->config(), **model, 1).status().code(), absl::StatusCode::kFailedPrecondition);
+TEST_P(InferenceTest, PackedModelsAreNeitherTrainedNorWritten) {
+  auto trained = SmallModel(GetParam());
+  const std::string plain = FreshDirectory("refused_plain_" + GetParam());
+  ASSERT_TRUE(SaveTransformer(*trained, plain, at::kFloat, "").ok());
+  for (const std::string& directory : {SaveQuantized(*trained, WeightKind::kQ4, "refused_" + GetParam()), plain}) {
+    auto model = LoadForInference(directory, at::kFloat);
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_TRUE((*model)->HasPackedWeights()) << directory;
+    const std::string to = FreshDirectory("refused_copy_" + GetParam());
+    EXPECT_EQ(SaveTransformer(**model, to, at::kFloat, "").code(), absl::StatusCode::kFailedPrecondition) << directory;
+    EXPECT_EQ(CreateStudent((*model)->config(), **model, 1).status().code(), absl::StatusCode::kFailedPrecondition)
+        << directory;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, InferenceTest, testing::ValuesIn(SmallKinds()),
@@ -133,7 +138,6 @@ TEST(InferenceGgufTest, BlocksStayAndTheOthersAreNumbers) {
   const std::string file = "model/checkpoint/testdata/tiny_llama.gguf";
   auto model = LoadForInference(file, at::kFloat), numbers = LoadTransformer(file);
   ASSERT_TRUE(model.ok() && numbers.ok()) << model.status() << numbers.status();
-  EXPECT_FALSE((*model)->IsQuantized()) << "its weights are plain";
   const at::Tensor ids = torch::arange(1, 20, torch::kLong).view({1, 19});
   EXPECT_LE(RelativeError((*model)->Logits((*model)->Forward(ids)), (*numbers)->Logits((*numbers)->Forward(ids))), 2e-6);
 }

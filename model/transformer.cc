@@ -230,9 +230,9 @@ void Transformer::SetForInference() {
   for (const auto& layer : layers_) layer->mixer().SetForInference();
 }
 
-bool Transformer::IsQuantized() const {
+bool Transformer::HasPackedWeights() const {
   for (const auto& [name, linear] : LinearsByWeight()) {
-    if (linear->quantized()) return true;
+    if (linear->packed()) return true;
   }
   return false;
 }

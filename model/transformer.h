@@ -91,12 +91,12 @@ class Transformer : public torch::nn::Module {
   void SetCheckpointing(bool on) { checkpointing_ = on; }
 
   // All parameters by their Hugging Face names ("model.layers.0.self_attn.q_proj.weight", ...); a tied head is
-  // not listed, nor are quantised weights. The tensors are the live ones.
+  // not listed, nor are packed weights. The tensors are the live ones.
   std::vector<std::pair<std::string, Tensor>> NamedParameters() const;
-  // What can hold quantised weights, by the Hugging Face name of the weight; a tied head is the embedding.
+  // What can hold packed weights, by the Hugging Face name of the weight; a tied head is the embedding.
   std::map<std::string, Linear*> LinearsByWeight() const;
   // Whether one of them does: the model is for inference only.
-  bool IsQuantized() const;
+  bool HasPackedWeights() const;
   // No parameter learns from now on, and rows of a batch give the same bits whatever the others (linear.h).
   void SetForInference();
 

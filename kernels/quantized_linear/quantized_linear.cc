@@ -179,7 +179,7 @@ absl::Status Q4FromQ4_0(const uint8_t* q4_0, int64_t blocks, uint8_t* q4) {
 WeightMatrix WeightMatrix::Borrow(WeightKind kind, int64_t out, int64_t in, const void* weights) {
   RADLADS_CHECK(!IsQuantized(kind)) << "quantised weights are packed";
   const auto* bytes = static_cast<const uint8_t*>(weights);
-  return {kind, out, in, out * RowBytes(kind, in), std::shared_ptr<const uint8_t>(bytes, [](const uint8_t*) {})};
+  return {kind, /*packed=*/false, out, in, out * RowBytes(kind, in), std::shared_ptr<const uint8_t>(bytes, [](const uint8_t*) {})};
 }
 
 WeightMatrix WeightMatrix::Pack(WeightKind kind, int64_t out, int64_t in, const uint8_t* blocks) {
@@ -200,11 +200,31 @@ WeightMatrix WeightMatrix::Pack(WeightKind kind, int64_t out, int64_t in, const 
       }
     }
   });
-  return {kind, out, in, total, packed};
+  return {kind, /*packed=*/true, out, in, total, packed};
+}
+
+WeightMatrix WeightMatrix::Pack(int64_t out, int64_t in, const float* weights) {
+  constexpr int64_t kTurned = 16;  // inputs at a time: a cache line of each output
+  const int64_t groups = (out + kGroup - 1) / kGroup, bytes = groups * kGroup * in * sizeof(float);
+  const std::shared_ptr<uint8_t> packed = AllocateWeightMemory(bytes);
+  ParallelFor(groups, 1 + kRowGrain / (in * kGroup + 1), [&](int64_t first, int64_t last) {
+    for (int64_t group = first; group < last; ++group) {
+      float* to = reinterpret_cast<float*>(packed.get()) + group * in * kGroup;
+      for (int64_t begin = 0; begin < in; begin += kTurned) {
+        for (int64_t o = 0; o < kGroup; ++o) {
+          const int64_t row = group * kGroup + o;
+          for (int64_t i = begin; i < std::min(begin + kTurned, in); ++i) {
+            to[i * kGroup + o] = row < out ? weights[row * in + i] : 0.0f;
+          }
+        }
+      }
+    }
+  });
+  return {WeightKind::kFp32, /*packed=*/true, out, in, bytes, packed};
 }
 
 void QuantizedLinear(const WeightMatrix& w, const LinearRows& rows) {
-  MultiplyWith(ChooseKernel(w.kind(), rows.x_bf16), w, rows);
+  MultiplyWith(ChooseKernel(w, rows.x_bf16), w, rows);
 }
 
 }  // namespace radlads

@@ -12,8 +12,8 @@
 // Both products are exact in fp32, and the sum with the min is rounded once: that is the value of a weight here.
 // ggml's Q4_0, w = scale * (code - 8), is Q4 with min = -8 * scale: see Q4FromQ4_0.
 //
-// Exactness. The sum of a row has a fixed order that depends on `in` and the kind alone: not on how many rows there
-// are, not on the number of threads. So one row by itself and the same row among 64 give the same bits. Sums are taken
+// Exactness. The sum of a row has a fixed order that depends on `in` and the form of the matrix alone: not on how many
+// rows there are, not on the number of threads. So one row by itself and the same row among 64 give the same bits. Sums are taken
 // in fp32. Activations are never rounded to 8 bits. x in fp32 or bf16 enters
 //   - fp32 and bf16 weights as it is. Where both are bf16 and the processor multiplies pairs of bf16 (AVX-512
 //     BF16), products are exact and numbers below 2^-126 count as zero.
@@ -73,11 +73,14 @@ class WeightMatrix {
   static WeightMatrix Borrow(WeightKind kind, int64_t out, int64_t in, const void* weights);
   // Blocks [out, RowBytes] of kind Q8 or Q4, copied into the order that products read.
   static WeightMatrix Pack(WeightKind kind, int64_t out, int64_t in, const uint8_t* blocks);
+  // Row-major fp32 weights, copied likewise: from four rows of x on, products take the time of the arithmetic.
+  static WeightMatrix Pack(int64_t out, int64_t in, const float* weights);
 
   WeightKind kind() const { return kind_; }
+  bool packed() const { return packed_; }
   int64_t out() const { return out_; }
   int64_t in() const { return in_; }
-  // What a product reads: RowBytes * out, and for Q8 and Q4 the padding of out to a multiple of 32.
+  // What a product reads: RowBytes * out, and for a packed matrix the padding of out to a multiple of 32.
   int64_t bytes() const { return bytes_; }
   const uint8_t* data() const { return data_.get(); }
 
@@ -85,9 +88,11 @@ class WeightMatrix {
   void Read(int64_t first, int64_t count, void* w, bool bf16) const;
 
  private:
-  WeightMatrix(WeightKind kind, int64_t out, int64_t in, int64_t bytes, std::shared_ptr<const uint8_t> data)
-      : kind_(kind), out_(out), in_(in), bytes_(bytes), data_(std::move(data)) {}
+  WeightMatrix(WeightKind kind, bool packed, int64_t out, int64_t in, int64_t bytes,
+               std::shared_ptr<const uint8_t> data)
+      : kind_(kind), packed_(packed), out_(out), in_(in), bytes_(bytes), data_(std::move(data)) {}
   WeightKind kind_;
+  bool packed_;
   int64_t out_, in_, bytes_;
   std::shared_ptr<const uint8_t> data_;
 };
@@ -102,7 +107,7 @@ struct LinearRows {
   const float* bias = nullptr;  // [out], added in fp32 before y is rounded
 };
 
-// Any number of rows, in one pass over W for each 64 of them, on all threads. y must not overlap x.
+// Any number of rows, on all threads. W is read once for each 64 of them. y must not overlap x.
 void QuantizedLinear(const WeightMatrix& w, const LinearRows& rows);
 
 }  // namespace radlads

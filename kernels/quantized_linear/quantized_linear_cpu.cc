@@ -8,7 +8,9 @@
 #include "hwy/highway.h"
 //
 #include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "base/parallel_for.h"
@@ -193,6 +195,73 @@ void Q4Group(const WeightMatrix& w, const PreparedRows& x, int64_t group, float*
   QuantizedGroup<Q4>(w, x, group, sums);
 }
 
+// Packed fp32 weights. A sum over inputs is made of sums over so many of them, in that order.
+constexpr int64_t kChain = 256;
+
+HWY_INLINE FloatV Broadcast(const float* x) {
+  return Splat(*x);
+}
+HWY_INLINE FloatV Broadcast(const hwy::bfloat16_t* x) {
+  uint16_t bits;
+  std::memcpy(&bits, x, sizeof(bits));
+  const hn::RebindToUnsigned<Floats> d32;
+  return hn::BitCast(Floats(), hn::Set(d32, static_cast<uint32_t>(bits) << 16));
+}
+
+// Adds `count` inputs to sums [kRows, kGroup], or sets them to that.
+template <class X, int64_t kRows, int64_t kVectors>
+HWY_INLINE void PackedTile(const float* w, const X* x, int64_t in, int64_t count, bool add, float* sums) {
+  FloatV sum[kRows][kVectors];
+  RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+    RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) sum[r][v] = Splat(0.0f);
+  }
+  for (int64_t i = 0; i < count; ++i, w += kGroup) {
+    FloatV w_i[kVectors];
+    RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) w_i[v] = Load(w + v * kLanes, Whole());
+    RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+      const FloatV x_i = Broadcast(x + r * in + i);
+      RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(w_i[v], x_i, sum[r][v]);
+    }
+  }
+  RADLADS_UNROLL for (int64_t r = 0; r < kRows; ++r) {
+    RADLADS_UNROLL for (int64_t v = 0; v < kVectors; ++v) {
+      float* to = sums + r * kGroup + v * kLanes;
+      Store(add ? hn::Add(Load(to, Whole()), sum[r][v]) : sum[r][v], to, Whole());
+    }
+  }
+}
+
+template <class X, int64_t kRows>
+HWY_INLINE void PackedTiles(const float* w, const X* x, int64_t in, int64_t count, bool add, float* sums) {
+  // Two vectors for every value of x, and no fewer chains of additions than hide their latency.
+  constexpr int64_t kVectors = std::min(kGroupVectors, std::max<int64_t>(2, 4 / kRows));
+  for (int64_t lane = 0; lane < kGroup; lane += kVectors * kLanes) {
+    PackedTile<X, kRows, kVectors>(w + lane, x, in, count, add, sums + lane);
+  }
+}
+
+template <class X>
+void PackedGroupOf(const WeightMatrix& matrix, const PreparedRows& p, int64_t group, float* sums) {
+  constexpr int64_t kTall = kSums / 2;
+  const float* w = reinterpret_cast<const float*>(matrix.data()) + group * p.in * kGroup;
+  const X* x = static_cast<const X*>(p.x);
+  for (int64_t begin = 0; begin < p.in; begin += kChain) {
+    const int64_t count = std::min(kChain, p.in - begin);
+    const auto tile = [&](auto multiply, int64_t row) {
+      multiply(w + begin * kGroup, x + row * p.in + begin, p.in, count, begin > 0, sums + row * kGroup);
+    };
+    int64_t row = 0;
+    for (; row + kTall <= p.rows; row += kTall) tile(PackedTiles<X, kTall>, row);
+    if (kTall > 4 && row + 4 <= p.rows) tile(PackedTiles<X, 4>, row), row += 4;
+    if (row + 2 <= p.rows) tile(PackedTiles<X, 2>, row), row += 2;
+    if (row < p.rows) tile(PackedTiles<X, 1>, row);
+  }
+}
+
+void PackedGroup(const WeightMatrix& w, const PreparedRows& x, int64_t group, float* sums) {
+  WithElementType(x.x_bf16, [&](auto type) HWY_ATTR { PackedGroupOf<decltype(type)>(w, x, group, sums); });
+}
+
 // Row-major weights: a vector runs along the inputs, and its lanes are summed at the end.
 template <int64_t kRows, int64_t kOutputs, class W, class X, class Size>
 HWY_INLINE void AddDense(const W* w, const X* x, int64_t in, Size size, FloatV (&sum)[kRows][kOutputs]) {
@@ -257,9 +326,23 @@ void DenseGroup(const WeightMatrix& w, const PreparedRows& x, int64_t group, flo
   });
 }
 
-// Rows first .. first + count of a packed matrix as numbers [count, in].
-template <class Q, class T>
+// Rows first .. first + count of packed fp32 weights [count, in].
+template <class T>
 void UnpackRows(const WeightMatrix& w, int64_t first, int64_t count, T* to) {
+  for (int64_t row = first; row < first + count; ++row, to += w.in()) {
+    const float* from = reinterpret_cast<const float*>(w.data()) + row / kGroup * kGroup * w.in() + row % kGroup;
+    for (int64_t begin = 0; begin < w.in(); begin += kLanes) {
+      HWY_ALIGN float some[kLanes] = {};
+      const int64_t inputs = std::min(kLanes, w.in() - begin);
+      for (int64_t i = 0; i < inputs; ++i) some[i] = from[(begin + i) * kGroup];
+      ForEachVector(inputs, [&](size_t i, auto size) HWY_ATTR { Store(Load(some + i, Whole()), to + begin + i, size); });
+    }
+  }
+}
+
+// The same of blocks.
+template <class Q, class T>
+void UnpackBlocks(const WeightMatrix& w, int64_t first, int64_t count, T* to) {
   const int64_t blocks = Blocks(w.in());
   for (int64_t done = 0; done < count;) {
     const int64_t group = (first + done) / kGroup, begin = (first + done) % kGroup;
@@ -287,9 +370,11 @@ void ReadRows(const WeightMatrix& w, int64_t first, int64_t count, void* to, boo
   WithElementType(bf16, [&](auto type) HWY_ATTR {
     auto* rows = static_cast<decltype(type)*>(to);
     if (w.kind() == WeightKind::kQ8) {
-      UnpackRows<Q8>(w, first, count, rows);
+      UnpackBlocks<Q8>(w, first, count, rows);
     } else if (w.kind() == WeightKind::kQ4) {
-      UnpackRows<Q4>(w, first, count, rows);
+      UnpackBlocks<Q4>(w, first, count, rows);
+    } else if (w.packed()) {
+      UnpackRows(w, first, count, rows);
     } else {
       WithElementType(w.kind() == WeightKind::kBf16, [&](auto w_type) HWY_ATTR {
         const auto* from = reinterpret_cast<const decltype(w_type)*>(w.data()) + first * w.in();
@@ -329,6 +414,7 @@ namespace radlads {
 HWY_EXPORT(PadRows);
 HWY_EXPORT(Q8Group);
 HWY_EXPORT(Q4Group);
+HWY_EXPORT(PackedGroup);
 HWY_EXPORT(DenseGroup);
 HWY_EXPORT(ReadRows);
 HWY_EXPORT(Finish);
@@ -351,26 +437,29 @@ void MultiplyQ8(const WeightMatrix& w, const PreparedRows& x, int64_t group, flo
 void MultiplyQ4(const WeightMatrix& w, const PreparedRows& x, int64_t group, float* sums) {
   HWY_DYNAMIC_DISPATCH(Q4Group)(w, x, group, sums);
 }
+void MultiplyPacked(const WeightMatrix& w, const PreparedRows& x, int64_t group, float* sums) {
+  HWY_DYNAMIC_DISPATCH(PackedGroup)(w, x, group, sums);
+}
 void MultiplyDense(const WeightMatrix& w, const PreparedRows& x, int64_t group, float* sums) {
   HWY_DYNAMIC_DISPATCH(DenseGroup)(w, x, group, sums);
 }
 
 }  // namespace
 
-LinearKernel PortableKernel(WeightKind kind) {
-  if (kind == WeightKind::kQ8) return {MultiplyQ8, PaddedBytes, Pad};
-  if (kind == WeightKind::kQ4) return {MultiplyQ4, PaddedBytes, Pad};
-  return {MultiplyDense, NoBytes, nullptr};
+LinearKernel PortableKernel(const WeightMatrix& w) {
+  if (w.kind() == WeightKind::kQ8) return {MultiplyQ8, PaddedBytes, Pad};
+  if (w.kind() == WeightKind::kQ4) return {MultiplyQ4, PaddedBytes, Pad};
+  return {w.packed() ? MultiplyPacked : MultiplyDense, NoBytes, nullptr};
 }
 
-LinearKernel ChooseKernel(WeightKind kind, bool x_bf16) {
+LinearKernel ChooseKernel(const WeightMatrix& w, bool x_bf16) {
   // Where a test asks for another instruction set than the processor's best, the kernels beyond Highway are not it.
   // (hwy::SupportedTargets asks the processor each time, which takes long in a virtual machine.)
   if (HWY_DYNAMIC_DISPATCH(IsAvx3)()) {
-    if (IsQuantized(kind) && ByteProductsAvailable()) return ByteProductKernel(kind, x_bf16);
-    if (kind == WeightKind::kBf16 && x_bf16 && Bf16ProductsAvailable()) return Bf16ProductKernel();
+    if (IsQuantized(w.kind()) && ByteProductsAvailable()) return ByteProductKernel(w.kind(), x_bf16);
+    if (w.kind() == WeightKind::kBf16 && x_bf16 && Bf16ProductsAvailable()) return Bf16ProductKernel();
   }
-  return PortableKernel(kind);
+  return PortableKernel(w);
 }
 
 void WeightMatrix::Read(int64_t first, int64_t count, void* w, bool bf16) const {
@@ -383,32 +472,63 @@ void WeightMatrix::Read(int64_t first, int64_t count, void* w, bool bf16) const 
   });
 }
 
-void MultiplyWith(const LinearKernel& kernel, const WeightMatrix& w, const LinearRows& rows) {
-  if (rows.rows == 0 || w.out() == 0) return;
+namespace {
+
+// Rows that are prepared at a time.
+constexpr int64_t kPreparedRows = 1024;
+
+// At most kPreparedRows rows.
+void MultiplySome(const LinearKernel& kernel, const WeightMatrix& w, const LinearRows& rows) {
   const int64_t groups = (w.out() + kGroup - 1) / kGroup;
   const int64_t x_bytes = w.in() * (rows.x_bf16 ? 2 : 4), y_bytes = w.out() * (rows.y_bf16 ? 2 : 4);
   // Parts of about the same size: few rows make little of the weights that they read.
   const int64_t parts = (rows.rows + kMaxRows - 1) / kMaxRows;
+  const auto row = [&](int64_t part) { return rows.rows * part / parts; };
+  std::array<PreparedRows, kPreparedRows / kMaxRows> x;
+  int64_t prepared_bytes = 0;
   for (int64_t part = 0; part < parts; ++part) {
-    const int64_t row = rows.rows * part / parts;
-    PreparedRows x = {rows.rows * (part + 1) / parts - row, w.in(),
-                      static_cast<const uint8_t*>(rows.x) + row * x_bytes, rows.x_bf16, nullptr};
-    void* y = static_cast<uint8_t*>(rows.y) + row * y_bytes;
-    std::unique_ptr<uint8_t, void (*)(void*)> prepared(nullptr, std::free);
-    if (const int64_t bytes = kernel.prepared_bytes(x); bytes > 0) {
-      prepared.reset(static_cast<uint8_t*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
-      ParallelFor(Blocks(w.in()), 1 + 1024 / x.rows,
-                  [&](int64_t first, int64_t last) { kernel.prepare(x, first, last, prepared.get()); });
-      x.prepared = prepared.get();
+    x[part] = {row(part + 1) - row(part), w.in(), static_cast<const uint8_t*>(rows.x) + row(part) * x_bytes,
+               rows.x_bf16, nullptr};
+    prepared_bytes += (kernel.prepared_bytes(x[part]) + 63) / 64 * 64;
+  }
+  std::unique_ptr<uint8_t, void (*)(void*)> prepared(nullptr, std::free);
+  if (prepared_bytes > 0) {
+    prepared.reset(static_cast<uint8_t*>(std::aligned_alloc(64, prepared_bytes)));
+    uint8_t* next = prepared.get();
+    for (int64_t part = 0; part < parts; ++part) {
+      x[part].prepared = next;
+      next += (kernel.prepared_bytes(x[part]) + 63) / 64 * 64;
     }
-    ParallelFor(groups, 1 + (1 << 16) / (w.bytes() / groups * x.rows + 1), [&](int64_t first, int64_t last) {
-      alignas(64) float sums[kMaxRows * kGroup];
-      for (int64_t group = first; group < last; ++group) {
-        kernel.multiply(w, x, group, sums);
-        HWY_DYNAMIC_DISPATCH(Finish)
-        (rows, w.out(), x.rows, group * kGroup, std::min(kGroup, w.out() - group * kGroup), sums, y);
-      }
+    ParallelFor(Blocks(w.in()), 1 + 1024 / rows.rows, [&](int64_t first, int64_t last) {
+      for (int64_t part = 0; part < parts; ++part) kernel.prepare(x[part], first, last, x[part].prepared);
     });
+  }
+  const auto multiply = [&](int64_t group, int64_t part) {
+    alignas(64) float sums[kMaxRows * kGroup];
+    kernel.multiply(w, x[part], group, sums);
+    HWY_DYNAMIC_DISPATCH(Finish)
+    (rows, w.out(), x[part].rows, group * kGroup, std::min(kGroup, w.out() - group * kGroup), sums,
+     static_cast<uint8_t*>(rows.y) + row(part) * y_bytes);
+  };
+  if (parts == 1) {
+    ParallelFor(groups, 1 + (1 << 16) / (w.bytes() / groups * rows.rows + 1), [&](int64_t first, int64_t last) {
+      for (int64_t group = first; group < last; ++group) multiply(group, 0);
+    });
+  } else {
+    ParallelForDynamic(groups * parts, [&](int64_t item) { multiply(item / parts, item % parts); });
+  }
+}
+
+}  // namespace
+
+void MultiplyWith(const LinearKernel& kernel, const WeightMatrix& w, const LinearRows& rows) {
+  if (w.out() == 0) return;
+  for (int64_t row = 0; row < rows.rows; row += kPreparedRows) {
+    LinearRows some = rows;
+    some.rows = std::min(kPreparedRows, rows.rows - row);
+    some.x = static_cast<const uint8_t*>(rows.x) + row * w.in() * (rows.x_bf16 ? 2 : 4);
+    some.y = static_cast<uint8_t*>(rows.y) + row * w.out() * (rows.y_bf16 ? 2 : 4);
+    MultiplySome(kernel, w, some);
   }
 }
 

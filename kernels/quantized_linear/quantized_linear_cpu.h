@@ -1,12 +1,13 @@
 // The kernels of QuantizedLinear: outputs in groups of 32, up to 64 rows of x at a time, sums in fp32.
 //
-// Quantised weights are packed so that a vector holds inputs of 16 or 32 outputs side by side: sums run along the
+// Packed weights are laid out so that a vector holds inputs of 16 or 32 outputs side by side: sums run along the
 // inputs without a sum over lanes, and each block of 32 inputs is scaled once. The matrix is group after group, a group
 // block after block, so that a product reads it front to back. A block of a group, all little-endian:
 //
 //   Q8  uint8 code[8][32][4], fp16 scale[32]                  1088 bytes    code[j][o][c] + 128: input 4 j + c
 //   Q4  uint8 codes[4][32][4], fp16 scale[32], fp16 min[32]    640 bytes    codes[j][o][c]: input 8 j + c in the low
 //                                                                           half, input 8 j + 4 + c in the high one
+// Packed fp32 weights are group after group, too, and a group input after input: float w[in][32].
 // Outputs and inputs beyond the last are weights of zero.
 #ifndef RADLADS_KERNELS_QUANTIZED_LINEAR_QUANTIZED_LINEAR_CPU_H_
 #define RADLADS_KERNELS_QUANTIZED_LINEAR_QUANTIZED_LINEAR_CPU_H_
@@ -47,9 +48,9 @@ struct LinearKernel {
 };
 
 // For any processor, by Highway.
-LinearKernel PortableKernel(WeightKind kind);
+LinearKernel PortableKernel(const WeightMatrix& w);
 // The one that QuantizedLinear takes.
-LinearKernel ChooseKernel(WeightKind kind, bool x_bf16);
+LinearKernel ChooseKernel(const WeightMatrix& w, bool x_bf16);
 
 // QuantizedLinear with `kernel`.
 void MultiplyWith(const LinearKernel& kernel, const WeightMatrix& w, const LinearRows& rows);

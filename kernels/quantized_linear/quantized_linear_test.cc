@@ -24,7 +24,16 @@
 namespace radlads {
 namespace {
 
-constexpr WeightKind kKinds[] = {WeightKind::kFp32, WeightKind::kBf16, WeightKind::kQ8, WeightKind::kQ4};
+// What a matrix is stored as.
+struct Form {
+  WeightKind kind;
+  bool packed;
+};
+constexpr Form kForms[] = {{WeightKind::kFp32, false},
+                           {WeightKind::kFp32, true},
+                           {WeightKind::kBf16, false},
+                           {WeightKind::kQ8, true},
+                           {WeightKind::kQ4, true}};
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<float> Random(int64_t count, uint64_t seed, float mean = 0) {
@@ -55,12 +64,13 @@ std::vector<float> AllFloat(const std::vector<uint16_t>& x) {
   return y;
 }
 
-// A matrix and what it stands for. Dense ones live in `memory`.
+// A matrix and what it stands for. Row-major ones live in `memory`.
 struct Weights {
-  Weights(WeightKind kind, int64_t out, int64_t in, std::vector<float> w)
-      : memory(Stored(kind, out, in, w)),
-        matrix(IsQuantized(kind) ? WeightMatrix::Pack(kind, out, in, memory.data())
-                                 : WeightMatrix::Borrow(kind, out, in, memory.data())),
+  Weights(Form form, int64_t out, int64_t in, std::vector<float> w)
+      : memory(Stored(form.kind, out, in, w)),
+        matrix(IsQuantized(form.kind) ? WeightMatrix::Pack(form.kind, out, in, memory.data())
+               : form.packed          ? WeightMatrix::Pack(out, in, w.data())
+                                      : WeightMatrix::Borrow(form.kind, out, in, memory.data())),
         values(out * in) {
     matrix.Read(0, out, values.data(), false);
   }
@@ -104,11 +114,12 @@ struct Rows {
 
 // Each kernel that this processor has for these dtypes: the portable one on each instruction set, then the one that
 // QuantizedLinear takes.
-void ForEachKernel(WeightKind kind, bool x_bf16, const std::function<void(const LinearKernel&)>& body) {
-  const std::string what = Concatenate(WeightKindName(kind), " weights, ", x_bf16 ? "bf16" : "fp32", " x, ");
+void ForEachKernel(const WeightMatrix& w, bool x_bf16, const std::function<void(const LinearKernel&)>& body) {
+  const WeightKind kind = w.kind();
+  const std::string what = Concatenate(w.packed() ? "packed " : "", WeightKindName(kind), " weights, ", x_bf16 ? "bf16" : "fp32", " x, ");
   ForEachTarget([&](const std::string& target) {
     SCOPED_TRACE(what + target);
-    body(PortableKernel(kind));
+    body(PortableKernel(w));
   });
   if (IsQuantized(kind) && ByteProductsAvailable()) {
     SCOPED_TRACE(what + "byte products");
@@ -128,12 +139,12 @@ TEST(QuantizedLinear, MatchesDoubleOnTheWeightsAsTheyAre) {
   for (const int64_t in : {1, 31, 32, 33, 576, 1536}) {
     for (const int64_t out : {1, 3, 576}) {
       const std::vector<float> w = Random(out * in, in + out), bias = Random(out, 7);
-      for (const WeightKind kind : kKinds) {
-        const Weights weights(kind, out, in, w);
+      for (const Form form : kForms) {
+        const Weights weights(form, out, in, w);
         for (const bool bf16 : {false, true}) {
           const Rows rows(Random(65 * in, in), in, bf16);
           const std::vector<double> want = QuantizedLinearReference(weights.values, rows.x, bias, out, in);
-          ForEachKernel(kind, bf16, [&](const LinearKernel& kernel) {
+          ForEachKernel(weights.matrix, bf16, [&](const LinearKernel& kernel) {
             EXPECT_TRUE(IsClose(rows.Multiply(kernel, weights.matrix, 0, 65, bias.data()), want, 1e-5))
                 << "in " << in << ", out " << out;
           });
@@ -148,10 +159,10 @@ TEST(QuantizedLinear, Fp32RowsAreNotRoundedToFewerBits) {
   const int64_t in = 1536, out = 64;
   const std::vector<float> w = Random(out * in, 1);
   const Rows rows(Random(16 * in, 2), in, false);
-  for (const WeightKind kind : kKinds) {
-    const Weights weights(kind, out, in, w);
+  for (const Form form : kForms) {
+    const Weights weights(form, out, in, w);
     const std::vector<double> want = QuantizedLinearReference(weights.values, rows.x, {}, out, in);
-    ForEachKernel(kind, false, [&](const LinearKernel& kernel) {
+    ForEachKernel(weights.matrix, false, [&](const LinearKernel& kernel) {
       EXPECT_TRUE(IsClose(rows.Multiply(kernel, weights.matrix, 0, 16), want, 1e-6));
     });
   }
@@ -170,10 +181,10 @@ TEST(QuantizedLinear, LargeMeansAndOutliersKeepThePromisedAccuracy) {
   for (int64_t i = 0; i < in; ++i) x[4 * in + i] = i % 2 == 0 ? 1e35f : -1e-35f;
   for (const bool bf16 : {false, true}) {
     const Rows rows(x, in, bf16);
-    for (const WeightKind kind : kKinds) {
-      const Weights weights(kind, out, in, w);
+    for (const Form form : kForms) {
+      const Weights weights(form, out, in, w);
       const std::vector<double> want = QuantizedLinearReference(weights.values, rows.x, {}, out, in);
-      ForEachKernel(kind, bf16, [&](const LinearKernel& kernel) {
+      ForEachKernel(weights.matrix, bf16, [&](const LinearKernel& kernel) {
         const std::vector<float> y = rows.Multiply(kernel, weights.matrix, 0, count);
         for (int64_t r = 0; r < count; ++r) {
           for (int64_t o = 0; o < out; ++o) {
@@ -197,11 +208,11 @@ TEST(QuantizedLinear, LargeMeansAndOutliersKeepThePromisedAccuracy) {
 TEST(QuantizedLinear, SoloEqualsBatched) {
   for (const auto& [in, out] : {std::pair<int64_t, int64_t>{33, 3}, {576, 70}, {1, 33}}) {
     const std::vector<float> w = Random(out * in, 3);
-    for (const WeightKind kind : kKinds) {
-      const Weights weights(kind, out, in, w);
+    for (const Form form : kForms) {
+      const Weights weights(form, out, in, w);
       for (const bool bf16 : {false, true}) {
         const Rows rows(Random(65 * in, 4), in, bf16);
-        ForEachKernel(kind, bf16, [&](const LinearKernel& kernel) {
+        ForEachKernel(weights.matrix, bf16, [&](const LinearKernel& kernel) {
           const std::vector<float> all = rows.Multiply(kernel, weights.matrix, 0, 65);
           for (int64_t count = 1; count <= 64; ++count) {
             const int64_t first = count % 2 == 0 ? 0 : 65 - count;
@@ -215,19 +226,41 @@ TEST(QuantizedLinear, SoloEqualsBatched) {
   }
 }
 
+// More rows than are laid out at a time, at sizes that are no multiple of anything.
+TEST(QuantizedLinear, ManyRowsHaveTheBitsOfFew) {
+  const int64_t in = 203, out = 71, count = 1100;
+  const std::vector<float> w = Random(out * in, 10), bias = Random(out, 11);
+  for (const Form form : kForms) {
+    const Weights weights(form, out, in, w);
+    for (const bool bf16 : {false, true}) {
+      const Rows rows(Random(count * in, 12), in, bf16);
+      ForEachKernel(weights.matrix, bf16, [&](const LinearKernel& kernel) {
+        const std::vector<float> all = rows.Multiply(kernel, weights.matrix, 0, count, bias.data());
+        for (int64_t first = 0; first < count; first += 22) {
+          ASSERT_TRUE(BitwiseEqual(rows.Multiply(kernel, weights.matrix, first, 22, bias.data()),
+                                   RowsOf(all, out, first, 22)))
+              << "rows from " << first;
+        }
+      });
+    }
+  }
+}
+
 TEST(QuantizedLinear, ThreadsDoNotMatter) {
-  const int64_t in = 640, out = 1000;
+  const int64_t in = 640, out = 1000, count = 40;
   const std::vector<float> w = Random(out * in, 5);
   const int before = Threads();
-  for (const WeightKind kind : kKinds) {
-    const Weights weights(kind, out, in, w);
+  for (const Form form : kForms) {
+    const Weights weights(form, out, in, w);
     for (const bool bf16 : {false, true}) {
-      const Rows rows(Random(9 * in, 6), in, bf16);
-      ForEachKernel(kind, bf16, [&](const LinearKernel& kernel) {
-        SetThreads(1);
-        const std::vector<float> one = rows.Multiply(kernel, weights.matrix, 0, 9);
-        SetThreads(3);
-        EXPECT_TRUE(BitwiseEqual(rows.Multiply(kernel, weights.matrix, 0, 9), one));
+      const Rows rows(Random(count * in, 6), in, bf16);
+      ForEachKernel(weights.matrix, bf16, [&](const LinearKernel& kernel) {
+        for (const int64_t some : {int64_t{9}, count}) {
+          SetThreads(1);
+          const std::vector<float> one = rows.Multiply(kernel, weights.matrix, 0, some);
+          SetThreads(3);
+          EXPECT_TRUE(BitwiseEqual(rows.Multiply(kernel, weights.matrix, 0, some), one));
+        }
         SetThreads(before);
       });
     }
@@ -241,11 +274,11 @@ TEST(QuantizedLinear, NanAndInfinityStayInTheirRow) {
   const std::vector<float> clean = x;
   x[in + 99] = kNan;
   x[3 * in] = kInfinity;
-  for (const WeightKind kind : kKinds) {
-    const Weights weights(kind, out, in, w);
+  for (const Form form : kForms) {
+    const Weights weights(form, out, in, w);
     for (const bool bf16 : {false, true}) {
       const Rows dirty(x, in, bf16), rows(clean, in, bf16);
-      ForEachKernel(kind, bf16, [&](const LinearKernel& kernel) {
+      ForEachKernel(weights.matrix, bf16, [&](const LinearKernel& kernel) {
         const std::vector<float> got = dirty.Multiply(kernel, weights.matrix, 0, 5);
         const std::vector<float> want = rows.Multiply(kernel, weights.matrix, 0, 5);
         for (const int64_t r : {0, 2, 4}) EXPECT_TRUE(BitwiseEqual(RowsOf(got, out, r, 1), RowsOf(want, out, r, 1)));
@@ -263,7 +296,7 @@ TEST(QuantizedLinear, NanInWeightsStaysInItsOutput) {
     std::vector<uint8_t> blocks = Weights::Stored(kind, out, in, Random(out * in, 2));
     blocks[2 * RowBytes(kind, in) + 1] = 0x7E;  // the scale of output 2: NaN
     const WeightMatrix matrix = WeightMatrix::Pack(kind, out, in, blocks.data());
-    ForEachKernel(kind, false, [&](const LinearKernel& kernel) {
+    ForEachKernel(matrix, false, [&](const LinearKernel& kernel) {
       const std::vector<float> y = rows.Multiply(kernel, matrix, 0, 3);
       for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i % out == 2) << i;
     });
@@ -273,19 +306,19 @@ TEST(QuantizedLinear, NanInWeightsStaysInItsOutput) {
 TEST(QuantizedLinear, Bf16OutputsAreTheRoundedFp32Ones) {
   const int64_t in = 64, out = 37;
   const std::vector<float> bias = Random(out, 3);
-  for (const WeightKind kind : kKinds) {
-    const Weights weights(kind, out, in, Random(out * in, 1));
+  for (const Form form : kForms) {
+    const Weights weights(form, out, in, Random(out * in, 1));
     const Rows rows(Random(3 * in, 2), in, true);
     std::vector<float> y(3 * out);
     std::vector<uint16_t> y16(3 * out);
     QuantizedLinear(weights.matrix, {3, rows.data(0), true, y.data(), false, bias.data()});
     QuantizedLinear(weights.matrix, {3, rows.data(0), true, y16.data(), true, bias.data()});
-    EXPECT_EQ(y16, AllBf16(y)) << WeightKindName(kind);
+    EXPECT_EQ(y16, AllBf16(y)) << WeightKindName(form.kind);
   }
 }
 
 TEST(QuantizedLinear, NoRowsAndNoOutputs) {
-  const Weights weights(WeightKind::kQ4, 32, 32, Random(1024, 1));
+  const Weights weights({WeightKind::kQ4, true}, 32, 32, Random(1024, 1));
   QuantizedLinear(weights.matrix, {0, nullptr, false, nullptr, false});
   const WeightMatrix none = WeightMatrix::Pack(WeightKind::kQ8, 0, 32, nullptr);
   const std::vector<float> x(32);
@@ -314,6 +347,26 @@ TEST(WeightMatrix, ReadsBackWhatTheBlocksStandFor) {
         }
       });
     }
+  }
+}
+
+TEST(WeightMatrix, ReadsBackPackedNumbers) {
+  for (const int64_t in : {1, 16, 45, 256}) {
+    const int64_t out = 70;
+    const std::vector<float> w = Random(out * in, in);
+    const WeightMatrix matrix = WeightMatrix::Pack(out, in, w.data());
+    EXPECT_EQ(matrix.bytes(), 96 * in * 4);
+    ForEachTarget([&](const std::string& target) {
+      for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 70}, {31, 2}, {69, 1}, {3, 0}}) {
+        std::vector<float> some(count * in);
+        std::vector<uint16_t> some16(count * in);
+        matrix.Read(first, count, some.data(), false);
+        matrix.Read(first, count, some16.data(), true);
+        const std::vector<float> rows(w.begin() + first * in, w.begin() + (first + count) * in);
+        EXPECT_EQ(some, rows) << target << ", in " << in << ", rows from " << first;
+        EXPECT_EQ(some16, AllBf16(rows)) << target << ", in " << in << ", rows from " << first;
+      }
+    });
   }
 }
 
