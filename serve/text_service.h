@@ -28,12 +28,17 @@ struct TextRequest {
   // Is read first; may be empty where something was left unread. Without it, a session that is `cut` goes on with that
   // reply: its tokens count for the seed and the penalties, so that it ends as it would have.
   std::vector<int64_t> prompt;
+  // So many first tokens of `prompt` end a reply, as a chat template does before the next turn: they are not read where
+  // the text that goes on ends with the last of them, which the model has then sampled itself.
+  int64_t reply_end = 0;
   int64_t max_tokens = 256;     // 0: only the prompt is read
   SamplingOptions sampling;
   std::vector<std::string> stop;    // the text ends before the first of them
   std::optional<int64_t> logprobs;  // of each token, and so many of the likeliest, at most 20
   bool keep =
       false;  // without `session`: a new session is made of it, so that the reply's snapshot can be gone on from
+  // Of the snapshot after the reply, where one is kept; ALREADY_EXISTS for one in use. Empty: the service makes one.
+  std::string snapshot_id;
 };
 
 struct TextToken {
