@@ -34,7 +34,7 @@ const char* Reason(int code) {
       return "there is nothing here; the paths are /v1/completions, /v1/chat/completions, /v1/models, "
              "/tokenizer_info, /tokenize, /detokenize, /health and /metrics";
     case 413:
-      return "the body is larger than 64 MiB";
+      return "the body is larger than 67108864 bytes";
     default:
       return code < 500 ? "the request is not well-formed HTTP" : "the server failed";
   }

@@ -167,8 +167,9 @@ class HttpConnections::Impl {
       if (before == 0 && after > 0) connection->since = Clock::now();
       if (!connection->finished && after > 0) {
         const RequestFrame::State state = connection->frame.Scan(connection->received);
-        if (state == RequestFrame::State::kWhole || state == RequestFrame::State::kTooLarge) {
-          return Dispatch(std::move(connection));
+        if (state == RequestFrame::State::kWhole) return Dispatch(std::move(connection));
+        if (state == RequestFrame::State::kTooLarge) {
+          return Refuse(std::move(connection), 413, Concatenate("the body is larger than ", options_.max_body, " bytes"));
         }
         if (state == RequestFrame::State::kBad) {
           return Refuse(std::move(connection), connection->frame.error_status(), connection->frame.error());
@@ -197,13 +198,10 @@ class HttpConnections::Impl {
     connection->Write(Concatenate("HTTP/1.1 ", status, " \r\nContent-Type: ", kJsonType, "\r\nContent-Length: ",
                                   body.size(), "\r\nConnection: close\r\n\r\n", body),
                       std::chrono::milliseconds(0));
-    Finish(*connection);
+    buffered_ -= connection->received.size();
+    connection->Finish();
+    connection->since = Clock::now();
     Await(std::move(connection), Connection::Wait::kRead);
-  }
-  void Finish(Connection& connection) {
-    buffered_ -= connection.received.size();
-    connection.Finish();
-    connection.since = Clock::now();
   }
   void CloseLate() {
     const auto now = Clock::now();
@@ -252,17 +250,12 @@ class HttpConnections::Impl {
     }
   }
   void Answer(Owned connection) {
-    const bool whole = connection->frame.Scan(connection->received) == RequestFrame::State::kWhole;
-    const size_t size = whole ? connection->frame.size() : connection->received.size();
+    const size_t size = connection->frame.size();
     RequestStream stream(*connection, size, options_.write);
     bool closed = false;
     handled = connection.get();
-    const bool good = process_(stream, /*close=*/!whole || stopping_(), closed);
+    const bool good = process_(stream, /*close=*/stopping_(), closed);
     handled = nullptr;
-    if (!whole && good) {
-      Finish(*connection);
-      return Park(std::move(connection));
-    }
     if (!good || closed || stopping_()) return Close(std::move(connection));
     buffered_ -= size;
     connection->Forget(size, options_.max_body);

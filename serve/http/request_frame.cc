@@ -37,14 +37,12 @@ RequestFrame::State RequestFrame::Bad(int status, const char* error) {
   return State::kBad;
 }
 
-RequestFrame::State RequestFrame::TooLarge() {
-  too_large_ = true;
-  return State::kTooLarge;
+RequestFrame::State RequestFrame::Scan(std::string_view bytes) {
+  if (state_ == State::kIncomplete) state_ = ScanMore(bytes);
+  return state_;
 }
 
-RequestFrame::State RequestFrame::Scan(std::string_view bytes) {
-  if (error_status_ != 0) return State::kBad;
-  if (too_large_) return State::kTooLarge;
+RequestFrame::State RequestFrame::ScanMore(std::string_view bytes) {
   if (head_ == 0) {
     const size_t end = bytes.find("\n\r\n", seen_);  // an empty line
     if (end == std::string_view::npos ? bytes.size() > kMaxHead : end + 3 > kMaxHead) {
@@ -87,7 +85,7 @@ RequestFrame::State RequestFrame::ScanHead(std::string_view head) {
     }
   }
   if (chunked_ && length) return Bad(400, "Content-Length and Transfer-Encoding exclude each other");
-  if (length.value_or(0) > max_body_) return TooLarge();
+  if (length.value_or(0) > max_body_) return State::kTooLarge;
   end_ += length.value_or(0);
   return State::kIncomplete;
 }
@@ -103,7 +101,7 @@ RequestFrame::State RequestFrame::ScanChunks(std::string_view bytes) {
     const std::string_view line = bytes.substr(next_, end - next_);
     if (trailer_) {
       next_ = end + 2;
-      if (next_ - head_ > 2 * max_body_ + kMaxHead) return TooLarge();
+      if (next_ - head_ > 2 * max_body_ + kMaxHead) return State::kTooLarge;
       if (!line.empty()) continue;
       end_ = next_;
       return State::kWhole;
@@ -111,7 +109,7 @@ RequestFrame::State RequestFrame::ScanChunks(std::string_view bytes) {
     const auto size = Size(Trimmed(line.substr(0, line.find(';'))), 16);
     if (!size) return Bad(400, "a chunk of the body has no size");
     if (*size > max_body_ || body_ + *size > max_body_ || next_ - head_ > 2 * max_body_ + kMaxHead) {
-      return TooLarge();
+      return State::kTooLarge;
     }
     if (*size == 0) {
       trailer_ = true;

@@ -34,11 +34,12 @@ class RequestFrame {
 
  private:
   State Bad(int status, const char* error);
-  State TooLarge();
+  State ScanMore(std::string_view bytes);
   State ScanHead(std::string_view head);
   State ScanChunks(std::string_view bytes);
 
   size_t max_body_;
+  State state_ = State::kIncomplete;
   size_t seen_ = 0;  // the end of the head is not before it
   size_t head_ = 0;  // bytes of the head; 0: not known
   bool chunked_ = false, trailer_ = false;
@@ -46,7 +47,6 @@ class RequestFrame {
   size_t body_ = 0;  // bytes of the chunks before it
   size_t end_ = 0;
   bool expects_continue_ = false;
-  bool too_large_ = false;
   const char* error_ = "";
   int error_status_ = 0;
 };

@@ -25,6 +25,7 @@ State Scan(const std::string& bytes, size_t* size = nullptr) {
   if (state == State::kWhole) {
     EXPECT_EQ(grown.size(), whole.size()) << bytes;
   }
+  EXPECT_EQ(whole.Scan(bytes), state) << bytes;
   return state;
 }
 
