@@ -1,4 +1,4 @@
-// A tokenizer for tests.
+// A tokenizer that tests read texts of a small model with.
 #ifndef RADLADS_DATA_TOKENIZER_TESTING_SMALL_TOKENIZER_H_
 #define RADLADS_DATA_TOKENIZER_TESTING_SMALL_TOKENIZER_H_
 
