@@ -32,7 +32,7 @@ bool IsThisMachine(std::string_view host) {
 
 absl::StatusOr<std::vector<std::string>> ReadKeys(const std::string& path) {
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  struct stat info{};
+  struct stat info {};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0) {
     return FailedPrecondition(path, ": everyone may read the keys, or others write them; do chmod 600");
   }
@@ -43,8 +43,9 @@ absl::StatusOr<std::vector<std::string>> ReadKeys(const std::string& path) {
     line.erase(line.find_last_not_of(" \t\r") + 1);
     if (line.empty() || line[0] == '#') continue;
     if (line.size() < kShortestKey) {
-      return InvalidArgument(path, ":", number, ": a key of ", line.size(), " characters can be guessed, give at least ",
-                             kShortestKey, " (openssl rand -hex 24 makes one)");
+      return InvalidArgument(path, ":", number, ": a key of ", line.size(),
+                             " characters can be guessed, give at least ", kShortestKey,
+                             " (openssl rand -hex 24 makes one)");
     }
     keys.push_back(line);
   }
@@ -90,9 +91,9 @@ absl::Status Access::CheckSource(std::string_view origin, std::string_view host)
     }
   }
   if (options_.local && digests_.empty() && !IsThisMachine(HostOf(host))) {
-    return absl::PermissionDeniedError(
-        Concatenate("this server is for its own machine, and asked as ", host.empty() ? "nobody" : host,
-                    "; ask localhost, or start it with --key_file"));
+    return absl::PermissionDeniedError(Concatenate("this server is for its own machine, and asked as ",
+                                                   host.empty() ? "nobody" : host,
+                                                   "; ask localhost, or start it with --key_file"));
   }
   return absl::OkStatus();
 }

@@ -12,15 +12,15 @@
 
 namespace radlads {
 
-// The keys of a file: one on each line, those that begin with # and empty ones left out. FAILED_PRECONDITION when everyone
-// may read it or others write it; INVALID_ARGUMENT when it has none, or one of fewer than 16 characters.
+// The keys of a file: one on each line, those that begin with # and empty ones left out. FAILED_PRECONDITION when
+// everyone may read it or others write it; INVALID_ARGUMENT when it has none, or one of fewer than 16 characters.
 absl::StatusOr<std::vector<std::string>> ReadKeys(const std::string& path);
 
 struct AccessOptions {
   std::vector<std::string> keys;     // "Authorization: Bearer KEY"; none: everyone may ask
   std::vector<std::string> origins;  // whose pages may ask, as "https://chat.example.org"; "*": all
-  // Nobody else should reach the server: without keys, a request must name a host that can only be this machine, so that
-  // no page can rebind a name of its own to it.
+  // Nobody else should reach the server: without keys, a request must name a host that can only be this machine, so
+  // that no page can rebind a name of its own to it.
   bool local = false;
 };
 

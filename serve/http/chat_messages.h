@@ -18,8 +18,9 @@ namespace radlads {
 // The field `messages`: one or more {"role", "content"}, content a string or a list of {"type": "text", "text"}.
 absl::StatusOr<std::vector<ChatMessage>> Messages(const RequestJson& json);
 
-// What the template makes of them, by ApplyChatTemplate, with its errors in words for a client: the template's own where
-// it refuses the messages; what to do where there is no template, or one that data/tokenizer/jinja.h cannot render.
+// What the template makes of them, by ApplyChatTemplate, with its errors in words for a client: the template's own
+// where it refuses the messages; what to do where there is no template, or one that data/tokenizer/jinja.h cannot
+// render.
 absl::StatusOr<std::string> ChatText(std::span<const ChatMessage> messages, const Tokenizer& tokenizer,
                                      bool add_generation_prompt);
 // Of a whole conversation, with the beginning of an answer after it.

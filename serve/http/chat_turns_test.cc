@@ -30,9 +30,9 @@ class ChatTurnsTest : public ::testing::TestWithParam<Family> {
     };
     copy(GetParam().tokenizer + "/tokenizer.json", "tokenizer.json");
     copy("templates/" + GetParam().chat_template, "chat_template.jinja");
-    RADLADS_CHECK(WriteFileAtomically(directory + "/tokenizer_config.json",
-                                      Concatenate("{\"eos_token\":\"", GetParam().end, "\",\"bos_token\":\"",
-                                                  GetParam().begin, "\"}"))
+    RADLADS_CHECK(WriteFileAtomically(
+                      directory + "/tokenizer_config.json",
+                      Concatenate("{\"eos_token\":\"", GetParam().end, "\",\"bos_token\":\"", GetParam().begin, "\"}"))
                       .ok());
     auto tokenizer = Tokenizer::Load(directory);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
@@ -49,9 +49,9 @@ class ChatTurnsTest : public ::testing::TestWithParam<Family> {
 
 // A text that grows turn by turn has the tokens of the whole conversation, whether a reply ended by itself or was cut.
 TEST_P(ChatTurnsTest, TurnByTurnIsTheWhole) {
-  const std::vector<ChatMessage> conversation = {
-      {"system", "Be brief."},       {"user", "Hello"}, {"assistant", "Hi! 你好"}, {"user", "Count to three:\n1"},
-      {"assistant", "2\n3 {x}"}, {"user", "Why?"}};
+  const std::vector<ChatMessage> conversation = {{"system", "Be brief."},   {"user", "Hello"},
+                                                 {"assistant", "Hi! 你好"}, {"user", "Count to three:\n1"},
+                                                 {"assistant", "2\n3 {x}"}, {"user", "Why?"}};
   for (const bool with_system : {true, false}) {
     for (const bool cut : {true, false}) {
       const size_t begin = with_system ? 0 : 1;
@@ -77,9 +77,8 @@ TEST_P(ChatTurnsTest, TurnByTurnIsTheWhole) {
 }
 
 TEST_P(ChatTurnsTest, TurnsAreFoundAgain) {
-  const std::vector<ChatMessage> conversation = {{"system", "Be brief."}, {"user", "Hello"},
-                                                 {"assistant", "Hi! 你好"}, {"user", "Why?"},
-                                                 {"assistant", "So."}};
+  const std::vector<ChatMessage> conversation = {
+      {"system", "Be brief."}, {"user", "Hello"}, {"assistant", "Hi! 你好"}, {"user", "Why?"}, {"assistant", "So."}};
   for (const char* end : {"", GetParam().end.c_str()}) {
     auto text = RenderChat(std::span(conversation).first(4), *tokenizer_);
     ASSERT_TRUE(text.ok()) << text.status();

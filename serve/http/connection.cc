@@ -56,9 +56,7 @@ int Connection::Transfer(bool write, char* data, size_t size, Wait* wait) {
   const int count = write ? SSL_write(ssl_.get(), data, bytes) : SSL_read(ssl_.get(), data, bytes);
   if (count > 0) return count;
   const int error = SSL_get_error(ssl_.get(), count);
-  *wait = error == SSL_ERROR_WANT_READ    ? Wait::kRead
-          : error == SSL_ERROR_WANT_WRITE ? Wait::kWrite
-                                          : Wait::kNothing;
+  *wait = error == SSL_ERROR_WANT_READ ? Wait::kRead : error == SSL_ERROR_WANT_WRITE ? Wait::kWrite : Wait::kNothing;
   // After such an error a shutdown of TLS is not allowed.
   if (error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL) SSL_set_quiet_shutdown(ssl_.get(), 1);
   return 0;
@@ -90,12 +88,11 @@ bool Connection::Write(std::string_view bytes, std::chrono::milliseconds limit) 
     for (size_t written = 0; written < piece;) {
       Wait wait = Wait::kNothing;
       // OpenSSL does not change what it writes.
-      const int count =
-          Transfer(/*write=*/true, const_cast<char*>(bytes.data()) + written, piece - written, &wait);
+      const int count = Transfer(/*write=*/true, const_cast<char*>(bytes.data()) + written, piece - written, &wait);
       written += count;
       if (count > 0) continue;
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline -
-                                                                              std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       if (wait == Wait::kNothing || left.count() <= 0) return false;
       const int events = PollSocket(socket_, wait == Wait::kWrite ? POLLOUT : POLLIN, static_cast<int>(left.count()));
       if ((events & (POLLERR | POLLHUP)) != 0) return false;

@@ -169,7 +169,8 @@ class HttpConnections::Impl {
         const RequestFrame::State state = connection->frame.Scan(connection->received);
         if (state == RequestFrame::State::kWhole) return Dispatch(std::move(connection));
         if (state == RequestFrame::State::kTooLarge) {
-          return Refuse(std::move(connection), 413, Concatenate("the body is larger than ", options_.max_body, " bytes"));
+          return Refuse(std::move(connection), 413,
+                        Concatenate("the body is larger than ", options_.max_body, " bytes"));
         }
         if (state == RequestFrame::State::kBad) {
           return Refuse(std::move(connection), connection->frame.error_status(), connection->frame.error());
@@ -195,8 +196,8 @@ class HttpConnections::Impl {
   // Without a thread of its own.
   void Refuse(Owned connection, int status, const std::string& message) {
     const std::string body = ErrorReply(status, message);
-    connection->Write(Concatenate("HTTP/1.1 ", status, " \r\nContent-Type: ", kJsonType, "\r\nContent-Length: ",
-                                  body.size(), "\r\nConnection: close\r\n\r\n", body),
+    connection->Write(Concatenate("HTTP/1.1 ", status, " \r\nContent-Type: ", kJsonType,
+                                  "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body),
                       std::chrono::milliseconds(0));
     buffered_ -= connection->received.size();
     connection->Finish();
@@ -210,7 +211,7 @@ class HttpConnections::Impl {
       Connection& connection = *here->second;
       const size_t size = connection.received.size();
       const Clock::duration limit = connection.finished ? Clock::duration(kLinger)
-                                    : size > 0 ? options_.request + std::chrono::seconds(size >> 14)
+                                    : size > 0          ? options_.request + std::chrono::seconds(size >> 14)
                                     : connection.served ? options_.idle
                                                         : options_.request;
       if (now - connection.since < limit) continue;

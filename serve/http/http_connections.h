@@ -1,9 +1,9 @@
 // cpp-httplib's server on connections that cost nothing while they wait.
 //
 // One thread watches all connections on which no request is whole yet, and a thread looks at a request only once all of
-// it is there: half-open and slow clients, however many, hold up nobody. A reply is written at the client's pace, within
-// limits. Handlers can see that their client left. (cpp-httplib 0.11 gives each connection one of a few threads, and
-// looks at the socket only while it writes, when the status is already sent.)
+// it is there: half-open and slow clients, however many, hold up nobody. A reply is written at the client's pace,
+// within limits. Handlers can see that their client left. (cpp-httplib 0.11 gives each connection one of a few threads,
+// and looks at the socket only while it writes, when the status is already sent.)
 #ifndef RADLADS_SERVE_HTTP_HTTP_CONNECTIONS_H_
 #define RADLADS_SERVE_HTTP_HTTP_CONNECTIONS_H_
 

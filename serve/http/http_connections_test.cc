@@ -108,8 +108,9 @@ TEST_F(HttpConnectionsTest, RequestsComeInAnyPieces) {
 }
 
 TEST_F(HttpConnectionsTest, ABodyIsAskedFor) {
-  const int socket = Send("POST /size HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n"
-                          "Content-Length: 5\r\n\r\n");
+  const int socket = Send(
+      "POST /size HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n"
+      "Content-Length: 5\r\n\r\n");
   char buffer[64] = {};
   ASSERT_GT(::recv(socket, buffer, sizeof(buffer) - 1, 0), 0);
   EXPECT_STREQ(buffer, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -257,7 +258,8 @@ TEST(HttpConnections, FilesThatAreNoCertificateAreNamed) {
   const std::string path = ::testing::TempDir() + "/not.pem";
   ASSERT_TRUE(WriteFileAtomically(path, "nothing").ok());
   HttpConnections missing({.tls_certificate = path + "x", .tls_key = path});
-  EXPECT_THAT(std::string(missing.Bind("127.0.0.1", 0).status().message()), HasSubstr("the certificate cannot be used"));
+  EXPECT_THAT(std::string(missing.Bind("127.0.0.1", 0).status().message()),
+              HasSubstr("the certificate cannot be used"));
   HttpConnections bad({.tls_certificate = WithTls().tls_certificate, .tls_key = path});
   EXPECT_THAT(std::string(bad.Bind("127.0.0.1", 0).status().message()), HasSubstr("the key cannot be used"));
 }

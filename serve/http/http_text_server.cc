@@ -33,7 +33,8 @@ constexpr int64_t kMaxSessionsListed = 1000;
 
 // Nothing from elsewhere, and in no frame.
 constexpr char kPagePolicy[] =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri "
+    "'none'; "
     "form-action 'none'; frame-ancestors 'none'";
 
 bool IsLoopback(const std::string& host) {
@@ -208,8 +209,9 @@ class HttpTextServer::Impl {
   }
 
   void AddTexts() {
-    Post("/v1/chat/completions", "/v1/chat/completions",
-         [this](const auto&, const std::string& body, auto& response) { texts_.Answer(ParseChatCall, body, response); });
+    Post("/v1/chat/completions", "/v1/chat/completions", [this](const auto&, const std::string& body, auto& response) {
+      texts_.Answer(ParseChatCall, body, response);
+    });
     Post("/v1/completions", "/v1/completions", [this](const auto&, const std::string& body, auto& response) {
       texts_.Answer(ParseCompletionCall, body, response);
     });
@@ -218,25 +220,25 @@ class HttpTextServer::Impl {
   void AddSessions() {
     const std::string all = "/v1/sessions", one = "/v1/sessions/([^/]+)";
     Get(all, "/v1/sessions", OnModel([](const ServedModel& model, const auto& request, const auto&) -> Reply {
-      RADLADS_ASSIGN_OR_RETURN(const int64_t limit, IntegerParameter(request, "limit", 100, 1, kMaxSessionsListed));
-      return ListSessionsCall(model, request.get_param_value("after"), limit);
-    }));
+          RADLADS_ASSIGN_OR_RETURN(const int64_t limit, IntegerParameter(request, "limit", 100, 1, kMaxSessionsListed));
+          return ListSessionsCall(model, request.get_param_value("after"), limit);
+        }));
     Post(all, "/v1/sessions", OnModel([](const ServedModel& model, const auto&, const std::string& body) -> Reply {
-      RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));
-      return CreateSessionCall(model, json);
-    }));
+           RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));
+           return CreateSessionCall(model, json);
+         }));
     Post(all + "/import", "/v1/sessions/import",
          OnModel([](const ServedModel& model, const auto& request, const std::string& body) {
            return ImportSessionCall(model, body, request.get_param_value("id"));
          }));
     Get(one, "/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) -> Reply {
-      RADLADS_ASSIGN_OR_RETURN(const int64_t first, IntegerParameter(request, "first", 0, 0, INT64_MAX));
-      return GetSessionCall(model, request.matches[1], first);
-    }));
-    server_.Delete(one, WithBody("/v1/sessions/{id}",
-                                 OnModel([](const ServedModel& model, const auto& request, const auto&) {
-                                   return DeleteSessionCall(model, request.matches[1]);
-                                 })));
+          RADLADS_ASSIGN_OR_RETURN(const int64_t first, IntegerParameter(request, "first", 0, 0, INT64_MAX));
+          return GetSessionCall(model, request.matches[1], first);
+        }));
+    server_.Delete(
+        one, WithBody("/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) {
+                        return DeleteSessionCall(model, request.matches[1]);
+                      })));
     Post(one + "/fork", "/v1/sessions/{id}/fork",
          OnModel([](const ServedModel& model, const auto& request, const std::string& body) -> Reply {
            RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));

@@ -29,11 +29,11 @@ namespace radlads {
 
 struct HttpTextServerOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;               // 0: any that is free
-  int64_t requests = 1024;       // worked on at once, streams among them; more wait
-  int64_t connections = 16384;   // open at once
-  size_t max_body = 64 << 20;    // bytes, decompressed; a session that is imported must fit
-  int64_t max_tokens = 1024;     // of a reply whose request does not say
+  int port = 8080;                        // 0: any that is free
+  int64_t requests = 1024;                // worked on at once, streams among them; more wait
+  int64_t connections = 16384;            // open at once
+  size_t max_body = 64 << 20;             // bytes, decompressed; a session that is imported must fit
+  int64_t max_tokens = 1024;              // of a reply whose request does not say
   std::string tls_certificate, tls_key;   // PEM files; none: plain HTTP
   std::vector<std::string> keys;          // API keys (ReadKeys); none: everyone may ask
   std::vector<std::string> cors_origins;  // whose pages may ask, "*": all
@@ -43,8 +43,8 @@ struct HttpTextServerOptions {
 
 class HttpTextServer {
  public:
-  // `models`: one or more, with names of their own. `metrics` is what /metrics shows; some are added. It and the services
-  // must outlive the server.
+  // `models`: one or more, with names of their own. `metrics` is what /metrics shows; some are added. It and the
+  // services must outlive the server.
   HttpTextServer(std::vector<ServedModel> models, prometheus::Registry& metrics, const HttpTextServerOptions& options);
   ~HttpTextServer();
 
@@ -55,8 +55,8 @@ class HttpTextServer {
   // Serves until Shutdown; returns when requests under way are answered.
   absl::Status Serve();
   // From any thread: no new connections, and no new texts on those that are there. Texts under way have `drain_time` to
-  // end by themselves, then their streams end with an error event. Takes effect in Serve, which must be running. Call it
-  // before TextService::Drain, whose texts it would otherwise wait for without that limit.
+  // end by themselves, then their streams end with an error event. Takes effect in Serve, which must be running. Call
+  // it before TextService::Drain, whose texts it would otherwise wait for without that limit.
   void Shutdown();
 
  private:

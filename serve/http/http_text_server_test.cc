@@ -2,10 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <prometheus/text_serializer.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <prometheus/text_serializer.h>
 
 #include <future>
 
@@ -40,7 +39,8 @@ TEST_F(HttpTextServerTest, AChatIsAnswered) {
   EXPECT_EQ(reply["usage"]["total_tokens"], 14);
   EXPECT_EQ(reply["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
   EXPECT_EQ(reply["state"], Json({{"session", nullptr}, {"snapshot", nullptr}, {"tokens", 14}, {"bytes", 4096}}));
-  const Json cut = Post(kChat, With(kHello, {{"max_tokens", 2}, {"logprobs", true}, {"top_logprobs", 2}}))["choices"][0];
+  const Json cut =
+      Post(kChat, With(kHello, {{"max_tokens", 2}, {"logprobs", true}, {"top_logprobs", 2}}))["choices"][0];
   EXPECT_EQ(cut["finish_reason"], "length");
   EXPECT_EQ(cut["logprobs"]["content"].size(), 2u);
   EXPECT_EQ(cut["logprobs"]["content"][0]["token"], "H");
@@ -94,8 +94,8 @@ TEST_F(HttpTextServerTest, AConversationGoesOnFromItsSession) {
   EXPECT_EQ(first["state"]["snapshot"], first["id"]);
   const Json more = {{"session_id", "mine"}, {"messages", {{{"role", "user"}, {"content", "more"}}}}};
   const Json second = Post(kChat, more);
-  EXPECT_EQ(second["usage"]["prompt_tokens"], 10);  // <|end|>u:more<|end|>a:
-  // The first of these ended the reply already.
+  // <|end|>u:more<|end|>a:, whose first ended the reply already.
+  EXPECT_EQ(second["usage"]["prompt_tokens"], 9);
   EXPECT_EQ(Get("/v1/sessions/mine")["text"], "u:hello<|end|>a:Hi!<|end|>u:more<|end|>a:Hi!<|end|>");
   EXPECT_EQ(second["state"]["tokens"], 14 + 9 + 4);
 
@@ -114,7 +114,7 @@ TEST_F(HttpTextServerTest, AReplyThatIsStoredCanBeGoneOnFrom) {
   const std::string session = first["state"]["session"];
   for (int i = 0; i < 2; ++i) {
     const Json next = Post(kChat, With(kHello, {{"previous_response_id", first["id"]}}));
-    EXPECT_EQ(next["state"]["tokens"], 14 + 10 + 4);
+    EXPECT_EQ(next["state"]["tokens"], 14 + 10 + 4);  // u:hello<|end|>a:Hi!<|end|>
     EXPECT_EQ(next["state"]["session"], nullptr);
   }
   EXPECT_EQ(Get("/v1/sessions/" + session)["tokens"], 14);
@@ -162,8 +162,10 @@ TEST_F(HttpTextServerTest, ErrorsAreOpenAis) {
   const auto bad = client.Post(kChat, "{", "application/json");
   ASSERT_TRUE(bad);
   EXPECT_EQ(bad->status, 400);
-  EXPECT_EQ(Json::parse(bad->body)["error"],
-            Json({{"message", "the body is not JSON"}, {"type", "invalid_request_error"}, {"param", nullptr}, {"code", 400}}));
+  EXPECT_EQ(
+      Json::parse(bad->body)["error"],
+      Json(
+          {{"message", "the body is not JSON"}, {"type", "invalid_request_error"}, {"param", nullptr}, {"code", 400}}));
   EXPECT_THAT(Post(kChat, With(kHello, {{"model", "gpt-9"}}), 404)["error"]["message"].get<std::string>(),
               HasSubstr("no model \"gpt-9\"; this server has fake"));
   EXPECT_THAT(Post(kChat, With(kHello, {{"n", 3}}), 400)["error"]["message"].get<std::string>(), HasSubstr("n is not"));
@@ -199,10 +201,9 @@ TEST_F(HttpTextServerTest, SmallPaths) {
   EXPECT_EQ(client.Get("/script.js")->status, 200);
   Post(kChat, kHello);
   const std::string metrics = client.Get("/metrics")->body;
-  for (const char* line :
-       {"radlads_http_requests_total{code=\"200\",path=\"/v1/chat/completions\"} 1",
-        "radlads_http_tokens_total{kind=\"reply\",model=\"fake\"} 4", "radlads_http_first_token_seconds_count 1",
-        "radlads_http_connections "}) {
+  for (const char* line : {"radlads_http_requests_total{code=\"200\",path=\"/v1/chat/completions\"} 1",
+                           "radlads_http_tokens_total{kind=\"reply\",model=\"fake\"} 4",
+                           "radlads_http_first_token_seconds_count 1", "radlads_http_connections "}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
 }
@@ -228,13 +229,11 @@ TEST_F(TwoModelsTest, ARequestNamesItsModel) {
 // A text that goes on for longer than anybody waits.
 class LongTextTest : public HttpTextServerTest {
  protected:
-  explicit LongTextTest(HttpTextServerOptions options = {}, std::chrono::milliseconds token = std::chrono::milliseconds(1),
-                        int64_t texts = 1024)
+  explicit LongTextTest(HttpTextServerOptions options = {},
+                        std::chrono::milliseconds token = std::chrono::milliseconds(1), int64_t texts = 1024)
       : HttpTextServerTest(options, {.reply = {40, 73}, .token_time = token, .texts = texts}) {}
 
-  static Json Forever(bool stream) {
-    return With(kHello, {{"max_tokens", 1 << 30}, {"stream", stream}});
-  }
+  static Json Forever(bool stream) { return With(kHello, {{"max_tokens", 1 << 30}, {"stream", stream}}); }
 };
 
 TEST_F(LongTextTest, TheTextOfAClientThatLeftEnds) {
@@ -349,7 +348,8 @@ TEST_F(KeysTest, OnlyKeysMayAsk) {
 
 TEST_F(KeysTest, PagesOfConfiguredOriginsMayAsk) {
   auto client = Client();
-  const httplib::Headers page = {{"Origin", "https://chat.example.org"}}, evil = {{"Origin", "https://evil.example.org"}};
+  const httplib::Headers page = {{"Origin", "https://chat.example.org"}},
+                         evil = {{"Origin", "https://evil.example.org"}};
   const auto preflight = client.Options(kChat, page);
   ASSERT_TRUE(preflight);
   EXPECT_EQ(preflight->status, 204);

@@ -1,5 +1,5 @@
-// Where a request ends in the bytes of a connection (RFC 9112), so that it can be there as a whole before a thread looks
-// at it.
+// Where a request ends in the bytes of a connection (RFC 9112), so that it can be there as a whole before a thread
+// looks at it.
 #ifndef RADLADS_SERVE_HTTP_REQUEST_FRAME_H_
 #define RADLADS_SERVE_HTTP_REQUEST_FRAME_H_
 

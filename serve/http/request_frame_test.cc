@@ -62,10 +62,11 @@ TEST(RequestFrame, ChunksAreFollowed) {
 }
 
 TEST(RequestFrame, WhatTwoServersCouldReadInTwoWaysIsRefused) {
-  for (const char* fields : {"Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 5, 6\r\n",
-                             "Content-Length: +5\r\n", "Content-Length:\r\n", "Content-Length: 99999999999999999999\r\n",
-                             "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip, chunked\r\n",
-                             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
+  for (const char* fields :
+       {"Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 5, 6\r\n", "Content-Length: +5\r\n",
+        "Content-Length:\r\n", "Content-Length: 99999999999999999999\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"}) {
     EXPECT_EQ(Scan(std::string("POST / HTTP/1.1\r\n") + fields + "\r\nhello"), State::kBad) << fields;
   }
 }

@@ -1,5 +1,5 @@
-// Any bytes as what a connection brings, and as the body of every path: a request ends in the same place however its bytes
-// come, texts keep the promises of text_service.h, replies are JSON, and refusals say why.
+// Any bytes as what a connection brings, and as the body of every path: a request ends in the same place however its
+// bytes come, texts keep the promises of text_service.h, replies are JSON, and refusals say why.
 #include <cmath>
 #include <nlohmann/json.hpp>
 

@@ -72,10 +72,8 @@ std::string RandomHex(int count) {
 }
 
 RequestLog::RequestLog(prometheus::Registry& metrics)
-    : requests_(prometheus::BuildCounter()
-                    .Name("radlads_http_requests_total")
-                    .Help("Requests answered.")
-                    .Register(metrics)),
+    : requests_(
+          prometheus::BuildCounter().Name("radlads_http_requests_total").Help("Requests answered.").Register(metrics)),
       seconds_(prometheus::BuildHistogram()
                    .Name("radlads_http_request_seconds")
                    .Help("Time until a request was answered, streams to their end.")
@@ -111,8 +109,8 @@ void RequestLog::FirstToken() {
 void RequestLog::Text(const std::string& model, const TextResult& result) {
   Note(Concatenate(" model=", Dump(model), " prompt_tokens=", result.prompt_tokens, " cached_tokens=",
                    result.cached_tokens, " reply_tokens=", result.reply_tokens, " finish=", FinishName(result.finish)));
-  for (const auto& [kind, count] : {std::pair("prompt", result.prompt_tokens), {"cached", result.cached_tokens},
-                                    {"reply", result.reply_tokens}}) {
+  for (const auto& [kind, count] :
+       {std::pair("prompt", result.prompt_tokens), {"cached", result.cached_tokens}, {"reply", result.reply_tokens}}) {
     tokens_.Add({{"model", model}, {"kind", kind}}).Increment(static_cast<double>(count));
   }
   if (result.finish == TextFinish::kCancelled) exchange.status = kClientLeft;

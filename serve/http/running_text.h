@@ -22,8 +22,8 @@ class RunningText {
   struct Client {
     // Takes what is new; an empty piece every 15 s in which nothing is. False: the client takes no more.
     std::function<bool(TextPiece piece)> on_piece;
-    std::function<bool()> left;    // asked before every piece, and 20 times a second
-    std::function<bool()> hurry;   // the text has to end now
+    std::function<bool()> left;   // asked before every piece, and 20 times a second
+    std::function<bool()> hurry;  // the text has to end now
   };
   // To the end of the text, once. The result is kStop or kLength, or kCancelled when the client left; else UNAVAILABLE
   // for a text that had to end, RESOURCE_EXHAUSTED for a client that reads too slowly, and errors of the service.

@@ -62,10 +62,8 @@ absl::StatusOr<std::string> GetSessionCall(const ServedModel& model, const std::
   }
   ReplyJson& kept = reply["snapshots"] = ReplyJson::array();
   for (const SnapshotInfo& snapshot : snapshots) {
-    kept.push_back({{"id", snapshot.id},
-                    {"tokens", snapshot.tokens},
-                    {"bytes", snapshot.bytes},
-                    {"created", snapshot.created}});
+    kept.push_back(
+        {{"id", snapshot.id}, {"tokens", snapshot.tokens}, {"bytes", snapshot.bytes}, {"created", snapshot.created}});
   }
   return Dump(reply);
 }

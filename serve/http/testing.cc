@@ -105,8 +105,8 @@ int HttpTextServerTest::Connect() {
 
 int HttpTextServerTest::Ask(const std::string& path, const nlohmann::json& body) {
   const std::string text = body.dump();
-  const std::string request = Concatenate("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nContent-Length: ",
-                                          text.size(), "\r\n\r\n", text);
+  const std::string request =
+      Concatenate("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nContent-Length: ", text.size(), "\r\n\r\n", text);
   const int socket = Connect();
   RADLADS_CHECK(::send(socket, request.data(), request.size(), 0) == static_cast<ssize_t>(request.size()));
   return socket;

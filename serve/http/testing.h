@@ -21,7 +21,8 @@ namespace radlads {
 
 class HttpTextServerTest : public ::testing::Test {
  protected:
-  // `names`: of models, each with a service of its own. The texts of all say "Hi!" and end, unless `fake` says otherwise.
+  // `names`: of models, each with a service of its own. The texts of all say "Hi!" and end, unless `fake` says
+  // otherwise.
   explicit HttpTextServerTest(HttpTextServerOptions options = {}, FakeOptions fake = {.reply = {40, 73, 1, 0}},
                               std::vector<std::string> names = {"fake"});
   ~HttpTextServerTest() override;

@@ -11,8 +11,8 @@
 
 namespace radlads {
 
-// TLS 1.2 and 1.3 with a certificate, followed by its chain, and its key, both PEM files. INVALID_ARGUMENT says which of
-// them cannot be used.
+// TLS 1.2 and 1.3 with a certificate, followed by its chain, and its key, both PEM files. INVALID_ARGUMENT says which
+// of them cannot be used.
 absl::StatusOr<std::shared_ptr<SSL_CTX>> TlsContext(const std::string& certificate, const std::string& key);
 
 }  // namespace radlads

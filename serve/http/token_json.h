@@ -29,7 +29,8 @@ class TokenArrays {
   explicit TokenArrays(std::shared_ptr<const Tokenizer> tokenizer);
   // No `logprob`: null in its place. Names in the object made of `top` are unique, and the token itself is among them.
   void Add(int64_t id, std::optional<float> logprob, LikelyTokens top);
-  // {"tokens", "token_logprobs", "top_logprobs", "text_offset"} of what was added since the last call; offsets count on.
+  // {"tokens", "token_logprobs", "top_logprobs", "text_offset"} of what was added since the last call; offsets count
+  // on.
   ReplyJson Take();
 
  private:

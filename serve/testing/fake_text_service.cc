@@ -92,20 +92,19 @@ absl::StatusOr<uint64_t> FakeTextService::Start(TextRequest request, TextCallbac
   }
   const uint64_t number = ++last_;
   running_[number] = false;
-  threads_.emplace_back([=, this]() mutable {
-    Continue(number, std::move(request), std::move(callbacks), std::move(ids));
-  });
+  threads_.emplace_back(
+      [=, this]() mutable { Continue(number, std::move(request), std::move(callbacks), std::move(ids)); });
   return number;
 }
 
 void FakeTextService::Continue(uint64_t number, TextRequest request, TextCallbacks callbacks,
                                std::vector<int64_t> ids) {
-  TextResult result{.finish = TextFinish::kLength,
-                    .prompt_tokens = static_cast<int64_t>(request.prompt.size()),
-                    .cached_tokens = 0};
   const int64_t end = request.reply_end;
-  const bool ended = end > 0 && !ids.empty() && ids.back() == request.prompt[end - 1];
-  ids.insert(ids.end(), request.prompt.begin() + (ended ? end : 0), request.prompt.end());
+  if (end > 0 && !ids.empty() && ids.back() == request.prompt[end - 1]) {
+    request.prompt.erase(request.prompt.begin(), request.prompt.begin() + end);
+  }
+  ids.insert(ids.end(), request.prompt.begin(), request.prompt.end());
+  TextResult result{.finish = TextFinish::kLength, .prompt_tokens = static_cast<int64_t>(request.prompt.size())};
   StreamDecoder decoder(tokenizer_, /*skip_special_tokens=*/true);
   const auto& stops = tokenizer_->stop_ids();
   for (; result.reply_tokens < request.max_tokens && result.finish == TextFinish::kLength; ++result.reply_tokens) {
