@@ -4,38 +4,16 @@
 #define RADLADS_EVAL_COMPLETION_FIELDS_H_
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "data/tokenizer/tokenizer.h"
 #include "eval/completion.h"
+#include "serve/http/json_fields.h"
 
 namespace radlads {
-
-using RequestJson = nlohmann::json;        // fields are found in logarithmic time, however many a body has
-using ReplyJson = nlohmann::ordered_json;  // fields are written in the order in which they were put
-
-absl::StatusOr<RequestJson> ParseObject(std::string_view body);
-// Bytes that are not UTF-8 become U+FFFD.
-std::string Dump(const ReplyJson& json);
-// A value in an error message: short, whatever it is.
-std::string Shown(const RequestJson& value);
-
-// A field, or null where it is missing.
-const RequestJson& Field(const RequestJson& json, const char* name);
-// The value of a field, `otherwise` where it is missing or null.
-absl::StatusOr<int64_t> Integer(const RequestJson& json, const char* name, int64_t otherwise, int64_t low,
-                                int64_t high);
-absl::StatusOr<bool> Boolean(const RequestJson& json, const char* name, bool otherwise);
-// A string that must be there.
-absl::StatusOr<std::string> String(const RequestJson& json, const char* name);
-// A field that is not supported must be missing, null, or have the value that changes nothing.
-absl::Status Unsupported(const RequestJson& json, const char* name, const RequestJson& harmless);
 
 // How a text goes on, whatever the prompt.
 struct CompletionFields {
@@ -51,8 +29,6 @@ absl::StatusOr<CompletionFields> ParseCompletionFields(const RequestJson& json, 
 absl::StatusOr<CompletionRequest> RequestFor(const CompletionFields& fields, std::vector<int64_t> prompt,
                                              const std::string& name, int64_t context);
 
-// What a token is called in a reply: its text; where that is not whole characters, its bytes; else its number.
-std::string TokenName(const Tokenizer& tokenizer, int64_t id);
 const char* FinishReasonName(const Completion& completion);
 // The counts of tokens.
 ReplyJson Usage(const std::vector<CompletionRequest>& requests, const std::vector<Completion>& completions);

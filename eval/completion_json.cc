@@ -7,26 +7,13 @@
 #include "base/status.h"
 #include "data/tokenizer/stream_decoder.h"
 #include "eval/completion_fields.h"
+#include "serve/http/token_json.h"
 
 namespace radlads {
 namespace {
 
 constexpr int64_t kMaxLogprobs = 100;
 constexpr size_t kMaxPrompts = 4096;  // each becomes a request with a copy of what they share
-
-absl::StatusOr<std::vector<int64_t>> Ids(const RequestJson& list, const char* name, int64_t vocabulary) {
-  std::vector<int64_t> ids;
-  for (const RequestJson& id : list) {
-    if (!id.is_number_integer()) return InvalidArgument(name, ": a token id must be an integer, found ", Shown(id));
-    const bool huge = id.is_number_unsigned() && id.get<uint64_t>() > INT64_MAX;
-    if (huge || id.get<int64_t>() < 0 || id.get<int64_t>() >= vocabulary) {
-      return InvalidArgument(name, ": token id ", Shown(id), " is outside of the vocabulary of ", vocabulary,
-                             " tokens");
-    }
-    ids.push_back(id.get<int64_t>());
-  }
-  return ids;
-}
 
 // A string, a list of ids, or a list of either.
 absl::StatusOr<std::vector<std::vector<int64_t>>> Prompts(const RequestJson& json, const Tokenizer& tokenizer,
@@ -42,7 +29,7 @@ absl::StatusOr<std::vector<std::vector<int64_t>>> Prompts(const RequestJson& jso
   }
   if (value.empty()) return InvalidArgument("prompt is an empty list; give at least one prompt");
   if (value[0].is_number()) {
-    RADLADS_ASSIGN_OR_RETURN(std::vector<int64_t> ids, Ids(value, "prompt", vocabulary));
+    RADLADS_ASSIGN_OR_RETURN(std::vector<int64_t> ids, TokenIds(value, "prompt", vocabulary));
     return std::vector<std::vector<int64_t>>{std::move(ids)};
   }
   if (value.size() > kMaxPrompts) {
@@ -53,7 +40,7 @@ absl::StatusOr<std::vector<std::vector<int64_t>>> Prompts(const RequestJson& jso
     if (value[i].is_string()) {
       prompts.push_back(from_text(value[i].get<std::string>()));
     } else if (value[i].is_array()) {
-      RADLADS_ASSIGN_OR_RETURN(std::vector<int64_t> ids, Ids(value[i], "prompt", vocabulary));
+      RADLADS_ASSIGN_OR_RETURN(std::vector<int64_t> ids, TokenIds(value[i], "prompt", vocabulary));
       prompts.push_back(std::move(ids));
     } else {
       return InvalidArgument("prompt[", i, "] must be a string or a list of token ids, found ", Shown(value[i]));
@@ -62,37 +49,12 @@ absl::StatusOr<std::vector<std::vector<int64_t>>> Prompts(const RequestJson& jso
   return prompts;
 }
 
-int64_t Characters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
-}
-
 ReplyJson Logprobs(const Completion& completion, const Tokenizer& tokenizer) {
-  ReplyJson tokens = ReplyJson::array(), logprobs = ReplyJson::array(), top = ReplyJson::array(),
-            offsets = ReplyJson::array();
-  StreamDecoder decoder(tokenizer.shared_from_this(), /*skip_special_tokens=*/false);
-  int64_t offset = 0;
+  TokenArrays arrays(tokenizer.shared_from_this());
   for (const auto* part : {&completion.prompt, &completion.generated}) {
-    for (const CompletionToken& token : *part) {
-      tokens.push_back(TokenName(tokenizer, token.id));
-      offsets.push_back(offset);
-      if (tokenizer.TokenOf(static_cast<int32_t>(token.id))) {
-        offset += Characters(*decoder.Push(static_cast<int32_t>(token.id)));
-      }
-      if (!token.logprob) {
-        logprobs.push_back(nullptr);
-        top.push_back(nullptr);
-        continue;
-      }
-      logprobs.push_back(*token.logprob);
-      ReplyJson names = ReplyJson::object();
-      for (const auto& [id, logprob] : token.top) {
-        const std::string name = TokenName(tokenizer, id);
-        names[names.contains(name) ? Concatenate("token_id:", id) : name] = logprob;
-      }
-      top.push_back(std::move(names));
-    }
+    for (const CompletionToken& token : *part) arrays.Add(token.id, token.logprob, token.top);
   }
-  return {{"tokens", tokens}, {"token_logprobs", logprobs}, {"top_logprobs", top}, {"text_offset", offsets}};
+  return arrays.Take();
 }
 
 ReplyJson OptionalToken(const Tokenizer& tokenizer, const std::optional<int32_t>& id) {
@@ -150,18 +112,6 @@ std::string CompletionReply(const ReplyHeader& header, const std::vector<Complet
                {"usage", Usage(requests, completions)}});
 }
 
-int HttpStatus(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) ? 400 : 500;
-}
-
-std::string ErrorReply(const absl::Status& status) {
-  return Dump({{"error",
-                {{"message", std::string(status.message())},
-                 {"type", HttpStatus(status) == 400 ? "invalid_request_error" : "server_error"},
-                 {"param", nullptr},
-                 {"code", HttpStatus(status)}}}});
-}
-
 absl::StatusOr<std::string> TokenizeReply(std::string_view body, const Tokenizer& tokenizer, int64_t max_length) {
   RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
   RADLADS_ASSIGN_OR_RETURN(const std::string prompt, String(json, "prompt"));
@@ -174,7 +124,7 @@ absl::StatusOr<std::string> DetokenizeReply(std::string_view body, const Tokeniz
   RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
   const RequestJson& tokens = Field(json, "tokens");
   if (!tokens.is_array()) return InvalidArgument("tokens must be a list of token ids, found ", Shown(tokens));
-  RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, Ids(tokens, "tokens", tokenizer.vocab_size()));
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, TokenIds(tokens, "tokens", tokenizer.vocab_size()));
   auto text = tokenizer.Decode(std::vector<int32_t>(ids.begin(), ids.end()), /*skip_special_tokens=*/false);
   if (!text.ok()) return InvalidArgument(std::string(text.status().message()));
   return Dump({{"prompt", *text}});

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "data/tokenizer/tokenizer.h"
 #include "eval/completion.h"
+#include "serve/http/json_fields.h"
 
 namespace radlads {
 
@@ -21,20 +22,9 @@ absl::StatusOr<std::vector<CompletionRequest>> ParseCompletionRequests(std::stri
                                                                        const Tokenizer& tokenizer,
                                                                        const CompletionModel& model);
 
-// Whose reply it is.
-struct ReplyHeader {
-  std::string id, model;
-  int64_t created = 0;  // seconds since 1970
-};
-
 // Every number is finite, and equal log probabilities are equal texts.
 std::string CompletionReply(const ReplyHeader& header, const std::vector<CompletionRequest>& requests,
                             const std::vector<Completion>& completions, const Tokenizer& tokenizer);
-
-// {"error": ...} with the message of `status`.
-std::string ErrorReply(const absl::Status& status);
-// 400 for INVALID_ARGUMENT and what is not supported, else 500.
-int HttpStatus(const absl::Status& status);
 
 // The bodies and replies of /tokenize and /detokenize, and the reply of /tokenizer_info.
 absl::StatusOr<std::string> TokenizeReply(std::string_view body, const Tokenizer& tokenizer, int64_t max_length);

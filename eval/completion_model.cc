@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/status.h"
-#include "eval/growing_text.h"
+#include "serve/text/growing_text.h"
 
 namespace radlads {
 namespace {

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "base/status.h"
-#include "eval/token_scores.h"
 #include "model/sampling.h"
 #include "model/state.h"
+#include "model/token_score.h"
 
 namespace radlads {
 namespace {

@@ -10,7 +10,6 @@
 #include <ctime>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -18,19 +17,15 @@
 #include "base/status.h"
 #include "eval/chat_json.h"
 #include "eval/completion_json.h"
-#include "eval/http_connections.h"
+#include "serve/http/http_connections.h"
+#include "serve/http/http_error.h"
+#include "serve/http/http_reply.h"
+#include "serve/http/read_body.h"
 
 namespace radlads {
 namespace {
 
 constexpr size_t kMaxBody = 64 << 20;
-constexpr char kJson[] = "application/json";
-constexpr int kClientLeft = 499;  // nobody reads it; for the metrics
-
-void SendError(httplib::Response& response, const absl::Status& status) {
-  response.status = absl::IsCancelled(status) ? kClientLeft : HttpStatus(status);
-  response.set_content(ErrorReply(status), kJson);
-}
 
 // Of the errors that the library finds by itself.
 const char* Reason(int code) {
@@ -39,34 +34,10 @@ const char* Reason(int code) {
       return "there is nothing here; the paths are /v1/completions, /v1/chat/completions, /v1/models, "
              "/tokenizer_info, /tokenize, /detokenize, /health and /metrics";
     case 413:
-      return "the body is larger than 64 MiB";
+      return "the body is larger than 67108864 bytes";
     default:
       return code < 500 ? "the request is not well-formed HTTP" : "the server failed";
   }
-}
-
-void Send(httplib::Response& response, const absl::StatusOr<std::string>& reply) {
-  if (reply.ok()) {
-    response.set_content(*reply, kJson);
-  } else {
-    SendError(response, reply.status());
-  }
-}
-
-// The whole body, decompressed, or nothing and the status of `response`. The library's own limit sees only the length
-// that a client names, not what a chunked or compressed body grows to. What is too much is still read, or it would be
-// taken for the next request of the connection.
-std::optional<std::string> ReadBody(const httplib::ContentReader& read, httplib::Response& response) {
-  std::string body;
-  bool is_whole = true;
-  const bool well_formed = read([&](const char* data, size_t size) {
-    is_whole = is_whole && body.size() + size <= kMaxBody;
-    if (is_whole) body.append(data, size);
-    return true;
-  });
-  if (well_formed && is_whole) return body;
-  if (response.status <= 0) response.status = well_formed ? 413 : 400;
-  return std::nullopt;
 }
 
 }  // namespace
@@ -80,67 +51,43 @@ class HttpServer::Impl {
         options_(options),
         started_(std::time(nullptr)),
         registry_(metrics) {
-    server_.new_task_queue = [connections = options.connections] { return new httplib::ThreadPool(connections); };
-    server_.set_payload_max_length(kMaxBody);
-    server_.set_tcp_nodelay(true);
-    // Not the library's SO_REUSEPORT, with which two servers share a port and neither says so.
-    server_.set_socket_options([](socket_t socket) {
-      const int yes = 1;
-      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    });
-    server_.set_keep_alive_max_count(1 << 30);
-    Get("/health", [](const auto&, auto& response) { response.set_content("{\"status\":\"ok\"}", kJson); });
+    Get("/health", [](const auto&, auto& response) { response.set_content("{\"status\":\"ok\"}", kJsonType); });
     Get("/metrics", [this](const auto&, auto& response) {
       response.set_content(prometheus::TextSerializer().Serialize(registry_.Collect()),
                            "text/plain; version=0.0.4; charset=utf-8");
     });
-    Get("/v1/models", [this](const auto&, auto& response) { response.set_content(Models(), kJson); });
+    Get("/v1/models", [this](const auto&, auto& response) { response.set_content(Models(), kJsonType); });
     Get("/tokenizer_info", [this](const auto&, auto& response) {
-      response.set_content(TokenizerInfoReply(*tokenizer_, model_.max_length()), kJson);
+      response.set_content(TokenizerInfoReply(*tokenizer_, model_.max_length()), kJsonType);
     });
     Post("/tokenize", [this](const auto& body, auto& response) {
-      Send(response, TokenizeReply(body, *tokenizer_, model_.max_length()));
+      SendJson(response, TokenizeReply(body, *tokenizer_, model_.max_length()));
     });
     Post("/detokenize",
-         [this](const auto& body, auto& response) { Send(response, DetokenizeReply(body, *tokenizer_)); });
-    Post("/v1/completions", [this](const auto& body, auto& response) { Send(response, Completions(body)); });
-    Post("/v1/chat/completions", [this](const auto& body, auto& response) { Send(response, Chat(body)); });
+         [this](const auto& body, auto& response) { SendJson(response, DetokenizeReply(body, *tokenizer_)); });
+    Post("/v1/completions", [this](const auto& body, auto& response) { SendJson(response, Completions(body)); });
+    Post("/v1/chat/completions", [this](const auto& body, auto& response) { SendJson(response, Chat(body)); });
     const auto nowhere = [](const auto&, auto& response, const auto& read) {
-      if (ReadBody(read, response)) response.status = 404;
+      if (ReadBody(read, kMaxBody, response)) response.status = 404;
     };
     server_.Post(".*", nowhere).Put(".*", nowhere).Patch(".*", nowhere).Delete(".*", nowhere);
     // What no handler answered: an unknown path, a body that is too large.
     server_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
       const int code = response.status;
-      response.set_content(
-          nlohmann::json{{"error",
-                          {{"message", Concatenate(request.method, " ", request.path, ": ", Reason(code))},
-                           {"type", "invalid_request_error"},
-                           {"param", nullptr},
-                           {"code", code}}}}
-              .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-          kJson);
+      response.set_content(ErrorReply(code, Concatenate(request.method, " ", request.path, ": ", Reason(code))),
+                           kJsonType);
     });
   }
 
   absl::Status Bind() {
-    if (options_.port == 0) {
-      port_ = server_.bind_to_any_port(options_.host);
-    } else if (server_.bind_to_port(options_.host, options_.port)) {
-      port_ = options_.port;
-    }
-    if (port_ > 0) return absl::OkStatus();
-    return FailedPrecondition("cannot listen on ", options_.host, ":", options_.port,
-                              "; is another server there? Choose another --port");
+    RADLADS_ASSIGN_OR_RETURN(port_, server_.Bind(options_.host, options_.port));
+    return absl::OkStatus();
   }
 
   int port() const { return port_; }
 
-  absl::Status Serve() {
-    if (server_.listen_after_bind()) return absl::OkStatus();
-    return absl::InternalError(Concatenate("the server on port ", port_, " stopped by itself"));
-  }
+  absl::Status Serve() { return server_.Serve(); }
 
   void Shutdown() { server_.stop(); }
 
@@ -153,7 +100,7 @@ class HttpServer::Impl {
   }
   void Post(const std::string& path, Handler handler) {
     server_.Post(path, [counted = Counted(path, std::move(handler))](const auto&, auto& response, const auto& read) {
-      if (const auto body = ReadBody(read, response)) counted(*body, response);
+      if (const auto body = ReadBody(read, kMaxBody, response)) counted(*body, response);
     });
   }
 
@@ -228,7 +175,7 @@ class HttpServer::Impl {
                                                          .Register(registry_);
   prometheus::Counter& prompt_tokens_ = tokens_.Add({{"kind", "prompt"}});
   prometheus::Counter& generated_tokens_ = tokens_.Add({{"kind", "generated"}});
-  HttpConnections server_;
+  HttpConnections server_{{.requests = options_.connections, .max_body = kMaxBody}};
 };
 
 HttpServer::HttpServer(CompletionModel& model, std::shared_ptr<const Tokenizer> tokenizer,

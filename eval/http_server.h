@@ -26,7 +26,7 @@ namespace radlads {
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   int port = 8000;         // 0: any that is free
-  int connections = 64;    // served at once; more wait
+  int connections = 64;    // whose requests are worked on at once; more wait
   std::string model_name;  // in replies
 };
 

@@ -166,7 +166,7 @@ TEST_F(HttpServerTest, ABodyIsBoundedHoweverItComes) {
     const auto named = client.Post(path, large, "application/json");
     ASSERT_TRUE(named) << httplib::to_string(named.error());
     EXPECT_EQ(named->status, 413);
-    EXPECT_THAT(named->body, HasSubstr("larger than 64 MiB"));
+    EXPECT_THAT(named->body, HasSubstr("larger than 67108864 bytes"));
     const auto chunked = client.Post(
         path,
         [&](size_t offset, httplib::DataSink& sink) {

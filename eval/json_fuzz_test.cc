@@ -7,6 +7,7 @@
 #include "eval/chat_json.h"
 #include "eval/completion_json.h"
 #include "eval/testing.h"
+#include "serve/http/http_error.h"
 
 namespace radlads {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/status.h"
-#include "eval/growing_text.h"
 #include "model/token_ids.h"
+#include "serve/text/growing_text.h"
 
 namespace radlads {
 namespace {

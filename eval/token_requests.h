@@ -4,11 +4,11 @@
 
 #include <cstdint>
 #include <functional>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "model/sampling.h"
+#include "model/sampling_options.h"
+#include "model/token_score.h"
 
 namespace radlads {
 
@@ -23,14 +23,6 @@ struct TokenScoreRequest {
 
   // INVALID_ARGUMENT for an id outside of the vocabulary, no ids, or `first` or `targets` that do not fit.
   absl::Status Check(int64_t vocabulary) const;
-};
-
-// At one place. Natural logarithms, of a softmax in fp32.
-struct TokenScore {
-  float logprob = 0;                           // of the target; 0 if there is none
-  int64_t best = 0;                            // the likeliest token: the lowest id among equals
-  float best_logprob = 0;                      // equal to logprob if best is the target
-  std::vector<std::pair<int64_t, float>> top;  // by falling probability
 };
 
 // Result of request `index`, targets.size() places; called once each, as results come.

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "eval/token_requests.h"
 #include "model/transformer.h"
 
@@ -21,16 +20,6 @@ namespace radlads {
 // bf16, attention over few queries rounds otherwise than over many.
 absl::Status ScoreTokens(Transformer& model, const std::vector<TokenScoreRequest>& requests, int64_t batch_tokens,
                          const TokenScoreCallback& done, const WantedCallback& wanted = {});
-
-// What one row of logits is asked for; as in TokenScoreRequest.
-struct RowQuestion {
-  int64_t row = 0;
-  int64_t target = -1;
-  int64_t top = 0;
-};
-
-// logits [N,W] on the CPU -> an answer to each question. DATA_LOSS as above.
-absl::StatusOr<std::vector<TokenScore>> ScoreLogits(Tensor logits, const std::vector<RowQuestion>& questions);
 
 }  // namespace radlads
 

@@ -16,7 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "model/sampling.h"
+#include "model/sampling_options.h"
 
 namespace radlads {
 
@@ -25,13 +25,20 @@ struct TextRequest {
   // At most one of both; neither: from nothing. A session's end moves on, and only one text at a time may do that; a
   // snapshot stays what it is, and the text is one that is not kept unless `keep` is set.
   std::string session, snapshot;
-  std::vector<int64_t> prompt;  // is read first; may be empty where something was left unread
+  // Is read first; may be empty where something was left unread. Without it, a session that is `cut` goes on with that
+  // reply: its tokens count for the seed and the penalties, so that it ends as it would have.
+  std::vector<int64_t> prompt;
+  // So many first tokens of `prompt` end a reply, as a chat template does before the next turn: they are not read where
+  // the text that goes on ends with the last of them, which the model has then sampled itself.
+  int64_t reply_end = 0;
   int64_t max_tokens = 256;     // 0: only the prompt is read
   SamplingOptions sampling;
   std::vector<std::string> stop;    // the text ends before the first of them
   std::optional<int64_t> logprobs;  // of each token, and so many of the likeliest, at most 20
   bool keep =
       false;  // without `session`: a new session is made of it, so that the reply's snapshot can be gone on from
+  // Of the snapshot after the reply, where one is kept; ALREADY_EXISTS for one in use. Empty: the service makes one.
+  std::string snapshot_id;
 };
 
 struct TextToken {
@@ -49,6 +56,9 @@ struct TextPiece {
 
 enum class TextFinish { kStop, kLength, kCancelled, kError };
 
+// A text that ends with kError leaves its session as it was before, one that was cancelled before its first token too;
+// after that, a session ends with the last token that was sampled. Tokens of a stop string or a stop token are part of
+// the session, not of the text of the pieces.
 struct TextResult {
   TextFinish finish = TextFinish::kError;
   absl::Status status;            // of kError
@@ -81,6 +91,7 @@ struct SessionInfo {
   int64_t created = 0, used = 0, expires = 0;  // seconds since 1970; expires 0: never
   std::string parent;                          // the session that it was forked from, if any
   bool busy = false;                           // a text goes on from its end right now
+  bool cut = false;                            // a crash ended its last reply
 };
 
 struct ServiceInfo {

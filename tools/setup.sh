@@ -6,8 +6,8 @@
 #   tools/setup.sh --cuda     also the NVIDIA libraries that a --config=cuda build links (about 3 GB)
 #   tools/setup.sh --peers    also PyTorch with its Python parts, for the benchmarks against it (about 5 GB)
 #
-# Distribution packages need root or sudo; nothing else does. LibTorch goes to ~/.cache/radlads/python; lm_eval, the
-# client that //eval:server is tested with, to ~/.cache/radlads/lm_eval (0.9 GB).
+# Distribution packages need root or sudo; nothing else does. LibTorch goes to ~/.cache/radlads/python; the clients that
+# the servers are tested with, lm_eval and OpenAI's, to ~/.cache/radlads/lm_eval (0.9 GB).
 set -euo pipefail
 
 cache="$HOME/.cache/radlads"
@@ -15,12 +15,13 @@ torch_version=2.11.0
 cuda_runtime_version=13.0.96
 cuda_cupti_version=13.0.85
 lm_eval=(lm_eval==0.4.13 datasets==5.2.0 transformers==5.23.0 tokenizers==0.23.3 requests==2.34.2 aiohttp==3.14.5 tenacity==9.2.1)
+openai=(openai==3.54.0)
 
 packages=(
   g++ clang libclang-rt-dev git ca-certificates pkg-config python3 python3-venv
   bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-platforms bazel-skylib
   protobuf-compiler libprotobuf-dev protobuf-compiler-grpc libgrpc++-dev libabsl-dev
-  librocksdb-dev libcpp-httplib-dev libyaml-cpp-dev nlohmann-json3-dev
+  librocksdb-dev libcpp-httplib-dev libssl-dev libyaml-cpp-dev nlohmann-json3-dev
   libspdlog-dev libcli11-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev libhwy-dev libgloo-dev
   libre2-dev libutf8proc-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev libsimdjson-dev
@@ -113,7 +114,7 @@ else
   ensure "LibTorch $torch_version" "$cache/python" --no-deps -- "${libtorch[@]}"
 fi
 # With what its client for HTTP needs (local-completions, with a tokenizer of Hugging Face); PyTorch is not among it.
-ensure "lm_eval, client of the eval server" "$cache/lm_eval" -- "${lm_eval[@]}"
+ensure "lm_eval and openai, clients of the servers" "$cache/lm_eval" -- "${lm_eval[@]}" "${openai[@]}"
 if [ "$with_peers" = 1 ]; then
   ensure "PyTorch and friends, the peers of the benchmarks" "$cache/peers" -- "torch==$torch_version" numpy==2.3.4 \
     safetensors==0.8.0 tiktoken==0.14.0 bpe-qwen==0.1.5 accelerate==1.15.0 peft==0.21.2 "${lm_eval[@]}"

@@ -35,6 +35,8 @@ struct Text {
   TokenSampler sampler;
   std::vector<int64_t> reading;  // what is to be read before the first token is sampled
   size_t read = 0;               // of it
+  int64_t tokens = 0;            // that the state has read
+  size_t snapshots = 0;          // of snapshot_at that lie behind
   ModelState state;              // until it is a row
   int64_t last = -1;             // sampled, not read yet
   int64_t sampled = 0;
@@ -111,7 +113,11 @@ class BatchingEngine : public Engine {
     if (static_cast<int64_t>(request.replay.size()) > request.max_tokens) {
       return InvalidArgument(request.replay.size(), " tokens to replay, of at most ", request.max_tokens);
     }
-    if (request.prompt.empty() && (request.from == nullptr || request.from->unread.empty())) {
+    const auto known = static_cast<int64_t>(request.prompt.size() + request.replay.size());
+    if (request.read < 0 || (request.read > 0 && (request.from == nullptr || request.read >= known))) {
+      return InvalidArgument(request.read, " tokens were read, of ", known, " that are known");
+    }
+    if (request.prompt.empty() && request.read == 0 && (request.from == nullptr || request.from->unread.empty())) {
       return InvalidArgument("the prompt has no token; give at least one, the begin-of-text token for example");
     }
     RADLADS_RETURN_IF_ERROR(CheckTokenIds(request.prompt, vocabulary));
@@ -122,14 +128,17 @@ class BatchingEngine : public Engine {
   static void Prepare(Text* text) {
     const EngineRequest& request = text->request;
     text->sampler = TokenSampler(request.sampling);
-    if (request.from != nullptr) text->reading = request.from->unread;
+    text->sampler.Read(request.prompt);
+    if (request.from != nullptr) text->tokens = request.from->tokens;
+    if (request.from != nullptr && request.read == 0) text->reading = request.from->unread;
     text->reading.insert(text->reading.end(), request.prompt.begin(), request.prompt.end());
-    text->sampler.Read(text->reading);
-    if (request.replay.empty()) return;
-    text->reading.insert(text->reading.end(), request.replay.begin(), request.replay.end() - 1);
-    text->last = request.replay.back();
-    text->sampled = static_cast<int64_t>(request.replay.size());
-    for (const int64_t id : request.replay) text->sampler.Replay(id);
+    if (!request.replay.empty()) {
+      text->reading.insert(text->reading.end(), request.replay.begin(), request.replay.end() - 1);
+      text->last = request.replay.back();
+      text->sampled = static_cast<int64_t>(request.replay.size());
+      for (const int64_t id : request.replay) text->sampler.Replay(id);
+    }
+    text->reading.erase(text->reading.begin(), text->reading.begin() + request.read);
   }
 
   void Work() {
@@ -211,10 +220,16 @@ class BatchingEngine : public Engine {
     Text& text = *reading_.front();
     if (text.read == 0 && text.request.from != nullptr) text.state = text.request.from->state.Copy();
     const int64_t left = static_cast<int64_t>(text.reading.size() - text.read);
-    const int64_t time = std::min(options_.prompt_tokens, left);
+    const std::vector<int64_t>& at = text.request.snapshot_at;
+    while (text.snapshots < at.size() && at[text.snapshots] <= text.tokens) ++text.snapshots;
+    int64_t time = std::min(options_.prompt_tokens, left);
+    if (text.snapshots < at.size()) time = std::min(time, at[text.snapshots] - text.tokens);
+    if (time == 0) return AfterLast(Take(&reading_));  // the state has read all but the last token of `replay`
     const std::span<const int64_t> ids(text.reading.data() + text.read, time);
     const Tensor hidden = model_.Forward(at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong).view({1, time}), &text.state);
     text.read += time;
+    text.tokens += time;
+    if (text.snapshots < at.size() && at[text.snapshots] == text.tokens) HandOut(text.state.Copy(), {}, text);
     {
       std::lock_guard lock(mutex_);
       stats_.prompt_tokens += time;
@@ -233,6 +248,12 @@ class BatchingEngine : public Engine {
       if (!Deliver(*id, logits[0], &text)) return Finish(std::move(taken), FinishReason::kCallback);
       AfterLast(std::move(taken));
     }
+  }
+
+  static void HandOut(ModelState state, std::vector<int64_t> unread, const Text& text) {
+    if (!text.request.on_snapshot) return;
+    text.request.on_snapshot(std::make_shared<Snapshot>(
+        Snapshot{.state = std::move(state), .unread = std::move(unread), .tokens = text.tokens}));
   }
 
   // Returns whether the text's owner wants more.
@@ -293,6 +314,7 @@ class BatchingEngine : public Engine {
       }
       hidden.push_back(model_.Forward(at::tensor(ids, at::kLong).unsqueeze(1), cohort.rows.state()).select(1, 0));
     }
+    for (Text* text : texts) ++text->tokens;
     const Tensor logits = model_.Logits(hidden.size() == 1 ? hidden[0] : at::cat(hidden)).to(at::kFloat);
     std::vector<absl::StatusOr<int64_t>> sampled(texts.size(), absl::UnknownError(""));
     ParallelFor(static_cast<int64_t>(texts.size()), 1, [&](int64_t first, int64_t last) {
@@ -313,7 +335,11 @@ class BatchingEngine : public Engine {
     if (!id.ok()) return FinishWith(RemoveRow(cohort, row), FinishReason::kError, id.status());
     const bool more = Deliver(*id, logits, &text);
     const std::optional<FinishReason> end = more ? EndOf(text) : FinishReason::kCallback;
-    if (!end) return;
+    if (!end) {
+      const int64_t every = text.request.snapshot_every;
+      if (every > 0 && text.sampled % every == 0) HandOut(cohort->rows.Copy(static_cast<int64_t>(row)), {*id}, text);
+      return;
+    }
     text.state = cohort->rows.Copy(static_cast<int64_t>(row));
     Finish(RemoveRow(cohort, row), *end);
   }
@@ -321,7 +347,7 @@ class BatchingEngine : public Engine {
   // With a snapshot of text.state.
   void Finish(TextPtr text, FinishReason reason) {
     auto snapshot = std::make_shared<Snapshot>();
-    snapshot->tokens = text->state.position.item<int64_t>();
+    snapshot->tokens = text->tokens;
     snapshot->state = std::move(text->state);
     if (text->last >= 0) snapshot->unread = {text->last};
     End(std::move(text), {.finish = reason, .snapshot = std::move(snapshot)});

@@ -41,15 +41,23 @@ struct EngineResult {
 struct EngineRequest {
   SnapshotPtr from;             // null: from nothing
   std::vector<int64_t> prompt;  // may be empty if `from` has unread tokens
-  int64_t max_tokens = 256;     // 0: the prompt is read and nothing sampled
-  SamplingOptions sampling;
+  // Of `prompt` and `replay`, the tokens that `from` has read already: it is a place within this text, its `unread` is
+  // not looked at. The tokens are the same as without it.
+  int64_t read = 0;
+  int64_t max_tokens = 256;  // with those of `replay`; 0: the prompt is read and nothing sampled
+  SamplingOptions sampling;  // penalties count `prompt` and what is sampled
   std::vector<int64_t> stop_ids;  // end the text, as its last token
   // Tokens that an earlier run of the same request sampled: they are taken as they are, not sampled again, and not given
   // to on_token. At most max_tokens.
   std::vector<int64_t> replay;
+  // Where on_snapshot is called: after so many tokens of the text, `from` included, in rising order, as far as they are
+  // read before the first token is sampled; and each time `snapshot_every` more have been sampled, 0: never.
+  std::vector<int64_t> snapshot_at;
+  int64_t snapshot_every = 0;
   // On the engine's thread, where they must not wait. `on_token` gets each token with the logits [W] fp32 that it was
   // sampled from, which are the engine's; false ends the text with this token. `on_done` is called once, last.
   std::function<bool(int64_t id, const Tensor& logits)> on_token;
+  std::function<void(SnapshotPtr snapshot)> on_snapshot;
   std::function<void(EngineResult result)> on_done;
 };
 

@@ -46,6 +46,7 @@ class Collector {
       changed_.notify_all();
       return static_cast<int64_t>(tokens_.size()) != end_after_;
     };
+    request.on_snapshot = [this](SnapshotPtr snapshot) { snapshots_.push_back(std::move(snapshot)); };
     request.on_done = [this](EngineResult result) {
       std::lock_guard lock(mutex_);
       EXPECT_FALSE(done_) << "done twice";
@@ -67,12 +68,14 @@ class Collector {
   }
   const Ids& tokens() const { return tokens_; }
   const std::vector<Tensor>& logits() const { return logits_; }
+  const std::vector<SnapshotPtr>& snapshots() const { return snapshots_; }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   Ids tokens_;
   std::vector<Tensor> logits_;
+  std::vector<SnapshotPtr> snapshots_;
   EngineResult result_;
   int64_t end_after_ = -1;
   bool done_ = false;
@@ -104,6 +107,7 @@ std::vector<EngineRequest> ManyRequests() {
     EngineRequest request{.prompt = Random(i, 1 + 3 * i % 31), .max_tokens = 1 + 5 * i % 23};
     if (i % 3 == 1) request.sampling = {.repetition_penalty = 1.1, .temperature = 1, .top_k = 20, .seed = 7};
     if (i % 3 == 2) request.stop_ids = {3, 4, 5, 6, 7, 8, 9};
+    if (i % 4 == 1) request.snapshot_at = {1, 2, 11}, request.snapshot_every = 3;
     requests.push_back(request);
   }
   return requests;
@@ -189,6 +193,42 @@ TEST_P(EngineTest, ReplayedTokensAreTakenAsTheyAre) {
     EXPECT_EQ(result.snapshot->tokens, 10 + 20 - 1) << known;
     EXPECT_EQ(result.snapshot->unread, Ids{whole.back()});
   }
+}
+
+// Whatever of a text a snapshot has read already, the text is the same: sampling and penalties see all of it.
+TEST_P(EngineTest, GoesOnFromAnyPlaceOnTheWay) {
+  auto model = InferenceModel(GetParam());
+  auto engine = NewEngine(*model);
+  Ids none;
+  const EngineResult before = RunToEnd(*engine, {.prompt = Random(8, 5), .max_tokens = 2}, &none);
+  EngineRequest request{.from = before.snapshot, .prompt = Random(5, 20), .max_tokens = 24,
+                        .sampling = {.repetition_penalty = 1.3, .frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
+  Collector whole;
+  request.snapshot_at = {3, 9, 14, 27, 999};  // of these, 6 tokens are behind
+  request.snapshot_every = 7;
+  ASSERT_TRUE(engine->Submit(whole.Bind(request)).ok());
+  ASSERT_EQ(whole.Wait().finish, FinishReason::kLength) << whole.Wait().status;
+  std::vector<int64_t> places;
+  for (const SnapshotPtr& snapshot : whole.snapshots()) places.push_back(snapshot->tokens);
+  EXPECT_EQ(places, (Ids{9, 14, 27, 27 + 6, 27 + 13, 27 + 20}));
+  EXPECT_EQ(whole.Wait().snapshot->tokens, 27 + 23);
+  for (const SnapshotPtr& snapshot : whole.snapshots()) {
+    for (const size_t known : {0, 1, 8, 20, 24}) {
+      EngineRequest rest = request;
+      rest.snapshot_at = {};
+      rest.from = snapshot;
+      rest.read = snapshot->tokens - 7;  // of prompt and reply; 7 tokens of text came before
+      rest.replay.assign(whole.tokens().begin(), whole.tokens().begin() + known);
+      if (rest.read >= 20 + static_cast<int64_t>(known)) continue;
+      Ids tokens;
+      const EngineResult result = RunToEnd(*engine, rest, &tokens);
+      EXPECT_EQ(tokens, Ids(whole.tokens().begin() + known, whole.tokens().end()))
+          << "from token " << snapshot->tokens << ", " << known << " of the reply known";
+      EXPECT_EQ(result.snapshot->tokens, whole.Wait().snapshot->tokens);
+    }
+  }
+  request.read = 20;
+  EXPECT_THAT(std::string(engine->Submit(request).status().message()), HasSubstr("20 tokens were read, of 20"));
 }
 
 TEST(Engine, EndsWhenToldTo) {

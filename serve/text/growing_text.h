@@ -1,6 +1,6 @@
 // Text that grows by tokens until one of several strings is in it.
-#ifndef RADLADS_EVAL_GROWING_TEXT_H_
-#define RADLADS_EVAL_GROWING_TEXT_H_
+#ifndef RADLADS_SERVE_TEXT_GROWING_TEXT_H_
+#define RADLADS_SERVE_TEXT_GROWING_TEXT_H_
 
 #include <cstdint>
 #include <memory>
@@ -15,6 +15,7 @@ namespace radlads {
 // Tokens that end a text: those of the tokenizer, and the special tokens among `until`, which have no text to be found.
 std::vector<int64_t> StopIds(const Tokenizer& tokenizer, const std::vector<std::string>& until);
 
+// Not thread-safe.
 class GrowingText {
  public:
   // Empty strings of `until` are ignored. Special tokens have no text.
@@ -30,18 +31,23 @@ class GrowingText {
   const std::string& text() const { return text_; }
   // By one of `until`.
   bool ended() const { return ended_; }
+  // What became certain of the text since the last call, in whole characters: what may be the beginning of one of
+  // `until` is held back until it is known, or until Finish.
+  std::string Take();
 
  private:
   bool AppendText(const std::string& piece);
+  size_t Certain() const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   StreamDecoder decoder_;
   std::vector<std::string> until_;
   size_t longest_ = 0;  // of until_
   std::string text_;
-  bool ended_ = false;
+  size_t taken_ = 0;  // bytes of text_
+  bool ended_ = false, finished_ = false;
 };
 
 }  // namespace radlads
 
-#endif  // RADLADS_EVAL_GROWING_TEXT_H_
+#endif  // RADLADS_SERVE_TEXT_GROWING_TEXT_H_

@@ -1,4 +1,4 @@
-#include "eval/testing.h"
+#include "data/tokenizer/testing/small_tokenizer.h"
 
 #include <gtest/gtest.h>
 

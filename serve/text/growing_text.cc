@@ -1,7 +1,8 @@
-#include "eval/growing_text.h"
+#include "serve/text/growing_text.h"
 
 #include <algorithm>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace radlads {
@@ -28,6 +29,30 @@ bool GrowingText::Append(int64_t id) {
 void GrowingText::Finish() {
   const std::string rest = decoder_.Flush();
   if (!ended_) AppendText(rest);
+  finished_ = true;
+}
+
+std::string GrowingText::Take() {
+  const size_t certain = ended_ || finished_ ? text_.size() : Certain();
+  std::string piece = text_.substr(taken_, certain - taken_);
+  taken_ = certain;
+  return piece;
+}
+
+// Bytes of text_ before the longest end of it that one of until_ begins with.
+size_t GrowingText::Certain() const {
+  const std::string_view rest = std::string_view(text_).substr(taken_);
+  size_t held = 0;
+  for (const std::string& end : until_) {
+    if (end.empty()) continue;
+    for (size_t size = std::min(end.size() - 1, rest.size()); size > held; --size) {
+      if (rest.ends_with(std::string_view(end).substr(0, size))) held = size;
+    }
+  }
+  // A stop string of ill-formed UTF-8 may begin in the middle of a character.
+  size_t certain = text_.size() - held;
+  while (certain > taken_ && certain < text_.size() && (text_[certain] & 0xC0) == 0x80) --certain;
+  return certain;
 }
 
 bool GrowingText::AppendText(const std::string& piece) {

@@ -1,0 +1,39 @@
+// Conversations of which only the tokens are kept: the next turn, and the turns that were.
+#ifndef RADLADS_SERVE_HTTP_CHAT_TURNS_H_
+#define RADLADS_SERVE_HTTP_CHAT_TURNS_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "data/tokenizer/chat_template.h"
+#include "data/tokenizer/tokenizer.h"
+
+namespace radlads {
+
+// What a conversation that ends with a reply goes on with.
+struct NextTurn {
+  std::vector<int64_t> ids;
+  int64_t reply_end = 0;  // as of TextRequest
+};
+
+// What the chat template puts after a reply, then `messages`, then the beginning of the next reply. The text before and
+// these ids together are what the template makes of the whole conversation. INVALID_ARGUMENT for a template that would
+// write earlier turns anew, besides the errors of ChatText.
+absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, const Tokenizer& tokenizer);
+
+struct ChatTurn {
+  ChatMessage message;
+  int64_t tokens = 0;  // of the text up to its end
+};
+
+// The turns that a text of tokens is made of: a system message if there is one, then user and assistant in turn. Empty
+// where it is no such conversation. For people to look at: a message that spells the marks of the template counts as
+// several.
+std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer);
+
+}  // namespace radlads
+
+#endif  // RADLADS_SERVE_HTTP_CHAT_TURNS_H_

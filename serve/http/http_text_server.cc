@@ -1,0 +1,298 @@
+#include "serve/http/http_text_server.h"
+
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <charconv>
+#include <ctime>
+#include <functional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+#include "serve/http/access.h"
+#include "serve/http/http_connections.h"
+#include "serve/http/http_error.h"
+#include "serve/http/http_reply.h"
+#include "serve/http/json_fields.h"
+#include "serve/http/read_body.h"
+#include "serve/http/request_log.h"
+#include "serve/http/session_calls.h"
+#include "serve/http/text_call.h"
+#include "serve/http/text_handler.h"
+#include "serve/web/web.h"
+
+namespace radlads {
+namespace {
+
+using Reply = absl::StatusOr<std::string>;  // JSON
+
+constexpr int64_t kMaxSessionsListed = 1000;
+
+// Nothing from elsewhere, and in no frame.
+constexpr char kPagePolicy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+// Of the errors that the library finds by itself.
+std::string Reason(int code, size_t max_body) {
+  switch (code) {
+    case 404:
+      return "there is nothing here; docs/formats/http_api.md of radlads has the paths";
+    case 413:
+      return Concatenate("the body is larger than ", max_body, " bytes");
+    default:
+      return code < 500 ? "the request is not well-formed HTTP" : "the server failed";
+  }
+}
+
+absl::StatusOr<int64_t> IntegerParameter(const httplib::Request& request, const char* name, int64_t otherwise,
+                                         int64_t low, int64_t high) {
+  if (!request.has_param(name)) return otherwise;
+  const std::string text = request.get_param_value(name);
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
+    return InvalidArgument("parameter ", name, " must be an integer from ", low, " to ", high, ", found ", Shown(text));
+  }
+  return value;
+}
+
+// A body that may be left out.
+absl::StatusOr<RequestJson> OptionalObject(const std::string& body) {
+  if (body.empty()) return RequestJson::object();
+  return ParseObject(body);
+}
+
+}  // namespace
+
+class HttpTextServer::Impl {
+ public:
+  Impl(std::vector<ServedModel> models, prometheus::Registry& metrics, const HttpTextServerOptions& options)
+      : models_(std::move(models)),
+        options_(options),
+        created_(std::time(nullptr)),
+        registry_(metrics),
+        log_(metrics),
+        texts_(models_, options.max_tokens, log_),
+        connections_(prometheus::BuildGauge()
+                         .Name("radlads_http_connections")
+                         .Help("Connections that are open.")
+                         .Register(metrics)
+                         .Add({})),
+        access_({.keys = options.keys, .origins = options.cors_origins, .local = IsLoopback(options.host)}),
+        server_({.requests = options.requests,
+                 .connections = options.connections,
+                 .max_body = options.max_body,
+                 .request = options.request_time,
+                 .write = options.write_time,
+                 .tls_certificate = options.tls_certificate,
+                 .tls_key = options.tls_key}) {
+    RADLADS_CHECK(!models_.empty());
+    SetRules();
+    AddPage();
+    AddModels();
+    AddTexts();
+    AddSessions();
+  }
+
+  absl::Status Bind() {
+    RADLADS_ASSIGN_OR_RETURN(port_, server_.Bind(options_.host, options_.port));
+    return absl::OkStatus();
+  }
+  int port() const { return port_; }
+  absl::Status Serve() { return server_.Serve(); }
+  void Shutdown() {
+    texts_.Drain(std::chrono::steady_clock::now() + options_.drain_time);
+    server_.stop();
+  }
+
+ private:
+  using Handler = std::function<void(const httplib::Request&, const std::string& body, httplib::Response&)>;
+  using SessionCall = std::function<Reply(const ServedModel&, const httplib::Request&, const std::string& body)>;
+
+  void Get(const std::string& pattern, const char* route, Handler handler) {
+    server_.Get(pattern, [this, route, handler = std::move(handler)](const auto& request, auto& response) {
+      log_.SetRoute(route);
+      handler(request, "", response);
+    });
+  }
+  // POST and DELETE.
+  httplib::Server::HandlerWithContentReader WithBody(const char* route, Handler handler) {
+    return [this, route, handler = std::move(handler)](const auto& request, auto& response, const auto& read) {
+      log_.SetRoute(route);
+      if (const auto body = ReadBody(read, options_.max_body, response)) handler(request, *body, response);
+    };
+  }
+  void Post(const std::string& pattern, const char* route, Handler handler) {
+    server_.Post(pattern, WithBody(route, std::move(handler)));
+  }
+
+  // What holds for all requests.
+  void SetRules() {
+    using Outcome = httplib::Server::HandlerResponse;
+    server_.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      log_.Begin(request);
+      const std::string origin = request.get_header_value("Origin");
+      if (request.method == "OPTIONS" && !access_.Allowed(origin).empty()) {
+        response.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
+        response.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+        response.set_header("Access-Control-Max-Age", "600");
+        response.status = 204;
+        return Outcome::Handled;
+      }
+      absl::Status allowed = access_.CheckSource(origin, request.get_header_value("Host"));
+      if (allowed.ok() && !open_paths_.contains(request.path)) {
+        allowed = access_.CheckKey(request.get_header_value("Authorization"));
+      }
+      if (allowed.ok()) return Outcome::Unhandled;
+      SendError(response, allowed);
+      return Outcome::Handled;
+    });
+    server_.set_post_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      log_.Stamp(response);
+      response.set_header("X-Content-Type-Options", "nosniff");
+      const std::string origin = request.get_header_value("Origin");
+      if (access_.Allowed(origin).empty()) return;
+      response.set_header("Access-Control-Allow-Origin", origin);
+      response.set_header("Access-Control-Expose-Headers", "x-request-id, Retry-After");
+      response.set_header("Vary", "Origin");
+    });
+    server_.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
+      if (!response.body.empty()) return;
+      const int code = response.status;
+      response.set_content(
+          ErrorReply(code, Concatenate(request.method, " ", request.path, ": ", Reason(code, options_.max_body))),
+          kJsonType);
+    });
+    server_.set_logger([this](const auto& request, const auto& response) { log_.End(request, response); });
+  }
+
+  void AddPage() {
+    for (const WebFile& file : WebFiles()) {
+      const std::string path(file.path);
+      open_paths_.insert(path);
+      Get(path, "page", [&file](const auto&, const auto&, auto& response) {
+        response.set_header("Content-Security-Policy", kPagePolicy);
+        response.set_header("Cache-Control", "no-cache");
+        response.set_content(file.content.data(), file.content.size(), std::string(file.type));
+      });
+    }
+    open_paths_.insert("/health");
+    Get("/health", "/health",
+        [](const auto&, const auto&, auto& response) { response.set_content("{\"status\":\"ok\"}", kJsonType); });
+    Get("/metrics", "/metrics", [this](const auto&, const auto&, auto& response) {
+      connections_.Set(static_cast<double>(server_.open()));
+      response.set_content(prometheus::TextSerializer().Serialize(registry_.Collect()),
+                           "text/plain; version=0.0.4; charset=utf-8");
+    });
+  }
+
+  void AddModels() {
+    Get("/v1/models", "/v1/models", [this](const auto&, const auto&, auto& response) {
+      ReplyJson data = ReplyJson::array();
+      for (const ServedModel& model : models_) data.push_back(ModelJson(model, created_));
+      response.set_content(Dump({{"object", "list"}, {"data", std::move(data)}}), kJsonType);
+    });
+    // A name may be a path.
+    Get("/v1/models/(.+)", "/v1/models/{name}", [this](const auto& request, const auto&, auto& response) {
+      const auto model = FindModel(models_, request.matches[1]);
+      SendJson(response, model.ok() ? Reply(Dump(ModelJson(**model, created_))) : Reply(model.status()));
+    });
+  }
+
+  void AddTexts() {
+    Post("/v1/chat/completions", "/v1/chat/completions", [this](const auto&, const std::string& body, auto& response) {
+      texts_.Answer(ParseChatCall, body, response);
+    });
+    Post("/v1/completions", "/v1/completions", [this](const auto&, const std::string& body, auto& response) {
+      texts_.Answer(ParseCompletionCall, body, response);
+    });
+  }
+
+  void AddSessions() {
+    const std::string all = "/v1/sessions", one = "/v1/sessions/([^/]+)";
+    Get(all, "/v1/sessions", OnModel([](const ServedModel& model, const auto& request, const auto&) -> Reply {
+          RADLADS_ASSIGN_OR_RETURN(const int64_t limit, IntegerParameter(request, "limit", 100, 1, kMaxSessionsListed));
+          return ListSessionsCall(model, request.get_param_value("after"), limit);
+        }));
+    Post(all, "/v1/sessions", OnModel([](const ServedModel& model, const auto&, const std::string& body) -> Reply {
+           RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));
+           return CreateSessionCall(model, json);
+         }));
+    Post(all + "/import", "/v1/sessions/import",
+         OnModel([](const ServedModel& model, const auto& request, const std::string& body) {
+           return ImportSessionCall(model, body, request.get_param_value("id"));
+         }));
+    Get(one, "/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) -> Reply {
+          RADLADS_ASSIGN_OR_RETURN(const int64_t first, IntegerParameter(request, "first", 0, 0, INT64_MAX));
+          return GetSessionCall(model, request.matches[1], first);
+        }));
+    server_.Delete(
+        one, WithBody("/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) {
+                        return DeleteSessionCall(model, request.matches[1]);
+                      })));
+    Post(one + "/fork", "/v1/sessions/{id}/fork",
+         OnModel([](const ServedModel& model, const auto& request, const std::string& body) -> Reply {
+           RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));
+           return ForkSessionCall(model, request.matches[1], json);
+         }));
+    Post(one + "/rewind", "/v1/sessions/{id}/rewind",
+         OnModel([](const ServedModel& model, const auto& request, const std::string& body) -> Reply {
+           RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
+           return RewindSessionCall(model, request.matches[1], json);
+         }));
+    Get(one + "/export", "/v1/sessions/{id}/export", [this](const auto& request, const auto&, auto& response) {
+      const auto model = FindModel(models_, request.get_param_value("model"));
+      auto blob = model.ok() ? (*model)->service->ExportSession(std::string(request.matches[1])) : model.status();
+      if (!blob.ok()) return SendError(response, blob.status());
+      response.set_header("Content-Disposition", "attachment; filename=\"session.radlads\"");
+      response.set_content(*std::move(blob), "application/octet-stream");
+    });
+  }
+
+  // A call on the model that the parameter `model` names.
+  Handler OnModel(SessionCall call) {
+    return [this, call = std::move(call)](const auto& request, const std::string& body, auto& response) {
+      const auto model = FindModel(models_, request.get_param_value("model"));
+      SendJson(response, model.ok() ? call(**model, request, body) : Reply(model.status()));
+    };
+  }
+
+  const std::vector<ServedModel> models_;
+  const HttpTextServerOptions options_;
+  const int64_t created_;
+  int port_ = 0;
+  std::set<std::string> open_paths_;  // for which no key is needed
+  prometheus::Registry& registry_;
+  RequestLog log_;
+  TextHandler texts_;
+  prometheus::Gauge& connections_;
+  const Access access_;
+  HttpConnections server_;
+};
+
+HttpTextServer::HttpTextServer(std::vector<ServedModel> models, prometheus::Registry& metrics,
+                               const HttpTextServerOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(models), metrics, options)) {}
+HttpTextServer::~HttpTextServer() = default;
+absl::Status HttpTextServer::Bind() {
+  return impl_->Bind();
+}
+int HttpTextServer::port() const {
+  return impl_->port();
+}
+absl::Status HttpTextServer::Serve() {
+  return impl_->Serve();
+}
+void HttpTextServer::Shutdown() {
+  impl_->Shutdown();
+}
+
+}  // namespace radlads

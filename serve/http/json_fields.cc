@@ -1,0 +1,121 @@
+#include "serve/http/json_fields.h"
+
+#include "base/status.h"
+
+namespace radlads {
+namespace {
+
+// Each prompt of a request has a copy of its stops.
+constexpr size_t kMaxStopBytes = 64 << 10;
+
+}  // namespace
+
+std::string Dump(const ReplyJson& json) {
+  return json.dump(-1, ' ', false, ReplyJson::error_handler_t::replace);
+}
+
+std::string Shown(const RequestJson& value) {
+  if (value.is_structured()) return Concatenate("a JSON ", value.type_name());  // as deep as the client likes
+  constexpr size_t kLongest = 64;
+  if (value.is_string() && value.get_ref<const std::string&>().size() > kLongest) {
+    return Concatenate("a string of ", value.get_ref<const std::string&>().size(), " bytes");
+  }
+  return Dump(value);
+}
+
+absl::StatusOr<RequestJson> ParseObject(std::string_view body) {
+  RequestJson json = RequestJson::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return InvalidArgument("the body is not JSON");
+  if (!json.is_object()) return InvalidArgument("the body is a JSON ", json.type_name(), ", expected an object");
+  return json;
+}
+
+const RequestJson& Field(const RequestJson& json, const char* name) {
+  static const RequestJson kNull;
+  const auto found = json.find(name);
+  return found == json.end() ? kNull : *found;
+}
+
+absl::StatusOr<int64_t> Integer(const RequestJson& json, const char* name, int64_t otherwise, int64_t low,
+                                int64_t high) {
+  const RequestJson& value = Field(json, name);
+  if (value.is_null()) return otherwise;
+  const bool fits = value.is_number_integer() && (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
+  if (!fits || value.get<int64_t>() < low || value.get<int64_t>() > high) {
+    return InvalidArgument(name, " must be an integer from ", low, " to ", high, ", found ", Shown(value));
+  }
+  return value.get<int64_t>();
+}
+
+absl::StatusOr<double> Number(const RequestJson& json, const char* name, double otherwise, double low, double high) {
+  const RequestJson& value = Field(json, name);
+  if (value.is_null()) return otherwise;
+  if (!value.is_number() || !(value.get<double>() >= low && value.get<double>() <= high)) {
+    return InvalidArgument(name, " must be a number from ", low, " to ", high, ", found ", Shown(value));
+  }
+  return value.get<double>();
+}
+
+absl::StatusOr<bool> Boolean(const RequestJson& json, const char* name, bool otherwise) {
+  const RequestJson& value = Field(json, name);
+  if (value.is_null()) return otherwise;
+  if (!value.is_boolean()) return InvalidArgument(name, " must be true or false, found ", Shown(value));
+  return value.get<bool>();
+}
+
+absl::StatusOr<std::string> String(const RequestJson& json, const char* name, const std::string& otherwise) {
+  if (Field(json, name).is_null()) return otherwise;
+  return String(json, name);
+}
+
+absl::StatusOr<std::string> String(const RequestJson& json, const char* name) {
+  const RequestJson& value = Field(json, name);
+  if (!value.is_string()) return InvalidArgument(name, " must be a string, found ", Shown(value));
+  return value.get<std::string>();
+}
+
+absl::Status Unsupported(const RequestJson& json, const char* name, const RequestJson& harmless) {
+  const RequestJson& value = Field(json, name);
+  if (value.is_null() || value == harmless) return absl::OkStatus();
+  return InvalidArgument(name, " is not supported; leave it out",
+                         harmless.is_null() ? "" : Concatenate(", or set it to ", Dump(harmless)));
+}
+
+absl::StatusOr<std::vector<int64_t>> TokenIds(const RequestJson& list, const char* name, int64_t vocabulary) {
+  std::vector<int64_t> ids;
+  for (const RequestJson& id : list) {
+    if (!id.is_number_integer()) return InvalidArgument(name, ": a token id must be an integer, found ", Shown(id));
+    const bool huge = id.is_number_unsigned() && id.get<uint64_t>() > INT64_MAX;
+    if (huge || id.get<int64_t>() < 0 || id.get<int64_t>() >= vocabulary) {
+      return InvalidArgument(name, ": token id ", Shown(id), " is outside of the vocabulary of ", vocabulary,
+                             " tokens");
+    }
+    ids.push_back(id.get<int64_t>());
+  }
+  return ids;
+}
+
+absl::StatusOr<std::vector<std::string>> Stops(const RequestJson& json) {
+  const RequestJson& value = Field(json, "stop");
+  std::vector<std::string> stops;
+  if (value.is_null()) return stops;
+  const auto wrong = [](const RequestJson& found) {
+    return InvalidArgument("stop must be a string or a list of strings, found ", Shown(found));
+  };
+  if (value.is_string()) {
+    stops.push_back(value.get<std::string>());
+  } else if (value.is_array()) {
+    for (const RequestJson& stop : value) {
+      if (!stop.is_string()) return wrong(stop);
+      stops.push_back(stop.get<std::string>());
+    }
+  } else {
+    return wrong(value);
+  }
+  size_t bytes = 0;
+  for (const std::string& stop : stops) bytes += sizeof(stop) + stop.size();
+  if (bytes > kMaxStopBytes) return InvalidArgument("stop: the texts are more than 64 KiB together");
+  return stops;
+}
+
+}  // namespace radlads

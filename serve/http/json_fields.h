@@ -1,0 +1,52 @@
+// Reading fields of the JSON that clients send. Every error is INVALID_ARGUMENT, names the field and says what it can
+// be.
+#ifndef RADLADS_SERVE_HTTP_JSON_FIELDS_H_
+#define RADLADS_SERVE_HTTP_JSON_FIELDS_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace radlads {
+
+using RequestJson = nlohmann::json;        // fields are found in logarithmic time, however many a body has
+using ReplyJson = nlohmann::ordered_json;  // fields are written in the order in which they were put
+
+// Whose reply it is.
+struct ReplyHeader {
+  std::string id, model;
+  int64_t created = 0;  // seconds since 1970
+};
+
+absl::StatusOr<RequestJson> ParseObject(std::string_view body);
+// Bytes that are not UTF-8 become U+FFFD.
+std::string Dump(const ReplyJson& json);
+// A value in an error message: short, whatever it is.
+std::string Shown(const RequestJson& value);
+
+// A field, or null where it is missing.
+const RequestJson& Field(const RequestJson& json, const char* name);
+// The value of a field, `otherwise` where it is missing or null.
+absl::StatusOr<int64_t> Integer(const RequestJson& json, const char* name, int64_t otherwise, int64_t low,
+                                int64_t high);
+absl::StatusOr<double> Number(const RequestJson& json, const char* name, double otherwise, double low, double high);
+absl::StatusOr<bool> Boolean(const RequestJson& json, const char* name, bool otherwise);
+absl::StatusOr<std::string> String(const RequestJson& json, const char* name, const std::string& otherwise);
+// A string that must be there.
+absl::StatusOr<std::string> String(const RequestJson& json, const char* name);
+// A field that is not supported must be missing, null, or have the value that changes nothing.
+absl::Status Unsupported(const RequestJson& json, const char* name, const RequestJson& harmless);
+
+// Of `list`, an array in the field `name`: token ids in [0, vocabulary).
+absl::StatusOr<std::vector<int64_t>> TokenIds(const RequestJson& list, const char* name, int64_t vocabulary);
+// `stop`: a string or a list of strings, at most 64 KiB together.
+absl::StatusOr<std::vector<std::string>> Stops(const RequestJson& json);
+
+}  // namespace radlads
+
+#endif  // RADLADS_SERVE_HTTP_JSON_FIELDS_H_

@@ -1,0 +1,47 @@
+// One log line and the metrics of every request.
+#ifndef RADLADS_SERVE_HTTP_REQUEST_LOG_H_
+#define RADLADS_SERVE_HTTP_REQUEST_LOG_H_
+
+#include <httplib.h>
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <chrono>
+#include <string>
+
+#include "serve/text_service.h"
+
+namespace radlads {
+
+// `count` hexadecimal digits that nobody can guess.
+std::string RandomHex(int count);
+
+// Thread-safe; a request stays on the thread on which it began.
+class RequestLog {
+ public:
+  explicit RequestLog(prometheus::Registry& metrics);
+
+  // The request of this thread begins. Its id is x-request-id, if that is 1 to 64 of [A-Za-z0-9._-], or a new one.
+  void Begin(const httplib::Request& request);
+  // As it is called in metrics: "/v1/sessions/{id}".
+  void SetRoute(const char* route);
+  // A word for the log line: " key=value".
+  void Note(const std::string& word);
+  // The first token of a text, and its end.
+  void FirstToken();
+  void Text(const std::string& model, const TextResult& result);
+  // Before and after the reply is written.
+  void Stamp(httplib::Response& response);
+  void End(const httplib::Request& request, const httplib::Response& response);
+
+ private:
+  prometheus::Family<prometheus::Counter>& requests_;
+  prometheus::Family<prometheus::Histogram>& seconds_;
+  prometheus::Histogram& first_token_;
+  prometheus::Family<prometheus::Counter>& tokens_;
+};
+
+}  // namespace radlads
+
+#endif  // RADLADS_SERVE_HTTP_REQUEST_LOG_H_

@@ -1,0 +1,18 @@
+#include "serve/http/served_model.h"
+
+#include "base/status.h"
+#include "serve/http/json_fields.h"
+
+namespace radlads {
+
+absl::StatusOr<const ServedModel*> FindModel(std::span<const ServedModel> models, const std::string& name) {
+  std::string names;
+  for (const ServedModel& model : models) {
+    if (model.name == name || (name.empty() && models.size() == 1)) return &model;
+    names += (names.empty() ? "" : ", ") + model.name;
+  }
+  if (name.empty()) return InvalidArgument("model is missing; this server has ", names);
+  return NotFound("there is no model ", Shown(name), "; this server has ", names);
+}
+
+}  // namespace radlads

@@ -1,0 +1,102 @@
+#include "serve/http/session_calls.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "serve/http/chat_turns.h"
+
+namespace radlads {
+namespace {
+
+ReplyJson SessionJson(const ServedModel& model, const SessionInfo& session) {
+  return {{"id", session.id},
+          {"object", "session"},
+          {"model", model.name},
+          {"tokens", session.tokens},
+          {"state_bytes", session.state_bytes},
+          {"stored_bytes", session.stored_bytes},
+          {"created", session.created},
+          {"used", session.used},
+          {"expires", session.expires == 0 ? ReplyJson() : ReplyJson(session.expires)},
+          {"parent", session.parent.empty() ? ReplyJson() : ReplyJson(session.parent)},
+          {"busy", session.busy},
+          {"cut", session.cut}};
+}
+
+absl::StatusOr<std::string> SessionReply(const ServedModel& model, const absl::StatusOr<SessionInfo>& session) {
+  RADLADS_RETURN_IF_ERROR(session.status());
+  return Dump(SessionJson(model, *session));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> CreateSessionCall(const ServedModel& model, const RequestJson& json) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string id, String(json, "id", ""));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t ttl, Integer(json, "ttl_seconds", 0, 0, INT64_MAX));
+  return SessionReply(model, model.service->CreateSession(id, ttl));
+}
+
+absl::StatusOr<std::string> ListSessionsCall(const ServedModel& model, const std::string& after, int64_t limit) {
+  RADLADS_ASSIGN_OR_RETURN(std::vector<SessionInfo> sessions, model.service->ListSessions(after, limit + 1));
+  const bool has_more = static_cast<int64_t>(sessions.size()) > limit;
+  if (has_more) sessions.resize(limit);
+  ReplyJson data = ReplyJson::array();
+  for (const SessionInfo& session : sessions) data.push_back(SessionJson(model, session));
+  return Dump({{"object", "list"}, {"data", std::move(data)}, {"has_more", has_more}});
+}
+
+absl::StatusOr<std::string> GetSessionCall(const ServedModel& model, const std::string& id, int64_t first) {
+  RADLADS_ASSIGN_OR_RETURN(const SessionInfo session, model.service->GetSession(id));
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<SnapshotInfo> snapshots, model.service->Snapshots(id));
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, model.service->Tokens(id, first));
+  ReplyJson reply = SessionJson(model, session);
+  std::string text;
+  for (const int64_t token : ids) text += model.tokenizer->BytesOf(static_cast<int32_t>(token)).value_or("");
+  reply["text"] = std::move(text);
+  ReplyJson& messages = reply["messages"] = ReplyJson::array();
+  if (first == 0) {
+    for (const ChatTurn& turn : SplitChat(ids, *model.tokenizer)) {
+      messages.push_back({{"role", turn.message.role}, {"content", turn.message.content}, {"tokens", turn.tokens}});
+    }
+  }
+  ReplyJson& kept = reply["snapshots"] = ReplyJson::array();
+  for (const SnapshotInfo& snapshot : snapshots) {
+    kept.push_back(
+        {{"id", snapshot.id}, {"tokens", snapshot.tokens}, {"bytes", snapshot.bytes}, {"created", snapshot.created}});
+  }
+  return Dump(reply);
+}
+
+absl::StatusOr<std::string> DeleteSessionCall(const ServedModel& model, const std::string& id) {
+  RADLADS_RETURN_IF_ERROR(model.service->DeleteSession(id));
+  return Dump({{"id", id}, {"object", "session.deleted"}, {"deleted", true}});
+}
+
+absl::StatusOr<std::string> ForkSessionCall(const ServedModel& model, const std::string& id, const RequestJson& json) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string snapshot, String(json, "snapshot", ""));
+  RADLADS_ASSIGN_OR_RETURN(const std::string fork, String(json, "id", ""));
+  return SessionReply(model, model.service->ForkSession(id, snapshot, fork));
+}
+
+absl::StatusOr<std::string> RewindSessionCall(const ServedModel& model, const std::string& id,
+                                              const RequestJson& json) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string snapshot, String(json, "snapshot"));
+  return SessionReply(model, model.service->RewindSession(id, snapshot));
+}
+
+absl::StatusOr<std::string> ImportSessionCall(const ServedModel& model, std::string_view blob, const std::string& id) {
+  return SessionReply(model, model.service->ImportSession(blob, id));
+}
+
+ReplyJson ModelJson(const ServedModel& model, int64_t created) {
+  const ServiceInfo info = model.service->info();
+  return {{"id", model.name},
+          {"object", "model"},
+          {"created", created},
+          {"owned_by", "radlads"},
+          {"max_model_len", info.context == 0 ? ReplyJson() : ReplyJson(info.context)},
+          {"state_grows", info.state_grows}};
+}
+
+}  // namespace radlads

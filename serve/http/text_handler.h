@@ -1,0 +1,52 @@
+// Answers /v1/completions and /v1/chat/completions.
+#ifndef RADLADS_SERVE_HTTP_TEXT_HANDLER_H_
+#define RADLADS_SERVE_HTTP_TEXT_HANDLER_H_
+
+#include <httplib.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "serve/http/request_log.h"
+#include "serve/http/running_text.h"
+#include "serve/http/served_model.h"
+#include "serve/http/text_call.h"
+#include "serve/http/text_reply.h"
+
+namespace radlads {
+
+// Thread-safe. `models` and `log` must outlive it, and the responses that it sets up.
+class TextHandler {
+ public:
+  TextHandler(std::span<const ServedModel> models, int64_t max_tokens, RequestLog& log)
+      : models_(models), max_tokens_(max_tokens), log_(log) {}
+
+  // ParseChatCall or ParseCompletionCall.
+  using Parse = absl::StatusOr<TextCall> (*)(const RequestJson& json, const ServedModel& model, int64_t max_tokens);
+
+  // On a thread of HttpConnections, with the log's request. A reply that is not streamed is there when it returns.
+  void Answer(Parse parse, const std::string& body, httplib::Response& response);
+  // No new texts; those that go on at `end` end then.
+  void Drain(std::chrono::steady_clock::time_point end);
+
+ private:
+  absl::Status TryToAnswer(Parse parse, const std::string& body, httplib::Response& response);
+  void Stream(std::shared_ptr<RunningText> text, std::shared_ptr<TextReply> reply, const std::string& model,
+              httplib::Response& response);
+  absl::StatusOr<TextResult> Run(RunningText& text, const std::string& model,
+                                 const std::function<bool(TextPiece piece)>& on_piece);
+
+  const std::span<const ServedModel> models_;
+  const int64_t max_tokens_;
+  RequestLog& log_;
+  std::atomic<bool> draining_ = false;
+  std::atomic<std::chrono::steady_clock::time_point> end_{};
+};
+
+}  // namespace radlads
+
+#endif  // RADLADS_SERVE_HTTP_TEXT_HANDLER_H_

@@ -1,0 +1,64 @@
+#include "serve/sessions/prefix_cache.h"
+
+#include <utility>
+
+namespace radlads {
+namespace {
+
+constexpr int64_t kStride = 16;       // tokens
+constexpr size_t kSeen = 1 << 16;     // hashes: a million tokens
+constexpr int64_t kEntryBytes = 256;  // about, beside the state
+
+}  // namespace
+
+PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t position) {
+  std::lock_guard lock(mutex_);
+  Match match;
+  for (auto place = static_cast<int64_t>(hashes.size()) - 1; place >= 0 && match.snapshot == nullptr; --place) {
+    const auto found = by_hash_.find(hashes[place]);
+    if (found == by_hash_.end()) continue;
+    match.snapshot = found->second->snapshot;
+    match.place = place;
+    entries_.splice(entries_.begin(), entries_, found->second);
+  }
+  if (limit_ == 0) return match;
+  for (int64_t place = (kStride - position % kStride) % kStride; place < static_cast<int64_t>(hashes.size());
+       place += kStride) {
+    const auto [found, added] = seen_by_hash_.try_emplace(hashes[place], seen_.begin());
+    if (added) {
+      seen_.push_front(hashes[place]);
+      found->second = seen_.begin();
+    } else {
+      match.shared = place;
+      seen_.splice(seen_.begin(), seen_, found->second);
+    }
+  }
+  for (; seen_.size() > kSeen; seen_.pop_back()) seen_by_hash_.erase(seen_.back());
+  return match;
+}
+
+void PrefixCache::Put(const PrefixHash& hash, SnapshotPtr snapshot) {
+  const int64_t bytes = snapshot->state.ByteSize() + kEntryBytes;
+  std::lock_guard lock(mutex_);
+  if (bytes > limit_) return;
+  const auto [found, added] = by_hash_.try_emplace(hash);
+  if (!added) {
+    bytes_ -= found->second->bytes;
+    entries_.erase(found->second);
+  }
+  entries_.push_front({hash, std::move(snapshot), bytes});
+  found->second = entries_.begin();
+  bytes_ += bytes;
+  while (bytes_ > limit_) {
+    bytes_ -= entries_.back().bytes;
+    by_hash_.erase(entries_.back().hash);
+    entries_.pop_back();
+  }
+}
+
+PrefixCacheStats PrefixCache::stats() const {
+  std::lock_guard lock(mutex_);
+  return {.entries = static_cast<int64_t>(entries_.size()), .bytes = bytes_};
+}
+
+}  // namespace radlads
