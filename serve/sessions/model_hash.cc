@@ -37,8 +37,8 @@ std::string ModelHash(const Transformer& model) {
   hash.Add(Concatenate(model.compute_dtype()));
   for (const auto& [name, parameter] : model.NamedParameters()) AddTensor(name, parameter, hash);
   for (const auto& [name, linear] : model.LinearsByWeight()) {
-    if (!linear->quantized()) continue;
-    const WeightMatrix& weight = *linear->quantized();
+    if (!linear->packed()) continue;
+    const WeightMatrix& weight = *linear->packed();
     hash.Add(Concatenate(name, " ", WeightKindName(weight.kind()), " ", weight.out(), " ", weight.in()));
     const int64_t rows = std::min<int64_t>(weight.out(), 16);
     const Tensor sample = linear->Rows(at::arange(rows) * (weight.out() / rows));
