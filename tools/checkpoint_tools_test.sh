@@ -33,7 +33,7 @@ expect "inspect safetensors" "$("$inspect" model/testdata/tiny_hf/llama/model.sa
 expect "inspect tokenizer" "$("$inspect" "$out/llama/tokenizer.json")" "vocabulary  *284"
 expect "inspect config" "$("$inspect" "$out/llama/config.json")" "n_embd  *64"
 
-"$import" --from "$out/llama" --to "$out/bf16" --dtype bf16 --max_shard_gb 0.0001 >/dev/null 2>&1
+"$import" --from "$out/llama" --to "$out/bf16" --dtype bf16 --max_shard_size 100KB >/dev/null 2>&1
 expect "shards" "$(ls "$out/bf16")" "model.safetensors.index.json"
 expect "dtype" "$("$inspect" --summary "$out/bf16")" "BF16"
 expect "dtype" "$(cat "$out/bf16/config.json")" '"torch_dtype": "bfloat16"'
@@ -69,4 +69,4 @@ printf 'MMIDIDX\0\0' >"$out/a.idx"
 refused "make_binidx" "$inspect" "$out/a.idx"
 refused "dtype" "$import" --from "$gguf" --to "$out/x" --dtype int4
 "$inspect" --help | grep -q safetensors || fail "inspect --help"
-"$import" --help | grep -q max_shard_gb || fail "import_checkpoint --help"
+"$import" --help | grep -q max_shard_size || fail "import_checkpoint --help"

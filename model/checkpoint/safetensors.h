@@ -38,13 +38,18 @@ struct TensorToWrite {
   std::string name;
   at::ScalarType dtype;
   std::vector<int64_t> shape;
-  std::function<absl::StatusOr<at::Tensor>()> make;  // must give `dtype` and `shape`; any strides, any device
+  // Must give `shape`; any strides, any device, any dtype: it is converted to `dtype`.
+  std::function<absl::StatusOr<at::Tensor>()> make;
 };
+
+// Makes the tensor and calls `use` with its elements, contiguous, in `dtype` and in order, a piece at a time: however
+// large a tensor is, its conversion takes little memory. INVALID_ARGUMENT when finite numbers do not fit into fp16.
+absl::Status ForEachPiece(const TensorToWrite& tensor, const std::function<absl::Status(const at::Tensor&)>& use);
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 using SafetensorsMetadataMap = std::map<std::string, std::string>;
 
-// Called with the bytes of each tensor once it is written; for progress.
+// Called with the bytes of each piece that is written; for progress.
 using BytesWritten = std::function<void(uint64_t)>;
 
 // Writes `path` atomically. Tensors are laid out by falling alignment, then by name; the header is padded with
