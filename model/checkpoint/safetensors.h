@@ -27,7 +27,7 @@ inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenSafetensors(const std::string& path);
 
 // `index_path` is a model.safetensors.index.json; its shards lie beside it. Every name that the index maps must be
-// in its shard; what a shard holds beyond that is not visible. "metadata" may be missing.
+// in its shard; what a shard holds beyond that is not visible, but no tensor may be in two. "metadata" may be missing.
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenShardedSafetensors(const std::string& index_path);
 
 // The "__metadata__" of one .safetensors file; empty if it has none.
