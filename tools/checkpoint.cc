@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "base/file.h"
 #include "base/status.h"
@@ -107,6 +109,10 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& path, const Checkpo
   for (const auto& [name, parameter] : model->NamedParameters()) shapes.push_back({name, parameter.sizes().vec()});
   RADLADS_ASSIGN_OR_RETURN(checkpoint.parameters, MatchTensors(checkpoint.path, shapes, checkpoint.config.tie_word_embeddings(),
                                                                *checkpoint.tensors));
+  std::map<std::string_view, size_t> place;
+  for (size_t i = 0; i < shapes.size(); ++i) place[shapes[i].name] = i;
+  std::sort(checkpoint.parameters.begin(), checkpoint.parameters.end(),
+            [&](const TensorInfo& a, const TensorInfo& b) { return place[a.name] < place[b.name]; });
   return checkpoint;
 }
 

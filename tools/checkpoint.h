@@ -21,7 +21,8 @@ namespace radlads {
 struct Checkpoint {
   std::string path;    // of the directory or file that was read
   ModelConfig config;  // every size resolved
-  // The parameters of such a model, by their Hugging Face names, and where they are read from.
+  // The parameters of such a model, by their Hugging Face names and in the order of its layers, whatever the file's, and
+  // where they are read from.
   std::vector<TensorInfo> parameters;
   std::shared_ptr<const TensorSource> tensors;
   // Of the tokenizer, and generation_config.json: name, contents.

@@ -59,7 +59,7 @@ std::vector<std::pair<std::string, ModelConfig>> Models() {
                         c.set_tie_word_embeddings(true);
                         c.mutable_rope()->set_type("llama3");
                         c.mutable_rope()->set_factor(8);
-                        c.mutable_rope()->set_original_max_position_embeddings(32);
+                        c.mutable_rope()->set_original_max_position_embeddings(8192);
                       }));
   return models;
 }
