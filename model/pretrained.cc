@@ -9,11 +9,11 @@
 #include <set>
 
 #include "base/file.h"
-#include "base/nearest_name.h"
 #include "base/status.h"
 #include "kernels/quantized_linear/weight_memory.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/hf_config.h"
+#include "model/checkpoint/match_tensors.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/tensor_source.h"
 #include "model/time_mixers/softmax_attention.h"
@@ -34,9 +34,6 @@ bool IsGguf(const std::string& path) {
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenModelTensors(const std::string& path) {
   return IsGguf(path) ? OpenGgufAsHuggingFace(path) : OpenTensors(path);
 }
-
-// Buffers that some exporters write beside the parameters.
-bool IsIgnorable(const std::string& name) { return name.find("rotary_emb.inv_freq") != std::string::npos; }
 
 // Gathers every disagreement about tensors, so that all are reported at once.
 class Mismatches {
@@ -104,35 +101,18 @@ absl::Status LoadWeightsInto(const std::string& path, Transformer& model, bool f
   RADLADS_ASSIGN_OR_RETURN(const std::string resolved, ResolveModelDirectory(path));
   RADLADS_ASSIGN_OR_RETURN(auto source, OpenModelTensors(resolved));
   const auto parameters = model.NamedParameters();
-  std::map<std::string, Tensor> wanted(parameters.begin(), parameters.end());
-  std::vector<std::string> extra;
-  for (const TensorInfo& info : source->tensors()) {
-    if (wanted.count(info.name) || IsIgnorable(info.name)) continue;
-    // A tied head may be stored all the same.
-    if (info.name == "lm_head.weight" && model.config().tie_word_embeddings()) continue;
-    extra.push_back(info.name);
-  }
-  std::map<std::string, TensorInfo> found;
-  for (const TensorInfo& info : source->tensors()) found[info.name] = info;
-
-  Mismatches mismatches;
-  for (const auto& [name, parameter] : parameters) {
-    auto entry = found.find(name);
-    if (entry == found.end()) {
-      const std::string nearest = NearestName(name, extra);
-      mismatches.Add(Concatenate("missing: ", name, " ", parameter.sizes(), nearest.empty() ? "" : "; the nearest name in the file is " + nearest));
-    } else if (parameter.sizes() != at::IntArrayRef(entry->second.shape)) {
-      mismatches.Add(Concatenate("shape: ", name, " is ", at::IntArrayRef(entry->second.shape), " in the file, expected ", parameter.sizes()));
-    }
-  }
-  for (const std::string& name : extra) mismatches.Add(Concatenate("unknown: ", name, " ", at::IntArrayRef(found[name].shape)));
-  RADLADS_RETURN_IF_ERROR(mismatches.ToStatus(resolved));
+  std::vector<NamedShape> shapes;
+  for (const auto& [name, parameter] : parameters) shapes.push_back({name, parameter.sizes().vec()});
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<TensorInfo> matched,
+                           MatchTensors(resolved, shapes, model.config().tie_word_embeddings(), *source));
+  std::map<std::string, std::optional<WeightKind>> blocks_of;
+  for (const TensorInfo& info : matched) blocks_of[info.name] = info.blocks;
 
   torch::NoGradGuard no_grad;
   const std::map<std::string, Linear*> linears = model.LinearsByWeight();
   for (const auto& [name, parameter] : parameters) {
     const auto linear = linears.find(name);
-    const std::optional<WeightKind> kind = found[name].blocks;
+    const std::optional<WeightKind> kind = blocks_of[name];
     if (for_inference && linear != linears.end() && kind) {
       RADLADS_ASSIGN_OR_RETURN(const Tensor blocks, source->ReadBlocks(name));
       linear->second->SetPacked(WeightMatrix::Pack(*kind, parameter.size(0), parameter.size(1), blocks.contiguous().const_data_ptr<uint8_t>()));

@@ -57,10 +57,14 @@ std::vector<std::string> SmallKinds() {
 }
 
 std::shared_ptr<Transformer> SmallModel(const std::string& kind, at::ScalarType dtype, int64_t seed) {
+  return RandomModel(SmallConfig(kind), dtype, seed);
+}
+
+std::shared_ptr<Transformer> RandomModel(const ModelConfig& config, at::ScalarType dtype, int64_t seed) {
   // So small a model only loses by threads, most of all beside another test.
   SetThreads(1);
   at::set_num_threads(1);
-  auto created = Transformer::Create(SmallConfig(kind), dtype);
+  auto created = Transformer::Create(config, dtype);
   RADLADS_CHECK(created.ok()) << created.status();
   std::shared_ptr<Transformer> model = *created;
   torch::NoGradGuard no_grad;

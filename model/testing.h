@@ -27,8 +27,10 @@ ModelConfig SmallConfig(const std::string& kind);
 // softmax kinds, both students with both presets, and a hybrid.
 std::vector<std::string> SmallKinds();
 
-// A model of SmallConfig(kind) with every parameter drawn at random (nothing left at an initial zero). From then on loops
+// A model with every parameter drawn at random (nothing left at an initial zero). From then on loops
 // run on one thread.
+std::shared_ptr<Transformer> RandomModel(const ModelConfig& config, at::ScalarType dtype = at::kFloat, int64_t seed = 1);
+// One of SmallConfig(kind).
 std::shared_ptr<Transformer> SmallModel(const std::string& kind, at::ScalarType dtype = at::kFloat, int64_t seed = 1);
 
 }  // namespace radlads

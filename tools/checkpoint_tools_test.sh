@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# import_checkpoint and inspect from the outside: what they write, what they say, and that they fail loudly.
+# import_checkpoint, export_checkpoint and inspect from the outside: what they write, what they say, and that they fail loudly.
 set -euo pipefail
 
 import=tools/import_checkpoint
+export=tools/export_checkpoint
 inspect=tools/inspect
+pth=model/checkpoint/testdata/pth
 gguf=model/checkpoint/testdata/tiny_llama.gguf
 out="$TEST_TMPDIR/out"
 
@@ -33,7 +35,7 @@ expect "inspect safetensors" "$("$inspect" model/testdata/tiny_hf/llama/model.sa
 expect "inspect tokenizer" "$("$inspect" "$out/llama/tokenizer.json")" "vocabulary  *284"
 expect "inspect config" "$("$inspect" "$out/llama/config.json")" "n_embd  *64"
 
-"$import" --from "$out/llama" --to "$out/bf16" --dtype bf16 --max_shard_gb 0.0001 >/dev/null 2>&1
+"$import" --from "$out/llama" --to "$out/bf16" --dtype bf16 --max_shard_size 100KB >/dev/null 2>&1
 expect "shards" "$(ls "$out/bf16")" "model.safetensors.index.json"
 expect "dtype" "$("$inspect" --summary "$out/bf16")" "BF16"
 expect "dtype" "$(cat "$out/bf16/config.json")" '"torch_dtype": "bfloat16"'
@@ -69,4 +71,54 @@ printf 'MMIDIDX\0\0' >"$out/a.idx"
 refused "make_binidx" "$inspect" "$out/a.idx"
 refused "dtype" "$import" --from "$gguf" --to "$out/x" --dtype int4
 "$inspect" --help | grep -q safetensors || fail "inspect --help"
-"$import" --help | grep -q max_shard_gb || fail "import_checkpoint --help"
+"$import" --help | grep -q max_shard_size || fail "import_checkpoint --help"
+
+# Out and in again: the same tensors.
+tools/write_small_models "$out/models" 2>/dev/null
+for name in llama llama3_tied qwen3 rad_rwkv6 rad_rwkv7 hybrid; do
+  model="$out/models/$name"
+  for to in "$out/$name.gguf" "$out/$name.pth" "$out/$name-hf"; do
+    "$export" --from "$model" --to "$to" >/dev/null 2>&1 || fail "export $name to $to"
+    "$import" --from "$to" --to "$to.back" --config "$model/config.json" --tokenizer "$model" >/dev/null 2>&1 || fail "import $to"
+    expect "$to" "$("$inspect" --diff "$model" "$to.back" 2>/dev/null)" "0 differ"
+    expect "$to" "$("$inspect" --diff "$model" "$to" 2>/dev/null)" "0 differ"
+  done
+done
+expect "GGUF says why" "$("$inspect" "$out/rad_rwkv7.gguf")" "general.description  *Not for llama.cpp"
+expect "GGUF architecture" "$("$inspect" "$out/rad_rwkv6.gguf")" "general.architecture  *rwkv6qwen2"
+for type in q8_0 q4_0; do
+  "$export" --from "$out/models/rad_rwkv6" --to "$out/$type.gguf" --dtype "$type" >/dev/null 2>&1
+  expect "$type" "$("$inspect" --diff "$out/models/rad_rwkv6" "$out/$type.gguf" 2>/dev/null || true)" "q_proj.weight  *F32 and ${type^^}, differ by"
+  "$import" --from "$out/$type.gguf" --to "$out/$type" >/dev/null 2>&1
+  expect "$type kept" "$("$inspect" --diff "$out/$type" "$out/$type.gguf" 2>/dev/null)" "0 differ"
+done
+for file in config.json modeling_radlads.py configuration_radlads.py README.md generation_config.json tokenizer.json; do
+  [ -s "$out/hybrid-hf/$file" ] || fail "export wrote no $file"
+done
+[ ! -e "$out/llama-hf/modeling_radlads.py" ] || fail "a plain model came with code"
+expect "model card" "$(cat "$out/hybrid-hf/README.md")" "RAD-RWKV7, 2 layers; softmax attention, 1 layer"
+
+# What differs is said.
+if "$inspect" --diff "$out/models/llama" "$out/models/qwen2" >"$out/diff" 2>/dev/null; then fail "two models are said to be the same"; fi
+expect "diff" "$(cat "$out/diff")" "q_proj.bias  *only in .*qwen2"
+expect "diff" "$(cat "$out/diff")" "model.embed_tokens.weight  *F32 and F32, differ by at most"
+expect "inspect pth" "$("$inspect" "$pth/plain.pth")" "embedding  *BF16  *\[6,4\]"
+
+# Bad input: refused, and nothing is left.
+refused "missing: model.layers.0.self_attn.q_proj.bias" "$export" --from "$out/models/llama" --to "$out/bad" --config "$out/models/qwen2/config.json"
+said="$("$export" --from "$out/models/rad_rwkv6" --to "$out/bad" --config "$out/models/rad_rwkv6_alt/config.json" 2>&1 || true)"
+expect "strict" "$said" "tensors do not fit the model"
+expect "strict" "$said" "unknown: model.layers.2.self_attn.time_maa_x"
+expect "strict" "$said" "missing: model.layers.0.self_attn.g1"
+refused "never run" "$import" --from "$pth/evil.pth" --to "$out/bad" --config "$out/models/llama/config.json"
+refused "is compressed" "$import" --from "$pth/compressed.pth" --to "$out/bad" --config "$out/models/llama/config.json"
+refused "does not say which model it is" "$import" --from "$pth/plain.pth" --to "$out/bad"
+mkdir -p "$out/shards"
+cp model/testdata/tiny_hf/qwen2_sharded/* "$out/shards" && chmod -R u+w "$out/shards"
+sed -i 's#model-00001-of#../../model-00001-of#' "$out/shards/model.safetensors.index.json"
+refused "expected the name of a file beside the index" "$import" --from "$out/shards" --to "$out/bad"
+refused "is not a size" "$export" --from "$out/models/llama" --to "$out/bad" --max_shard_size 5XB
+refused "is one of GGUF" "$export" --from "$out/models/llama" --to "$out/bad" --dtype q4_0
+refused "is there already" "$export" --from "$out/models/llama" --to "$out/llama.pth"
+[ ! -e "$out/bad" ] || fail "a refused import or export left something"
+"$export" --help | grep -q trust_remote_code || fail "export_checkpoint --help"

@@ -1,20 +1,26 @@
-// Prints what is in a model file or directory.
+// Prints what is in a model file or directory, or how two models differ.
+#include <ATen/ATen.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/progress.h"
 #include "base/status.h"
+#include "base/working_directory.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/hf_config.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/strict_json.h"
 #include "model/checkpoint/tensor_source.h"
+#include "model/pretrained.h"
 
 namespace radlads {
 namespace {
@@ -27,7 +33,10 @@ constexpr char kDescription[] =
     "  - a .safetensors file or model.safetensors.index.json\n"
     "  - a GGUF file\n"
     "  - a config.json or tokenizer.json\n"
-    "Files are recognised by what is in them. Token shards (.bin, .idx) are described by //data:make_binidx info.";
+    "  - a .pth or .bin file of PyTorch\n"
+    "Files are recognised by what is in them. Token shards (.bin, .idx) are described by //data:make_binidx info.\n\n"
+    "--diff compares two models of any of these formats, runs of //distill:train included, tensor by tensor under their\n"
+    "Hugging Face names. Like diff, it exits with 1 when they differ in a tensor or a number; dtypes may differ.";
 
 constexpr size_t kShownElements = 8;  // of an array in GGUF metadata
 
@@ -176,8 +185,13 @@ absl::StatusOr<ordered_json> Describe(const std::string& path) {
   const size_t first = start.find_first_not_of(" \t\r\n");
   // The length of a safetensors header cannot begin with a brace and a line feed, space or quote: it would be too long.
   if (first != start.npos && start[first] == '{' && !(start.size() > 8 && start[8] == '{' && start[7] == '\0')) return DescribeJson(path);
-  ordered_json description = {{"path", path}, {"format", "safetensors"}};
   RADLADS_ASSIGN_OR_RETURN(auto tensors, OpenTensors(path));
+  if (start.starts_with("PK")) {
+    ordered_json description = {{"path", path}, {"format", "PyTorch weights"}};
+    AddTensors(*tensors, description);
+    return description;
+  }
+  ordered_json description = {{"path", path}, {"format", "safetensors"}};
   RADLADS_ASSIGN_OR_RETURN(const auto metadata, SafetensorsMetadata(path));
   if (!metadata.empty()) description["metadata"] = metadata;
   AddTensors(*tensors, description);
@@ -219,6 +233,107 @@ void PrintText(const ordered_json& description, bool with_tensors) {
   }
 }
 
+absl::StatusOr<std::unique_ptr<TensorSource>> OpenForDiff(const std::string& path) {
+  RADLADS_ASSIGN_OR_RETURN(const std::string resolved, ResolveModelDirectory(path));
+  if (IsDirectory(resolved)) return OpenTensors(resolved);
+  auto gguf = GgufFile::Open(resolved);
+  if (!gguf.ok()) return OpenTensors(resolved);
+  auto as_hugging_face = OpenGgufAsHuggingFace(std::shared_ptr<const GgufFile>(*std::move(gguf)));
+  // Of an architecture that we do not know, under its own names.
+  return absl::IsUnimplemented(as_hugging_face.status()) ? OpenGguf(resolved) : std::move(as_hugging_face);
+}
+
+struct Difference {
+  double most = 0;           // |a - b|
+  double squares = 0;        // sum of (a - b)^2
+  double norm_squares = 0;   // sum of a^2
+  int64_t elements = 0;
+  bool same = true;          // NaN equals NaN
+};
+
+Difference Compare(const at::Tensor& a, const at::Tensor& b) {
+  constexpr int64_t kPiece = int64_t{1} << 22;
+  const at::Tensor flat_a = a.reshape({-1}), flat_b = b.reshape({-1});
+  Difference sum;
+  sum.elements = flat_a.numel();
+  for (int64_t first = 0; first < sum.elements; first += kPiece) {
+    const int64_t size = std::min(kPiece, sum.elements - first);
+    const at::Tensor x = flat_a.narrow(0, first, size).to(at::kDouble), y = flat_b.narrow(0, first, size).to(at::kDouble);
+    const at::Tensor apart = at::where(x.eq(y).logical_or(x.isnan().logical_and(y.isnan())), at::zeros_like(x), x - y);
+    if (apart.eq(0).all().item<bool>()) {
+      sum.norm_squares += x.square().sum().item<double>();
+      continue;
+    }
+    sum.same = false;
+    sum.most = std::max(sum.most, apart.abs().max().item<double>());
+    sum.squares += apart.square().sum().item<double>();
+    sum.norm_squares += x.square().sum().item<double>();
+  }
+  return sum;
+}
+
+// -> whether they are the same.
+absl::StatusOr<bool> Diff(const std::string& path_a, const std::string& path_b, bool as_json, bool with_tensors) {
+  RADLADS_ASSIGN_OR_RETURN(const auto a, OpenForDiff(path_a));
+  RADLADS_ASSIGN_OR_RETURN(const auto b, OpenForDiff(path_b));
+  std::map<std::string, const TensorInfo*> in_b;
+  for (const TensorInfo& info : b->tensors()) in_b[info.name] = &info;
+  ordered_json rows = ordered_json::array();
+  int64_t same = 0, other_dtype = 0;
+  auto lacks = [&](const TensorInfo& info, const std::string& where) {
+    rows.push_back({{"name", info.name}, {"only_in", where}, {"dtype", info.dtype}, {"shape", info.shape}});
+  };
+  Progress progress("comparing", a->tensors().size(), "tensors");
+  for (const TensorInfo& info : a->tensors()) {
+    progress.Advance(1);
+    const auto found = in_b.find(info.name);
+    if (found == in_b.end()) {
+      lacks(info, path_a);
+      continue;
+    }
+    const TensorInfo other = *found->second;
+    in_b.erase(found);
+    if (info.shape != other.shape) {
+      rows.push_back({{"name", info.name}, {"shape", {info.shape, other.shape}}});
+      continue;
+    }
+    RADLADS_ASSIGN_OR_RETURN(const at::Tensor x, a->Read(info.name));
+    RADLADS_ASSIGN_OR_RETURN(const at::Tensor y, b->Read(info.name));
+    const Difference difference = Compare(x, y);
+    other_dtype += info.dtype != other.dtype;
+    if (difference.same) {
+      ++same;
+      continue;
+    }
+    const double rms = std::sqrt(difference.squares / difference.elements);
+    rows.push_back({{"name", info.name}, {"dtype", {info.dtype, other.dtype}}, {"shape", info.shape}, {"max_difference", difference.most},
+                    {"rms_difference", rms}, {"relative_rms", std::sqrt(difference.squares / difference.norm_squares)}});
+  }
+  progress.Finish();
+  for (const auto& [name, info] : in_b) lacks(*info, path_b);
+  if (as_json) {
+    std::printf("%s\n", ordered_json{{"a", path_a}, {"b", path_b}, {"same", same}, {"other_dtype", other_dtype}, {"different", rows}}.dump(2).c_str());
+    return rows.empty();
+  }
+  for (const ordered_json& row : rows) {
+    if (!with_tensors) break;
+    const std::string name = row["name"].get<std::string>();
+    if (row.contains("only_in")) {
+      std::printf("  %-56s only in %s\n", name.c_str(), row["only_in"].get<std::string>().c_str());
+    } else if (!row.contains("max_difference")) {
+      std::printf("  %-56s shape %s and %s\n", name.c_str(), ShapeString(row["shape"][0].get<std::vector<int64_t>>()).c_str(),
+                  ShapeString(row["shape"][1].get<std::vector<int64_t>>()).c_str());
+    } else {
+      std::printf("  %-56s %s and %s, differ by at most %.3g, RMS %.3g (relative %.3g)\n", name.c_str(),
+                  row["dtype"][0].get<std::string>().c_str(), row["dtype"][1].get<std::string>().c_str(), row["max_difference"].get<double>(),
+                  row["rms_difference"].get<double>(), row["relative_rms"].get<double>());
+    }
+  }
+  std::printf("%lld tensors are the same (%lld of another dtype), %zu differ\n", static_cast<long long>(same), static_cast<long long>(other_dtype),
+              rows.size());
+  return rows.empty();
+}
+
 absl::Status Inspect(const std::vector<std::string>& paths, bool as_json, bool with_tensors) {
   ordered_json all = ordered_json::array();
   for (const std::string& path : paths) {
@@ -236,12 +351,19 @@ absl::Status Inspect(const std::vector<std::string>& paths, bool as_json, bool w
 
 int Main(int argc, char** argv) {
   std::vector<std::string> paths;
-  bool as_json = false, summary = false;
+  bool as_json = false, summary = false, diff = false;
   CLI::App app(kDescription, "inspect");
   app.add_option("paths", paths, "files or directories")->required();
   app.add_flag("--json", as_json, "print JSON: an object for one path, a list for several");
   app.add_flag("--summary", summary, "leave out the list of tensors");
+  app.add_flag("--diff", diff, "compare two models");
   CLI11_PARSE(app, argc, argv);
+  if (absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
+  if (diff) {
+    if (paths.size() != 2) return ExitCode(InvalidArgument("--diff takes two models, found ", paths.size()));
+    const absl::StatusOr<bool> same = Diff(paths[0], paths[1], as_json, !summary);
+    return same.ok() ? !*same : ExitCode(same.status());
+  }
   return ExitCode(Inspect(paths, as_json, !summary));
 }
 

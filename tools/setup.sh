@@ -117,6 +117,6 @@ fi
 ensure "lm_eval and openai, clients of the servers" "$cache/lm_eval" -- "${lm_eval[@]}" "${openai[@]}"
 if [ "$with_peers" = 1 ]; then
   ensure "PyTorch and friends, the peers of the benchmarks" "$cache/peers" -- "torch==$torch_version" numpy==2.3.4 \
-    safetensors==0.8.0 tiktoken==0.14.0 bpe-qwen==0.1.5 accelerate==1.15.0 peft==0.21.2 "${lm_eval[@]}"
+    safetensors==0.8.0 tiktoken==0.14.0 bpe-qwen==0.1.5 accelerate==1.15.0 peft==0.21.2 xllamacpp==2026.10.11549 "${lm_eval[@]}"
 fi
 say "ready"

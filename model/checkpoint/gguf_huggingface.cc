@@ -7,58 +7,21 @@
 
 #include "base/status.h"
 #include "model/checkpoint/gguf.h"
+#include "model/checkpoint/gguf_layout.h"
+#include "model/checkpoint/hf_config.h"
 
 namespace radlads {
 namespace {
 
-constexpr char kRopeFactors[] = "rope_freqs.weight";
-
-struct NamePair {
-  std::string_view gguf, hugging_face;
-};
-constexpr NamePair kOutside[] = {
-    {"token_embd.weight", "model.embed_tokens.weight"},
-    {"output_norm.weight", "model.norm.weight"},
-    {"output.weight", "lm_head.weight"},
-};
-// After "blk.N." and "model.layers.N.".
-constexpr NamePair kInLayer[] = {
-    {"attn_norm.weight", "input_layernorm.weight"},
-    {"attn_q.weight", "self_attn.q_proj.weight"},
-    {"attn_q.bias", "self_attn.q_proj.bias"},
-    {"attn_k.weight", "self_attn.k_proj.weight"},
-    {"attn_k.bias", "self_attn.k_proj.bias"},
-    {"attn_v.weight", "self_attn.v_proj.weight"},
-    {"attn_v.bias", "self_attn.v_proj.bias"},
-    {"attn_q_norm.weight", "self_attn.q_norm.weight"},
-    {"attn_k_norm.weight", "self_attn.k_norm.weight"},
-    {"attn_output.weight", "self_attn.o_proj.weight"},
-    {"ffn_norm.weight", "post_attention_layernorm.weight"},
-    {"ffn_gate.weight", "mlp.gate_proj.weight"},
-    {"ffn_up.weight", "mlp.up_proj.weight"},
-    {"ffn_down.weight", "mlp.down_proj.weight"},
-};
-
-// "" if there is no such tensor in a Hugging Face model.
-std::string HuggingFaceName(std::string_view name) {
-  for (const NamePair& pair : kOutside) {
-    if (name == pair.gguf) return std::string(pair.hugging_face);
-  }
-  if (!name.starts_with("blk.")) return "";
-  const size_t dot = name.find('.', 4);
-  if (dot == name.npos || dot == 4 || name.substr(4, dot - 4).find_first_not_of("0123456789") != name.npos) return "";
-  for (const NamePair& pair : kInLayer) {
-    if (name.substr(dot + 1) == pair.gguf) return Concatenate("model.layers.", name.substr(4, dot - 4), ".", pair.hugging_face);
-  }
-  return "";
-}
+using gguf::Layout;
 
 absl::StatusOr<std::string> Architecture(const GgufFile& file) {
   RADLADS_ASSIGN_OR_RETURN(std::string architecture, file.String("general.architecture"));
-  if (architecture != "llama" && architecture != "qwen2" && architecture != "qwen3") {
-    return Unimplemented(file.path(), ": the architecture is \"", architecture, "\"; known are llama, qwen2, qwen3");
+  for (const char* known : {"llama", "qwen2", "qwen3", gguf::kRwkv6Architecture, gguf::kOwnArchitecture}) {
+    if (architecture == known) return architecture;
   }
-  return architecture;
+  return Unimplemented(file.path(), ": the architecture is \"", architecture, "\"; known are llama, qwen2, qwen3, ",
+                       gguf::kRwkv6Architecture, " and our own ", gguf::kOwnArchitecture);
 }
 
 absl::StatusOr<int64_t> PositiveInt(const GgufFile& file, const std::string& key) {
@@ -93,21 +56,31 @@ class HuggingFaceView : public TensorSource {
     }
     std::unique_ptr<HuggingFaceView> view(new HuggingFaceView);
     for (const TensorInfo& raw : file->tensors()) {
-      if (raw.name == kRopeFactors) continue;  // part of the config
-      Entry entry{raw.name, 0};
-      TensorInfo info = raw;
-      info.name = HuggingFaceName(raw.name);
-      if (info.name.empty()) {
+      if (raw.name == gguf::kRopeFactors) continue;  // part of the config
+      const std::vector<gguf::Place> places = gguf::InHuggingFace(architecture, raw.name);
+      if (places.empty()) {
         return Unimplemented(file->path(), ": tensor ", raw.name, " is not one of a ", architecture, " model as transformers has it");
       }
-      if (info.name.find("self_attn.q_proj.") != info.name.npos) entry.heads = heads;
-      if (info.name.find("self_attn.k_proj.") != info.name.npos) entry.heads = kv_heads;
-      if (entry.heads > 0 && (info.shape.empty() || info.shape[0] % (2 * entry.heads) != 0)) {
-        return InvalidArgument(file->path(), ": ", raw.name, " is ", ShapeString(info.shape), ", whose rows are not ", entry.heads,
-                               " heads of even size");
+      for (const gguf::Place& place : places) {
+        Entry entry{raw.name, place.layout, place.part, 0};
+        if (place.layout == Layout::kHeads) entry.heads = raw.name.find("attn_q.") != raw.name.npos ? heads : kv_heads;
+        if (entry.heads > 0 && (raw.shape.empty() || raw.shape[0] % (2 * entry.heads) != 0)) {
+          return InvalidArgument(file->path(), ": ", raw.name, " is ", ShapeString(raw.shape), ", whose rows are not ", entry.heads,
+                                 " heads of even size");
+        }
+        TensorInfo info = raw;
+        info.name = place.name;
+        info.shape = gguf::ShapeInHuggingFace(place.layout, raw.shape);
+        if (place.layout != Layout::kAsIs && place.layout != Layout::kHeads) {
+          info.blocks.reset();
+          if (!HasPlace(place.layout, raw.shape)) {
+            return InvalidArgument(file->path(), ": ", raw.name, " is ", ShapeString(raw.shape), ", not as llama.cpp has it");
+          }
+        }
+        if (places.size() > 1) info.bytes = raw.bytes / places.size();
+        view->entries_[info.name] = entry;
+        view->tensors_.push_back(std::move(info));
       }
-      view->entries_[info.name] = entry;
-      view->tensors_.push_back(std::move(info));
     }
     view->file_ = std::move(file);
     return view;
@@ -119,26 +92,33 @@ class HuggingFaceView : public TensorSource {
     auto found = entries_.find(name);
     if (found == entries_.end()) return NotFound(file_->path(), " has no tensor for ", name);
     RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file_->Read(found->second.raw_name));
-    return InHalves(tensor, found->second.heads);
+    return gguf::ToHuggingFace(found->second.layout, tensor, found->second.heads, found->second.part);
   }
   absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const override {
     auto found = entries_.find(name);
     if (found == entries_.end()) return TensorSource::ReadBlocks(name);
-    RADLADS_ASSIGN_OR_RETURN(at::Tensor blocks, file_->ReadBlocks(found->second.raw_name));
-    return InHalves(blocks, found->second.heads);  // rows are whole blocks
+    const Entry& entry = found->second;
+    if (entry.layout != Layout::kAsIs && entry.layout != Layout::kHeads) return TensorSource::ReadBlocks(name);
+    RADLADS_ASSIGN_OR_RETURN(at::Tensor blocks, file_->ReadBlocks(entry.raw_name));
+    return gguf::ToHuggingFace(entry.layout, blocks, entry.heads, 0);  // rows are whole blocks
   }
 
  private:
-  // llama.cpp rotates neighbours (2i, 2i+1), transformers halves (i, i + D/2): rows lie [head, i, half] there and
-  // [head, half, i] here.
-  static at::Tensor InHalves(const at::Tensor& tensor, int64_t heads) {
-    if (heads == 0) return tensor;
-    return tensor.reshape({heads, tensor.size(0) / heads / 2, 2, -1}).transpose(1, 2).reshape(tensor.sizes()).contiguous();
+  static bool HasPlace(Layout layout, const std::vector<int64_t>& shape) {
+    switch (layout) {
+      case Layout::kFlat: return shape.size() == 1;
+      case Layout::kTransposed: return shape.size() == 2;
+      case Layout::kShiftDown: return shape.size() == 2 && shape[0] % 5 == 0;
+      case Layout::kShiftUp: return shape.size() == 3 && shape[0] == 5;
+      default: return shape.size() == 4 && shape[0] == 5 && shape[1] == 1 && shape[2] == 1;
+    }
   }
 
   struct Entry {
     std::string raw_name;
-    int64_t heads;  // 0: rows stay as they are
+    Layout layout;
+    int part;
+    int64_t heads;  // of kHeads
   };
   std::shared_ptr<const GgufFile> file_;
   std::vector<TensorInfo> tensors_;
@@ -148,7 +128,7 @@ class HuggingFaceView : public TensorSource {
 // Llama 3.1 files carry the divisors of the rotary frequencies [D/2] instead of the four numbers they come from. All
 // published models share three of the four; the tensor itself says whether this one does too.
 absl::Status RopeFromFactors(const GgufFile& file, int64_t head_size, RopeConfig& rope) {
-  RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file.Read(kRopeFactors));
+  RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file.Read(gguf::kRopeFactors));
   const at::Tensor factors = tensor.to(at::kDouble).contiguous();
   rope.set_type("llama3");
   rope.set_low_freq_factor(1);
@@ -162,7 +142,7 @@ absl::Status RopeFromFactors(const GgufFile& file, int64_t head_size, RopeConfig
     const double expected = 1 / ((1 - smooth) / rope.factor() + smooth);
     same = std::abs(factors.data_ptr<double>()[i] - expected) <= 1e-4 * expected;
   }
-  if (!same) return Unimplemented(file.path(), ": ", kRopeFactors, " is not the llama3 scaling of 8192 positions by one factor");
+  if (!same) return Unimplemented(file.path(), ": ", gguf::kRopeFactors, " is not the llama3 scaling of 8192 positions by one factor");
   return absl::OkStatus();
 }
 
@@ -202,8 +182,73 @@ absl::StatusOr<std::unique_ptr<TensorSource>> OpenGgufAsHuggingFace(std::shared_
   return HuggingFaceView::Open(std::move(file));
 }
 
+namespace {
+
+// RAD-RWKV6 with the options that llama.cpp knows: gate, token shift and balanced state, no rope, no group norm.
+absl::StatusOr<ModelConfig> Rwkv6Config(const GgufFile& file) {
+  const std::string prefix = Concatenate(gguf::kRwkv6Architecture, ".");
+  ModelConfig config;
+  config.set_tmix("rad_rwkv6");
+  RADLADS_ASSIGN_OR_RETURN(const int64_t layers, PositiveInt(file, prefix + "block_count"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t width, PositiveInt(file, prefix + "embedding_length"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t ffn, PositiveInt(file, prefix + "feed_forward_length"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t head_size, PositiveInt(file, prefix + "wkv.head_size"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t kv_heads, PositiveInt(file, prefix + "attention.head_count_kv"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t shift, PositiveInt(file, prefix + "time_mix_extra_dim"));
+  RADLADS_ASSIGN_OR_RETURN(const int64_t decay, PositiveInt(file, prefix + "time_decay_extra_dim"));
+  RADLADS_ASSIGN_OR_RETURN(const double eps, PositiveFloat(file, prefix + "attention.layer_norm_rms_epsilon"));
+  config.set_n_layer(layers);
+  config.set_n_embd(width);
+  config.set_dim_att(width);
+  config.set_dim_ffn(ffn);
+  config.set_head_size(head_size);
+  config.set_num_key_value_heads(kv_heads);
+  config.set_lora_rank_tokenshift(shift);
+  config.set_lora_rank_decay(decay);
+  config.set_rms_norm_eps(eps);
+  config.set_attention_bias(file.Has("blk.0.time_mix_receptance.bias"));
+  config.set_qk_norm(false);
+  config.set_gate_rank_type(1);
+  config.set_use_pos_emb(false);
+  config.set_balance_state(true);
+  config.set_groupnorm_att(false);
+  config.set_use_tokenshift(true);
+  return config;
+}
+
+// What all architectures have: vocabulary, tied head, token ids.
+absl::Status ReadVocabulary(const GgufFile& file, ModelConfig& config) {
+  const TensorInfo* embedding = file.Find("token_embd.weight");
+  if (embedding == nullptr) return InvalidArgument(file.path(), ": token_embd.weight is missing");
+  if (embedding->shape.size() != 2 || embedding->shape[1] != config.n_embd()) {
+    return InvalidArgument(file.path(), ": token_embd.weight is ", ShapeString(embedding->shape), ", expected [vocabulary,", config.n_embd(), "]");
+  }
+  config.set_vocab_size(embedding->shape[0]);
+  config.set_tie_word_embeddings(!file.Has("output.weight"));
+  if (file.HasKey("tokenizer.ggml.bos_token_id")) {
+    RADLADS_ASSIGN_OR_RETURN(const int64_t id, file.Int("tokenizer.ggml.bos_token_id"));
+    config.set_bos_token_id(id);
+  }
+  if (file.HasKey("tokenizer.ggml.eos_token_id")) {
+    RADLADS_ASSIGN_OR_RETURN(const int64_t id, file.Int("tokenizer.ggml.eos_token_id"));
+    config.set_eos_token_id(id);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<ModelConfig> ModelConfigFromGguf(const GgufFile& file) {
   RADLADS_ASSIGN_OR_RETURN(const std::string architecture, Architecture(file));
+  if (architecture == gguf::kOwnArchitecture) {
+    RADLADS_ASSIGN_OR_RETURN(const std::string text, file.String(gguf::kConfigKey));
+    return ModelConfigFromJson(text, Concatenate(file.path(), ": ", gguf::kConfigKey));
+  }
+  if (architecture == gguf::kRwkv6Architecture) {
+    RADLADS_ASSIGN_OR_RETURN(ModelConfig config, Rwkv6Config(file));
+    RADLADS_RETURN_IF_ERROR(ReadVocabulary(file, config));
+    return config;
+  }
   const std::string prefix = architecture + ".";
   for (const char* key : {"expert_count", "attention.sliding_window"}) {
     if (!file.HasKey(prefix + key)) continue;
@@ -242,30 +287,16 @@ absl::StatusOr<ModelConfig> ModelConfigFromGguf(const GgufFile& file) {
   config.set_max_position_embeddings(positions);
   config.set_rms_norm_eps(eps);
 
-  const TensorInfo* embedding = file.Find("token_embd.weight");
-  if (embedding == nullptr) return InvalidArgument(file.path(), ": token_embd.weight is missing");
-  if (embedding->shape.size() != 2 || embedding->shape[1] != width) {
-    return InvalidArgument(file.path(), ": token_embd.weight is ", ShapeString(embedding->shape), ", expected [vocabulary,", width, "]");
-  }
-  config.set_vocab_size(embedding->shape[0]);
-  config.set_tie_word_embeddings(!file.Has("output.weight"));
+  RADLADS_RETURN_IF_ERROR(ReadVocabulary(file, config));
   config.set_attention_bias(file.Has("blk.0.attn_q.bias"));
   config.set_qk_norm(file.Has("blk.0.attn_q_norm.weight"));
 
   RADLADS_ASSIGN_OR_RETURN(const double base, PositiveFloat(file, prefix + "rope.freq_base"));
   config.mutable_rope()->set_base(base);
-  if (file.Has(kRopeFactors)) {
+  if (file.Has(gguf::kRopeFactors)) {
     RADLADS_RETURN_IF_ERROR(RopeFromFactors(file, head_size, *config.mutable_rope()));
   } else {
     RADLADS_RETURN_IF_ERROR(RopeScaling(file, prefix, *config.mutable_rope()));
-  }
-  if (file.HasKey("tokenizer.ggml.bos_token_id")) {
-    RADLADS_ASSIGN_OR_RETURN(const int64_t id, file.Int("tokenizer.ggml.bos_token_id"));
-    config.set_bos_token_id(id);
-  }
-  if (file.HasKey("tokenizer.ggml.eos_token_id")) {
-    RADLADS_ASSIGN_OR_RETURN(const int64_t id, file.Int("tokenizer.ggml.eos_token_id"));
-    config.set_eos_token_id(id);
   }
   return config;
 }

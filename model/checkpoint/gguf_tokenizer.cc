@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "model/checkpoint/gguf.h"
+#include "model/checkpoint/gguf_pre_tokenizer.h"
 #include "model/checkpoint/strict_json.h"
 
 namespace radlads {
@@ -11,62 +12,21 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// tokenizer.ggml.token_type.
-enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+using gguf::kByte, gguf::kControl, gguf::kNormal, gguf::kUnknown, gguf::kUnused, gguf::kUserDefined;
+using gguf::PreTokenizer;
 
-constexpr char kQwen2Pattern[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr char kLlama3Pattern[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-ordered_json ByteLevel(bool add_prefix_space, bool trim_offsets, bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"trim_offsets", trim_offsets}, {"use_regex", use_regex}};
-}
-
-ordered_json Sequence(ordered_json first) {
-  return {{"type", "Sequence"}, {"pretokenizers", ordered_json::array({std::move(first)})}};
-}
-
-ordered_json SplitThenByteLevel(const char* pattern) {
-  ordered_json sequence = Sequence({{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
-  sequence["pretokenizers"].push_back(ByteLevel(false, false, false));
-  return sequence;
-}
-
-// What the name in tokenizer.ggml.pre stands for.
-struct PreTokenizer {
-  ordered_json normalizer, pre_tokenizer;
-  bool ignore_merges = false;
-  bool special_tokens_in_vocab = true;  // as the published tokenizer.json of the family has them
-  bool add_bos = false;                 // unless the file says
-};
-
-absl::StatusOr<PreTokenizer> FindPreTokenizer(const GgufFile& file) {
+absl::StatusOr<PreTokenizer> PreTokenizerOf(const GgufFile& file) {
   RADLADS_ASSIGN_OR_RETURN(const std::string model, file.String("tokenizer.ggml.model"));
   if (model != "gpt2") {
     return Unimplemented(file.path(), ": the tokenizer model is \"", model, "\"; only byte-level BPE (\"gpt2\") can be rebuilt");
   }
   RADLADS_ASSIGN_OR_RETURN(const std::string name, file.String("tokenizer.ggml.pre"));
-  PreTokenizer pre;
-  if (name == "smollm") {
-    pre.pre_tokenizer = Sequence({{"type", "Digits"}, {"individual_digits", true}});
-    pre.pre_tokenizer["pretokenizers"].push_back(ByteLevel(false, true, true));
-  } else if (name == "gpt-2") {
-    pre.pre_tokenizer = ByteLevel(false, true, true);
-  } else if (name == "qwen2") {
-    pre.normalizer = {{"type", "NFC"}};
-    pre.pre_tokenizer = SplitThenByteLevel(kQwen2Pattern);
-    pre.special_tokens_in_vocab = false;
-  } else if (name == "llama-bpe") {
-    pre.pre_tokenizer = SplitThenByteLevel(kLlama3Pattern);
-    pre.ignore_merges = true;
-    pre.special_tokens_in_vocab = false;
-    pre.add_bos = true;
-  } else {
+  const std::optional<PreTokenizer> pre = gguf::FindPreTokenizer(name);
+  if (!pre) {
     return Unimplemented(file.path(), ": the pre-tokenizer is \"", name, "\"; known are smollm, gpt-2, qwen2, llama-bpe. ",
                          "Take the tokenizer files of the model's Hugging Face repository instead");
   }
-  return pre;
+  return *pre;
 }
 
 class Rebuilder {
@@ -74,7 +34,7 @@ class Rebuilder {
   explicit Rebuilder(const GgufFile& file) : file_(file) {}
 
   absl::StatusOr<TokenizerFiles> Rebuild() {
-    RADLADS_ASSIGN_OR_RETURN(pre_, FindPreTokenizer(file_));
+    RADLADS_ASSIGN_OR_RETURN(pre_, PreTokenizerOf(file_));
     RADLADS_RETURN_IF_ERROR(ReadTokens());
     RADLADS_RETURN_IF_ERROR(ReadSpecialIds());
     RADLADS_ASSIGN_OR_RETURN(const std::string merges, MergesText());
@@ -187,7 +147,7 @@ class Rebuilder {
     }
     return Concatenate("{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n\"added_tokens\":[", added, "],\n\"normalizer\":",
                        pre_.normalizer.dump(), ",\n\"pre_tokenizer\":", pre_.pre_tokenizer.dump(), ",\n\"post_processor\":",
-                       PostProcessor().dump(), ",\n\"decoder\":", ByteLevel(true, true, true).dump(),
+                       PostProcessor().dump(), ",\n\"decoder\":", gguf::ByteLevelDecoder().dump(),
                        ",\n\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,",
                        "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":",
                        pre_.ignore_merges ? "true" : "false", ",\n\"vocab\":{", vocab, "},\n\"merges\":", merges, "}}\n");

@@ -1,12 +1,25 @@
 #include "model/checkpoint/mapped_tensor.h"
 
 #include <ATen/ATen.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
 #include "base/status.h"
 
 namespace radlads {
+namespace {
+
+// Takes the whole pages of a mapped, read-only range out of the process; the next reader finds them in the page cache.
+void ReleasePages(const uint8_t* data, uint64_t bytes) {
+  static const uintptr_t kPage = sysconf(_SC_PAGESIZE);
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(data) + kPage - 1) / kPage * kPage;
+  const uintptr_t last = (reinterpret_cast<uintptr_t>(data) + bytes) / kPage * kPage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace
 
 at::Tensor MappedTensor(const std::shared_ptr<const MappedFile>& file, uint64_t offset, const std::vector<int64_t>& shape,
                         at::ScalarType dtype) {
@@ -21,7 +34,8 @@ at::Tensor MappedTensor(const std::shared_ptr<const MappedFile>& file, uint64_t 
     std::memcpy(copy.data_ptr(), data, bytes);
     return copy;
   }
-  return at::from_blob(const_cast<uint8_t*>(data), shape, [file](void*) {}, options);
+  auto release = [file, bytes](void* start) { ReleasePages(static_cast<uint8_t*>(start), bytes); };
+  return at::from_blob(const_cast<uint8_t*>(data), shape, release, options);
 }
 
 }  // namespace radlads

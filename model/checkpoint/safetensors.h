@@ -27,7 +27,7 @@ inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenSafetensors(const std::string& path);
 
 // `index_path` is a model.safetensors.index.json; its shards lie beside it. Every name that the index maps must be
-// in its shard; what a shard holds beyond that is not visible. "metadata" may be missing.
+// in its shard; what a shard holds beyond that is not visible, but no tensor may be in two. "metadata" may be missing.
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenShardedSafetensors(const std::string& index_path);
 
 // The "__metadata__" of one .safetensors file; empty if it has none.
@@ -38,13 +38,18 @@ struct TensorToWrite {
   std::string name;
   at::ScalarType dtype;
   std::vector<int64_t> shape;
-  std::function<absl::StatusOr<at::Tensor>()> make;  // must give `dtype` and `shape`; any strides, any device
+  // Must give `shape`; any strides, any device, any dtype: it is converted to `dtype`.
+  std::function<absl::StatusOr<at::Tensor>()> make;
 };
+
+// Makes the tensor and calls `use` with its elements, contiguous, in `dtype` and in order, a piece at a time: however
+// large a tensor is, its conversion takes little memory. INVALID_ARGUMENT when finite numbers do not fit into fp16.
+absl::Status ForEachPiece(const TensorToWrite& tensor, const std::function<absl::Status(const at::Tensor&)>& use);
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 using SafetensorsMetadataMap = std::map<std::string, std::string>;
 
-// Called with the bytes of each tensor once it is written; for progress.
+// Called with the bytes of each piece that is written; for progress.
 using BytesWritten = std::function<void(uint64_t)>;
 
 // Writes `path` atomically. Tensors are laid out by falling alignment, then by name; the header is padded with

@@ -222,6 +222,7 @@ class ShardedSafetensors : public TensorSource {
     }
     std::unique_ptr<ShardedSafetensors> source(new ShardedSafetensors);
     source->index_path_ = index_path;
+    std::unordered_map<std::string, std::string> first_shard;  // of every tensor, mapped or not
     for (const auto& [shard, names] : names_of) {
       auto opened = SafetensorsFile::Open(JoinPath(directory, shard));
       if (absl::IsNotFound(opened.status())) {
@@ -238,6 +239,10 @@ class ShardedSafetensors : public TensorSource {
         source->shard_of_[name] = file;
       }
       for (const TensorInfo& info : file->tensors()) {
+        if (const auto [other, is_new] = first_shard.emplace(info.name, shard); !is_new) {
+          return InvalidArgument(index_path, ": \"", info.name, "\" is both in ", other->second, " and in ", shard,
+                                 "; which of them counts is not for the reader to choose");
+        }
         if (source->shard_of_.contains(info.name) && source->shard_of_[info.name] == file) source->tensors_.push_back(info);
       }
     }

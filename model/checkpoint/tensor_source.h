@@ -47,8 +47,8 @@ class TensorSource {
   virtual absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const;
 };
 
-// Opens a .safetensors file, a directory that holds model.safetensors or model.safetensors.index.json, or a GGUF
-// file (names as in that file; see gguf.h for Hugging Face names). Formats are recognised by content, not by name.
+// Opens a .safetensors file, a directory that holds model.safetensors, model.safetensors.index.json or
+// pytorch_model.bin, a .pth file, or a GGUF file (names as in that file; see gguf.h for Hugging Face names). Formats are recognised by content, not by name.
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenTensors(const std::string& path);
 
 // "[576,1536]", for messages.

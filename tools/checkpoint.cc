@@ -1,0 +1,176 @@
+#include "tools/checkpoint.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "configs/loader.h"
+#include "model/checkpoint/gguf.h"
+#include "model/checkpoint/hf_config.h"
+#include "model/checkpoint/match_tensors.h"
+#include "model/pretrained.h"
+#include "model/transformer.h"
+
+namespace radlads {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "generation_config.json",
+                                           "chat_template.jinja",
+                                           "added_tokens.json",
+                                           "vocab.json",
+                                           "merges.txt"};
+
+absl::StatusOr<ModelConfig> ReadConfig(const std::vector<std::string>& paths) {
+  if (paths.size() == 1 && paths[0].ends_with(".json")) {
+    RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(paths[0]));
+    return ModelConfigFromJson(text, paths[0]);
+  }
+  Config config;
+  for (const std::string& path : paths) RADLADS_RETURN_IF_ERROR(MergeFile(path, config));
+  return config.model();
+}
+
+absl::Status ReadTokenizer(const std::string& directory, Checkpoint& checkpoint) {
+  for (const char* name : kTokenizerFiles) {
+    const std::string file = JoinPath(directory, name);
+    if (!FileExists(file)) continue;
+    RADLADS_ASSIGN_OR_RETURN(std::string contents, ReadFile(file));
+    checkpoint.files.emplace_back(name, std::move(contents));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadGguf(Checkpoint& checkpoint) {
+  RADLADS_ASSIGN_OR_RETURN(auto opened, GgufFile::Open(checkpoint.path));
+  const std::shared_ptr<const GgufFile> file = std::move(opened);
+  RADLADS_ASSIGN_OR_RETURN(checkpoint.config, ModelConfigFromGguf(*file));
+  RADLADS_ASSIGN_OR_RETURN(checkpoint.tensors, OpenGgufAsHuggingFace(file));
+  RADLADS_ASSIGN_OR_RETURN(TokenizerFiles tokenizer, TokenizerFilesFromGguf(*file));
+  checkpoint.files = {{"tokenizer.json", std::move(tokenizer.tokenizer_json)},
+                      {"tokenizer_config.json", std::move(tokenizer.tokenizer_config_json)},
+                      {"special_tokens_map.json", std::move(tokenizer.special_tokens_map_json)},
+                      {"generation_config.json", std::move(tokenizer.generation_config_json)}};
+  return absl::OkStatus();
+}
+
+// A directory, or a file of weights with a config beside it.
+absl::Status ReadWeights(const CheckpointDescription& description, Checkpoint& checkpoint) {
+  RADLADS_ASSIGN_OR_RETURN(checkpoint.tensors, OpenTensors(checkpoint.path));
+  const fs::path path = checkpoint.path;
+  const std::string directory = IsDirectory(path) ? path.string() : path.has_parent_path() ? path.parent_path().string() : ".";
+  std::vector<std::string> configs = description.configs;
+  if (configs.empty()) {
+    configs = {JoinPath(directory, "config.json")};
+    if (!FileExists(configs[0])) {
+      return NotFound(checkpoint.path, " does not say which model it is, and there is no ", configs[0],
+                      "; name a config.json, or the recipes that it was trained with, with --config");
+    }
+  }
+  RADLADS_ASSIGN_OR_RETURN(checkpoint.config, ReadConfig(configs));
+  return ReadTokenizer(directory, checkpoint);
+}
+
+bool IsGguf(const std::string& path) {
+  const auto file = MappedFile::Open(path);
+  if (!file.ok() || (*file)->bytes().size() < 4) return false;
+  return std::string_view(reinterpret_cast<const char*>((*file)->bytes().data()), 4) == "GGUF";
+}
+
+}  // namespace
+
+absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& path, const CheckpointDescription& description) {
+  Checkpoint checkpoint;
+  RADLADS_ASSIGN_OR_RETURN(checkpoint.path, ResolveModelDirectory(path));
+  if (!IsDirectory(checkpoint.path) && IsGguf(checkpoint.path)) {
+    RADLADS_RETURN_IF_ERROR(ReadGguf(checkpoint));
+  } else {
+    RADLADS_RETURN_IF_ERROR(ReadWeights(description, checkpoint));
+  }
+  if (!description.tokenizer.empty()) {
+    checkpoint.files.clear();
+    RADLADS_RETURN_IF_ERROR(ReadTokenizer(description.tokenizer, checkpoint));
+    if (checkpoint.files.empty()) return NotFound("no tokenizer.json nor any other file of a tokenizer in ", description.tokenizer);
+  }
+  // Says which tensors there are. Its parameters are never touched, so they take no memory.
+  RADLADS_ASSIGN_OR_RETURN(const auto model, Transformer::Create(checkpoint.config, at::kBFloat16));
+  checkpoint.config = model->config();
+  std::vector<NamedShape> shapes;
+  for (const auto& [name, parameter] : model->NamedParameters()) shapes.push_back({name, parameter.sizes().vec()});
+  RADLADS_ASSIGN_OR_RETURN(checkpoint.parameters, MatchTensors(checkpoint.path, shapes, checkpoint.config.tie_word_embeddings(),
+                                                               *checkpoint.tensors));
+  std::map<std::string_view, size_t> place;
+  for (size_t i = 0; i < shapes.size(); ++i) place[shapes[i].name] = i;
+  std::sort(checkpoint.parameters.begin(), checkpoint.parameters.end(),
+            [&](const TensorInfo& a, const TensorInfo& b) { return place[a.name] < place[b.name]; });
+  return checkpoint;
+}
+
+absl::Status CheckTarget(const std::string& from, const std::string& to, bool is_file, bool force) {
+  std::error_code error;
+  if (!fs::exists(to, error)) return absl::OkStatus();
+  if (is_file) {
+    if (fs::is_directory(to, error)) return FailedPrecondition(to, " is a directory; --to names a file");
+    if (!force) return FailedPrecondition(to, " is there already; name another file, or replace it with --force");
+    if (fs::equivalent(from, to, error)) return FailedPrecondition(to, " is what is read; name another file");
+    return absl::OkStatus();
+  }
+  if (!fs::is_directory(to, error)) return FailedPrecondition(to, " is a file; --to names a directory");
+  if (fs::is_empty(to, error)) return absl::OkStatus();
+  if (!force)
+    return FailedPrecondition(to, " is not empty; name another directory, or replace all that is in it with --force");
+  if (!FileExists(JoinPath(to, "config.json"))) {
+    return FailedPrecondition(to, " holds no config.json, so it is not a model; --force replaces models only");
+  }
+  const std::string source = fs::weakly_canonical(from, error).string() + "/",
+                    target = fs::weakly_canonical(to, error).string() + "/";
+  if (source.starts_with(target)) return FailedPrecondition(from, " lies in ", to, ", which would be replaced");
+  return absl::OkStatus();
+}
+
+at::ScalarType PlainDtype(std::string_view flag, const TensorInfo& info) {
+  // GGUF's plain types have the names of safetensors; quantised ones decode to fp32.
+  const at::ScalarType stored = SafetensorsDtype(info.dtype).value_or(at::kFloat);
+  if (!at::isFloatingType(stored)) return stored;
+  return flag == "fp32" ? at::kFloat : flag == "bf16" ? at::kBFloat16 : flag == "fp16" ? at::kHalf : stored;
+}
+
+TensorToWrite PlainTensor(const TensorSource& source, const TensorInfo& info, at::ScalarType dtype) {
+  return {info.name, dtype, info.shape, [&source, name = info.name] { return source.Read(name); }};
+}
+
+std::string DtypeName(at::ScalarType dtype) {
+  return dtype == at::kFloat      ? "fp32"
+         : dtype == at::kBFloat16 ? "bf16"
+         : dtype == at::kHalf     ? "fp16"
+                                  : c10::toString(dtype);
+}
+
+absl::StatusOr<uint64_t> ParseSize(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  std::string unit = end;
+  while (!unit.empty() && unit.front() == ' ') unit.erase(0, 1);
+  for (char& c : unit) c = std::toupper(c);
+  double factor = 0;
+  for (const auto& [name, bytes] : {std::pair{"", 1.0}, {"B", 1.0}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KIB", 1024.0},
+                                    {"MIB", 1048576.0}, {"GIB", 1073741824.0}}) {
+    if (unit == name) factor = bytes;
+  }
+  if (end == text.c_str() || factor == 0 || !(number * factor >= 1) || !(number * factor < 9e18)) {
+    return InvalidArgument("'", text, "' is not a size; expected a number with B, KB, MB, GB, KiB, MiB or GiB, as in 5GB");
+  }
+  return static_cast<uint64_t>(number * factor);
+}
+
+}  // namespace radlads
