@@ -37,7 +37,7 @@ absl::Status SessionStore::AppendTokens(std::span<const Append> appends) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> SessionStore::Commit(const Lease& lease, const Place& place) {
+absl::StatusOr<std::string> SessionStore::Commit(const Lease& lease, const Place& place) {
   Entry& entry = *lease.entry_;
   SessionDatabase::Batch batch(*database_);
   SessionRecord record = entry.record;
@@ -51,12 +51,11 @@ absl::StatusOr<int64_t> SessionStore::Commit(const Lease& lease, const Place& pl
   batch.PutRecord(entry.number, record);
   RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync && end));
   std::lock_guard lock(mutex_);
-  const int64_t number = record.next_snapshot() - 1;
-  entry.record = std::move(record);
+  const std::string id = SnapshotId(entry.number, record.snapshots(record.snapshots_size() - 1));
   if (end) entry.reply.reset();
-  Recount(&entry);
+  SetRecord(&entry, std::move(record));
   TrimToRoom();
-  return number;
+  return id;
 }
 
 absl::Status SessionStore::EndReply(const Lease& lease) {
@@ -78,10 +77,9 @@ absl::Status SessionStore::Truncate(const Lease& lease, int64_t tokens) {
   batch.PutRecord(entry.number, record);
   RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync));
   std::lock_guard lock(mutex_);
-  entry.record = std::move(record);
   entry.tokens = tokens;
   entry.reply.reset();
-  Recount(&entry);
+  SetRecord(&entry, std::move(record));
   return absl::OkStatus();
 }
 

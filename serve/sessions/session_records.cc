@@ -42,6 +42,10 @@ std::string SnapshotId(uint64_t session, int64_t snapshot) {
   return HexNumber(session) + "-" + std::to_string(snapshot);
 }
 
+std::string SnapshotId(uint64_t session, const SnapshotRecord& snapshot) {
+  return snapshot.name().empty() ? SnapshotId(session, snapshot.number()) : snapshot.name();
+}
+
 std::optional<std::pair<uint64_t, int64_t>> ParseSnapshotId(std::string_view id) {
   if (id.size() < 18) return std::nullopt;
   std::pair<uint64_t, int64_t> parsed;

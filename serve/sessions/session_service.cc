@@ -98,7 +98,7 @@ class ModelSessions : public SessionService {
     RADLADS_ASSIGN_OR_RETURN(const StoredSession session, store_->Find(id));
     std::vector<SnapshotInfo> list;
     for (const SnapshotRecord& snapshot : session.record.snapshots()) {
-      list.push_back({.id = SnapshotId(session.number, snapshot.number()),
+      list.push_back({.id = SnapshotId(session.number, snapshot),
                       .tokens = snapshot.tokens(),
                       .bytes = snapshot.bytes(),
                       .created = snapshot.created()});
@@ -123,6 +123,7 @@ class ModelSessions : public SessionService {
     RADLADS_RETURN_IF_ERROR(CopyState(place, &state));
     SessionStore::Place end{.state = state};
     if (place.snapshot >= 0) end.record = record.snapshots(place.snapshot);
+    end.record.clear_name();
     RADLADS_ASSIGN_OR_RETURN(const StoredSession made,
                              store_->Insert(fork, record.ttl(), record.id(), tokens, state.empty() ? nullptr : &end));
     return Describe(made);

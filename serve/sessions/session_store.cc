@@ -61,7 +61,7 @@ absl::Status SessionStore::Load() {
   RADLADS_RETURN_IF_ERROR(database_->ForEach(on_record, on_reply));
   for (const auto& [number, entry] : entries_) {
     RADLADS_RETURN_IF_ERROR(Recover(entry.get()));
-    Recount(entry.get());
+    SetRecord(entry.get(), entry->record);
   }
   return absl::OkStatus();
 }
@@ -80,6 +80,15 @@ absl::Status SessionStore::Recover(Entry* entry) {
   if (batch.empty()) return absl::OkStatus();
   batch.PutRecord(entry->number, entry->record);
   return database_->Write(batch, /*sync=*/false);
+}
+
+void SessionStore::SetRecord(Entry* entry, SessionRecord record) {
+  for (const auto& snapshot : entry->record.snapshots()) names_.erase(snapshot.name());
+  for (const auto& snapshot : record.snapshots()) {
+    if (!snapshot.name().empty()) names_[snapshot.name()] = entry;
+  }
+  entry->record = std::move(record);
+  Recount(entry);
 }
 
 void SessionStore::Recount(Entry* entry) {
@@ -131,10 +140,24 @@ StoredSession SessionStore::Find(const Lease& lease) {
   return session;
 }
 
+absl::Status SessionStore::CheckName(std::string_view name) const {
+  RADLADS_RETURN_IF_ERROR(CheckId(name));
+  std::lock_guard lock(mutex_);
+  if (!names_.contains(name)) return absl::OkStatus();
+  return absl::AlreadyExistsError(Concatenate("snapshot '", name, "' exists; choose another name"));
+}
+
 absl::StatusOr<std::pair<StoredSession, int>> SessionStore::FindSnapshot(std::string_view id) {
   RADLADS_RETURN_IF_ERROR(CheckId(id));
   const auto parsed = ParseSnapshotId(id);
   std::lock_guard lock(mutex_);
+  if (const auto named = names_.find(id); named != names_.end()) {
+    StoredSession session = Describe(*named->second);
+    int i = 0;
+    while (session.record.snapshots(i).name() != id) ++i;
+    session.view = database_->Look();
+    return std::pair(std::move(session), i);
+  }
   const auto found = parsed ? entries_.find(parsed->first) : entries_.end();
   if (found == entries_.end() || parsed->second >= found->second->record.next_snapshot()) {
     return NotFound("there is no snapshot '", id, "'; its session was deleted or expired, or it was never made");
@@ -193,8 +216,7 @@ void SessionStore::TrimToRoom() {
     DropToFit(0, entry->number, &record, &batch);
     batch.PutRecord(entry->number, record);
     if (!database_->Write(batch, /*sync=*/false).ok()) return;  // whoever writes next is told
-    entry->record = std::move(record);
-    Recount(entry);
+    SetRecord(entry, std::move(record));
   }
 }
 
@@ -236,7 +258,7 @@ absl::StatusOr<StoredSession> SessionStore::Insert(std::string_view id, int64_t 
     return written;
   }
   added->leased = false;
-  Recount(added);
+  SetRecord(added, added->record);
   StoredSession session = Describe(*added);
   session.view = database_->Look();
   return session;
@@ -252,6 +274,7 @@ absl::Status SessionStore::RemoveEntry(Entry* entry, std::unique_lock<std::mutex
   entry->leased = false;
   if (!written.ok()) return written;
   bytes_ -= entry->counted;
+  for (const auto& snapshot : entry->record.snapshots()) names_.erase(snapshot.name());
   ids_.erase(entry->record.id());
   entries_.erase(entry->number);
   return absl::OkStatus();

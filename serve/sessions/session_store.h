@@ -63,6 +63,8 @@ struct StoredSession {
 // "0123456789abcdef-7": the number of a session, random, and of the snapshot in
 // it.
 std::string SnapshotId(uint64_t session, int64_t snapshot);
+// Its name, if it has one.
+std::string SnapshotId(uint64_t session, const sessions::SnapshotRecord& snapshot);
 
 // Thread-safe.
 class SessionStore {
@@ -112,7 +114,9 @@ class SessionStore {
 
   absl::StatusOr<StoredSession> Find(std::string_view id);
   StoredSession Find(const Lease& lease);
-  // Of a snapshot's id: its session, and its place in the record. ABORTED when
+  // OK for a name that no snapshot has; INVALID_ARGUMENT, ALREADY_EXISTS.
+  absl::Status CheckName(std::string_view name) const;
+  // Of a snapshot's id or name: its session, and its place in the record. ABORTED when
   // it was dropped.
   absl::StatusOr<std::pair<StoredSession, int>> FindSnapshot(std::string_view id);
   // By their ids, those after `after`; without views.
@@ -137,7 +141,7 @@ class SessionStore {
   };
   // A snapshot on the way, or the end of a reply: the text is then as far as it
   // was appended. Returns the snapshot's number.
-  absl::StatusOr<int64_t> Commit(const Lease& lease, const Place& place);
+  absl::StatusOr<std::string> Commit(const Lease& lease, const Place& place);
   // The end of a reply without a snapshot.
   absl::Status EndReply(const Lease& lease);
   // The text ends after `tokens` again; what comes later is dropped, and no
@@ -155,6 +159,7 @@ class SessionStore {
   SessionStore(std::unique_ptr<SessionDatabase> database, const SessionStoreOptions& options);
   absl::Status Load();
   absl::Status Recover(Entry* entry);
+  void SetRecord(Entry* entry, sessions::SessionRecord record);
   void Recount(Entry* entry);
   StoredSession Describe(const Entry& entry) const;
   absl::StatusOr<Entry*> FindEntry(std::string_view id);
@@ -168,6 +173,7 @@ class SessionStore {
   mutable std::mutex mutex_;  // guards what follows, not what a lease guards
   std::unordered_map<uint64_t, std::unique_ptr<Entry>> entries_;
   std::map<std::string, Entry*, std::less<>> ids_;
+  std::map<std::string, Entry*, std::less<>> names_;  // of snapshots
   int64_t bytes_ = 0;
 };
 

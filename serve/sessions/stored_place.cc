@@ -35,10 +35,10 @@ absl::StatusOr<SnapshotPtr> LoadState(SessionStore& store, const StateLayout& la
     if (blob.read != place.read) return DataLoss("it has read ", blob.read, " tokens, expected ", place.read);
     return absl::OkStatus();
   };
-  const int64_t number = place.session.record.snapshots(place.snapshot).number();
-  const absl::Status status = store.ReadState(place.session, number, read);
+  const auto& record = place.session.record.snapshots(place.snapshot);
+  const absl::Status status = store.ReadState(place.session, record.number(), read);
   if (status.ok()) return snapshot;
-  return DataLoss("the state of snapshot ", SnapshotId(place.session.number, number), ": ", status.message(),
+  return DataLoss("the state of snapshot ", SnapshotId(place.session.number, record), ": ", status.message(),
                   "; set the session back to another snapshot, or delete it");
 }
 

@@ -160,22 +160,22 @@ absl::Status TextRunner::StoreSession(ServedText& text, const EngineResult& resu
   }
   if (!text.lease && !text.request.keep) return absl::OkStatus();
   const auto begun = std::chrono::steady_clock::now();
-  const SessionStore::Place place = PlaceOf(*result.snapshot, hash, stored->text_tokens, /*message=*/true, &state);
+  SessionStore::Place place = PlaceOf(*result.snapshot, hash, stored->text_tokens, /*message=*/true, &state);
+  place.record.set_name(text.request.snapshot_id);
   if (text.lease) {
     if (!text.logged) {  // nothing was sampled
       const SessionStore::Append append{.lease = &*text.lease, .tokens = text.request.prompt};
       RADLADS_RETURN_IF_ERROR(store_.AppendTokens({&append, 1}));
       text.logged = true;
     }
-    RADLADS_ASSIGN_OR_RETURN(const int64_t number, store_.Commit(*text.lease, place));
-    stored->snapshot = SnapshotId(text.lease->number(), number);
+    RADLADS_ASSIGN_OR_RETURN(stored->snapshot, store_.Commit(*text.lease, place));
   } else {
     std::vector<int64_t> tokens = std::move(text.before);
     tokens.insert(tokens.end(), text.request.prompt.begin(), text.request.prompt.end());
     tokens.insert(tokens.end(), text.reply.begin(), text.reply.end());
     RADLADS_ASSIGN_OR_RETURN(const StoredSession kept, store_.Insert("", 0, text.parent, tokens, &place));
     stored->session = kept.record.id();
-    stored->snapshot = SnapshotId(kept.number, kept.record.snapshots(0).number());
+    stored->snapshot = SnapshotId(kept.number, kept.record.snapshots(0));
   }
   metrics_.put_seconds.Observe(Seconds(std::chrono::steady_clock::now() - begun));
   return absl::OkStatus();

@@ -53,6 +53,10 @@ absl::Status TextRunner::Check(const TextRequest& request) const {
   if (request.logprobs && (*request.logprobs < 0 || *request.logprobs > kMaxLogprobs)) {
     return InvalidArgument("logprobs must be in [0, ", kMaxLogprobs, "], found ", *request.logprobs);
   }
+  if (request.reply_end < 0 || request.reply_end > static_cast<int64_t>(request.prompt.size())) {
+    return InvalidArgument("reply_end must be in [0, ", request.prompt.size(), "], found ", request.reply_end);
+  }
+  if (!request.snapshot_id.empty()) RADLADS_RETURN_IF_ERROR(store_.CheckName(request.snapshot_id));
   if (request.stop.size() > kMaxStops) {
     return InvalidArgument("there are ", request.stop.size(), " stop strings; at most ", kMaxStops, " are watched for");
   }
@@ -96,6 +100,17 @@ absl::StatusOr<StoredPlace> TextRunner::Begin(ServedText& text) {
     RADLADS_ASSIGN_OR_RETURN(text.before, store_.Tokens(found.first, 0, text.begin));
   }
   return FindPlace(store_, std::move(found.first), found.second, text.begin);
+}
+
+// What ends a reply is not read twice.
+absl::Status TextRunner::DropReplyEnd(ServedText& text, const StoredPlace& place) {
+  TextRequest& request = text.request;
+  if (request.reply_end == 0 || text.begin == 0) return absl::OkStatus();
+  RADLADS_ASSIGN_OR_RETURN(const auto last, store_.Tokens(place.session, text.begin - 1, text.begin));
+  if (last.at(0) == request.prompt[request.reply_end - 1]) {
+    request.prompt.erase(request.prompt.begin(), request.prompt.begin() + request.reply_end);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const StoredPlace& place) {
@@ -156,6 +171,7 @@ absl::StatusOr<uint64_t> TextRunner::Start(TextRequest request, TextCallbacks ca
   RADLADS_RETURN_IF_ERROR(Check(request));
   const auto text = std::make_shared<ServedText>(tokenizer_, std::move(request), std::move(callbacks));
   RADLADS_ASSIGN_OR_RETURN(const StoredPlace place, Begin(*text));
+  RADLADS_RETURN_IF_ERROR(DropReplyEnd(*text, place));
   RADLADS_ASSIGN_OR_RETURN(EngineRequest asked, MakeRequest(*text, place));
   // What the engine holds of a text must not hold the engine's request.
   const auto emit = [this, text](TextEvent event) {

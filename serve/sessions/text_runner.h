@@ -46,6 +46,7 @@ class TextRunner {
  private:
   absl::Status Check(const TextRequest& request) const;
   absl::StatusOr<StoredPlace> Begin(ServedText& text);
+  absl::Status DropReplyEnd(ServedText& text, const StoredPlace& place);
   absl::StatusOr<EngineRequest> MakeRequest(ServedText& text, const StoredPlace& place);
 
   // On the thread that hands out.
