@@ -31,7 +31,7 @@ struct TextRequest {
   // So many first tokens of `prompt` end a reply, as a chat template does before the next turn: they are not read where
   // the text that goes on ends with the last of them, which the model has then sampled itself.
   int64_t reply_end = 0;
-  int64_t max_tokens = 256;     // 0: only the prompt is read
+  int64_t max_tokens = 256;  // 0: only the prompt is read
   SamplingOptions sampling;
   std::vector<std::string> stop;    // the text ends before the first of them
   std::optional<int64_t> logprobs;  // of each token, and so many of the likeliest, at most 20
@@ -63,7 +63,7 @@ struct TextResult {
   TextFinish finish = TextFinish::kError;
   absl::Status status;            // of kError
   std::string session, snapshot;  // where to go on from; empty if nothing is kept
-  int64_t prompt_tokens = 0;      // of the request
+  int64_t prompt_tokens = 0;      // of the request, without a `reply_end` that was not read
   int64_t cached_tokens = 0;      // of these, not read again: the state after them was at hand
   int64_t reply_tokens = 0;
   int64_t text_tokens = 0;  // of the whole text, from its beginning

@@ -20,7 +20,10 @@ bool ServedText::OnToken(int64_t id, const Tensor& logits, const std::function<v
   TextToken token{.id = id};
   if (request.logprobs) {
     const auto scores = ScoreLogits(logits.unsqueeze(0), {{.row = 0, .target = id, .top = *request.logprobs}});
-    RADLADS_CHECK(scores.ok()) << "the sampler found these logits sound: " << scores.status();
+    if (!scores.ok()) {
+      broken = scores.status();
+      return false;
+    }
     token.logprob = scores->front().logprob;
     token.top = scores->front().top;
   }

@@ -2,7 +2,6 @@
 
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
-#include <rocksdb/merge_operator.h>
 #include <rocksdb/options.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "serve/sessions/token_log.h"
 
 namespace radlads {
 namespace {
@@ -35,43 +35,8 @@ std::string ReplyKey(uint64_t session) {
   return BigEndian(session) + 'r';
 }
 
-// A value of the token log: a place in the chunk, and the tokens from there on. Joined to what is before it, it takes
-// the place of all from its own place on, so that writing it twice is as writing it once.
-class TokenLog : public rocksdb::AssociativeMergeOperator {
- public:
-  static std::string Value(uint32_t place, std::span<const int64_t> tokens) {
-    std::string value(4 + 4 * tokens.size(), '\0');
-    std::memcpy(value.data(), &place, 4);
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      const auto id = static_cast<uint32_t>(tokens[i]);
-      std::memcpy(value.data() + 4 + 4 * i, &id, 4);
-    }
-    return value;
-  }
-  static uint32_t PlaceOf(rocksdb::Slice value) {
-    uint32_t place = 0;
-    std::memcpy(&place, value.data(), 4);
-    return place;
-  }
-  static bool IsSound(rocksdb::Slice value) { return value.size() >= 4 && value.size() % 4 == 0; }
-
-  bool Merge(const rocksdb::Slice&, const rocksdb::Slice* existing, const rocksdb::Slice& value, std::string* merged,
-             rocksdb::Logger*) const override {
-    if (!IsSound(value) || (existing != nullptr && !IsSound(*existing))) return false;
-    if (existing == nullptr || PlaceOf(value) <= PlaceOf(*existing)) {
-      merged->assign(value.data(), value.size());
-      return true;
-    }
-    const size_t kept = std::min<size_t>(existing->size(), 4 + 4 * size_t{PlaceOf(value) - PlaceOf(*existing)});
-    merged->reserve(kept + value.size());
-    merged->assign(existing->data(), kept);
-    merged->append(value.data() + 4, value.size() - 4);
-    return true;
-  }
-  const char* Name() const override { return "radlads.TokenLog"; }
-};
-
-// After an error RocksDB would look every five seconds whether there is room again; here the next write does.
+// After an error RocksDB would look every five seconds whether there is room
+// again; here the next write does.
 class RecoveryByWrites : public rocksdb::EventListener {
  public:
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* automatic) override {
@@ -92,7 +57,8 @@ rocksdb::ColumnFamilyOptions TokenOptions() {
   return options;
 }
 
-// States are large, never change and do not compress: they stay in files of their own (BlobDB) when keys are sorted.
+// States are large, never change and do not compress: they stay in files of
+// their own (BlobDB) when keys are sorted.
 rocksdb::ColumnFamilyOptions StateOptions() {
   rocksdb::ColumnFamilyOptions options = SmallValues();
   options.write_buffer_size = 64 << 20;
@@ -171,7 +137,8 @@ absl::Status SessionDatabase::CheckIdentity(const std::string& model_hash, const
   if (hash != model_hash) {
     return FailedPrecondition("the sessions in ", directory_, " are of the model '", get("model_name"), "' (hash ",
                               hash, "), not of '", model_name, "' (hash ", model_hash,
-                              "): states do not fit other weights or another precision; serve that model, or name "
+                              "): states do not fit other weights or another "
+                              "precision; serve that model, or name "
                               "another folder for this one");
   }
   return absl::OkStatus();
@@ -205,7 +172,8 @@ void SessionDatabase::Batch::PutTokens(uint64_t session, int64_t first, std::spa
     const int64_t place = first % kChunk;
     const auto piece = tokens.first(std::min<size_t>(tokens.size(), kChunk - place));
     const std::string key = NumberedKey(session, first / kChunk), value = TokenLog::Value(place, piece);
-    // A chunk begins with a value of its own, so that RocksDB can join what follows when it sorts.
+    // A chunk begins with a value of its own, so that RocksDB can join what
+    // follows when it sorts.
     if (place == 0) {
       batch_.Put(database_.tokens_, key, value);
     } else {
@@ -246,7 +214,8 @@ absl::Status SessionDatabase::Write(Batch& batch, bool sync) {
   rocksdb::WriteOptions options;
   options.sync = sync;
   rocksdb::Status status = database_->Write(options, &batch.batch_);
-  // After an error of a disk that was full RocksDB writes nothing until it is told that there may be room again.
+  // After an error of a disk that was full RocksDB writes nothing until it is
+  // told that there may be room again.
   if (status.severity() >= rocksdb::Status::Severity::kSoftError && database_->Resume().ok()) {
     status = database_->Write(options, &batch.batch_);
   }

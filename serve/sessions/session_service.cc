@@ -10,6 +10,7 @@
 #include "serve/sessions/service_metrics.h"
 #include "serve/sessions/session_blob.h"
 #include "serve/sessions/state_layout.h"
+#include "serve/sessions/stored_place.h"
 #include "serve/sessions/text_runner.h"
 
 namespace radlads {
@@ -35,7 +36,8 @@ SessionInfo Describe(const StoredSession& session) {
 
 absl::Status Busy(std::string_view id) {
   return FailedPrecondition("session '", id,
-                            "' is busy: its end moves; wait for the text that goes on from it, cancel "
+                            "' is busy: its end moves; wait for the text that "
+                            "goes on from it, cancel "
                             "it, or name one of the session's snapshots");
 }
 
@@ -96,7 +98,7 @@ class ModelSessions : public SessionService {
     RADLADS_ASSIGN_OR_RETURN(const StoredSession session, store_->Find(id));
     std::vector<SnapshotInfo> list;
     for (const SnapshotRecord& snapshot : session.record.snapshots()) {
-      list.push_back({.id = SnapshotId(session.number, snapshot.number()),
+      list.push_back({.id = SnapshotId(session.number, snapshot),
                       .tokens = snapshot.tokens(),
                       .bytes = snapshot.bytes(),
                       .created = snapshot.created()});
@@ -121,6 +123,7 @@ class ModelSessions : public SessionService {
     RADLADS_RETURN_IF_ERROR(CopyState(place, &state));
     SessionStore::Place end{.state = state};
     if (place.snapshot >= 0) end.record = record.snapshots(place.snapshot);
+    end.record.clear_name();
     RADLADS_ASSIGN_OR_RETURN(const StoredSession made,
                              store_->Insert(fork, record.ttl(), record.id(), tokens, state.empty() ? nullptr : &end));
     return Describe(made);
@@ -154,7 +157,8 @@ class ModelSessions : public SessionService {
     RADLADS_ASSIGN_OR_RETURN(SessionBlob blob, ParseBlob(bytes));
     if (blob.model_hash != model_hash_) {
       return InvalidArgument(
-          "the session is of another model, or of this one with other weights or in another "
+          "the session is of another model, or of this one "
+          "with other weights or in another "
           "precision: its model hash is ",
           blob.model_hash, ", that of '", info_.model, "' is ", model_hash_);
     }
@@ -169,7 +173,8 @@ class ModelSessions : public SessionService {
                              "belongs to; it was changed after it was exported");
     }
     RADLADS_RETURN_IF_ERROR(layout_.State(blob).status());
-    // Nobody knows whether the state is that of the tokens: by this hash it is found by no text but the session's own.
+    // Nobody knows whether the state is that of the tokens: by this hash it is
+    // found by no text but the session's own.
     blob.prefix_hash = RandomHash();
     SessionStore::Place place;
     place.record.set_tokens(blob.tokens);

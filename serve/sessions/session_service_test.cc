@@ -84,6 +84,37 @@ TEST_P(SessionServiceTest, SplitEqualsWhole) {
   }
 }
 
+TEST_P(SessionServiceTest, WhatEndsAReplyIsReadOnce) {
+  SmallService service(GetParam());
+  const Ids prompt = RandomTokens(1, 20), next = RandomTokens(2, 10);
+  for (const bool ended : {true, false}) {
+    const Ids reply = Reply(service, prompt, 5, Greedy());
+    Ids end = {7, reply.back()};
+    if (!ended) end.back() = reply.back() == 9 ? 8 : 9;
+    const Ids begin = Joined({prompt, reply, ended ? Ids{} : end, next});
+    const Ids want = Reply(service, begin, 5, Greedy());
+    const std::string name = ended ? "ended" : "cut";
+    Reader first(*service, {.prompt = prompt, .max_tokens = 5, .sampling = Greedy(), .keep = true, .snapshot_id = name});
+    EXPECT_EQ(first.Wait().snapshot, name) << first.Wait().status;
+    for (const TextRequest& from : {TextRequest{.snapshot = name}, TextRequest{.session = first.Wait().session}}) {
+      TextRequest more = from;
+      more.prompt = Joined({end, next});
+      more.reply_end = 2;
+      more.max_tokens = 5;
+      more.sampling = Greedy();
+      Reader second(*service, more);
+      EXPECT_EQ(second.Wait().finish, TextFinish::kLength) << second.Wait().status;
+      EXPECT_EQ(second.ids(), want);
+      EXPECT_EQ(second.Wait().text_tokens, static_cast<int64_t>(begin.size()) + 5);
+    }
+    EXPECT_EQ(service->Snapshots(first.Wait().session)->at(0).id, name);
+    const auto again = service->Start({.prompt = prompt, .keep = true, .snapshot_id = name}, {});
+    EXPECT_EQ(again.status().code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(service->Start({.prompt = prompt, .reply_end = 21}, {}).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
 TEST_P(SessionServiceTest, SnapshotsForksAndTheWayBack) {
   SmallService service(GetParam());
   ASSERT_TRUE(service->CreateSession("s", 0).ok());

@@ -1,104 +1,26 @@
 #include "serve/sessions/session_store.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
-#include <cstdio>
-#include <random>
 
 #include "base/status.h"
 #include "serve/sessions/session_database.h"
+#include "serve/sessions/session_records.h"
 
 namespace radlads {
 
 using sessions::ReplyRecord;
 using sessions::SessionRecord;
-using sessions::SnapshotRecord;
-
-struct SessionStore::Entry {
-  uint64_t number = 0;
-  SessionRecord record;  // as on disk
-  int64_t tokens = 0;
-  std::optional<ReplyRecord> reply;
-  bool leased = false;
-  int64_t counted = 0;  // of it in bytes_
-};
 
 namespace {
 
 constexpr int64_t kRecordBytes = 256, kSnapshotBytes = 48;  // about
 
-int64_t StateBytes(const SessionRecord& record) {
-  int64_t bytes = 0;
-  for (const SnapshotRecord& snapshot : record.snapshots()) bytes += snapshot.bytes();
-  return bytes;
-}
-
-absl::Status CheckId(std::string_view id) {
-  const bool sound = !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-  });
-  if (sound) return absl::OkStatus();
-  return InvalidArgument("an id has 1 to 64 letters, digits, '_' or '-'; found one of ", id.size(), " bytes",
-                         id.empty() || id.size() > 64 ? "" : " with others");
-}
-
-uint64_t RandomNumber() {
-  static thread_local std::random_device device;
-  return static_cast<uint64_t>(device()) << 32 | device();
-}
-
-std::string Hex(uint64_t number) {
-  char digits[17];
-  std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(number));
-  return digits;
-}
-
 absl::Status NoSuchSession(std::string_view id) {
   return NotFound("there is no session '", id, "'; it was never made, was deleted, or expired");
 }
 
-void Drop(int index, uint64_t session, SessionRecord* record, SessionDatabase::Batch* batch) {
-  const SnapshotRecord& snapshot = record->snapshots(index);
-  if (snapshot.bytes() > 0) batch->DeleteState(session, snapshot.number());
-  record->mutable_snapshots()->DeleteSubrange(index, 1);
-}
-
-// The oldest on the way first, then the oldest ends of messages; the last of each stays.
-void DropToFit(int64_t limit, uint64_t session, SessionRecord* record, SessionDatabase::Batch* batch) {
-  int64_t bytes = StateBytes(*record);
-  for (const bool message : {false, true}) {
-    int last = record->snapshots_size() - 1;
-    while (message && last > 0 && !record->snapshots(last).message()) --last;
-    for (int i = 0; i < last && bytes > limit;) {
-      if (record->snapshots(i).message() != message) {
-        ++i;
-        continue;
-      }
-      bytes -= record->snapshots(i).bytes();
-      Drop(i, session, record, batch);
-      --last;
-    }
-  }
-}
-
-void AddSnapshot(const SessionStore::Place& place, uint64_t session, int64_t now, SessionRecord* record,
-                 SessionDatabase::Batch* batch) {
-  SnapshotRecord& snapshot = *record->add_snapshots();
-  snapshot = place.record;
-  snapshot.set_number(record->next_snapshot());
-  snapshot.set_created(now);
-  snapshot.set_bytes(static_cast<int64_t>(place.state.size()));
-  record->set_next_snapshot(snapshot.number() + 1);
-  record->set_used(now);
-  if (!place.state.empty()) batch->PutState(session, snapshot.number(), place.state);
-}
-
 }  // namespace
-
-std::string SnapshotId(uint64_t session, int64_t snapshot) {
-  return Hex(session) + "-" + std::to_string(snapshot);
-}
 
 absl::Status SessionStoreOptions::Check() const {
   if (sessions < 1) return InvalidArgument("the store must keep at least 1 session, found ", sessions);
@@ -139,12 +61,13 @@ absl::Status SessionStore::Load() {
   RADLADS_RETURN_IF_ERROR(database_->ForEach(on_record, on_reply));
   for (const auto& [number, entry] : entries_) {
     RADLADS_RETURN_IF_ERROR(Recover(entry.get()));
-    Recount(entry.get());
+    SetRecord(entry.get(), entry->record);
   }
   return absl::OkStatus();
 }
 
-// What a killed process left: tokens that go on after the record, and snapshots of a prompt whose reply never began.
+// What a killed process left: tokens that go on after the record, and snapshots
+// of a prompt whose reply never began.
 absl::Status SessionStore::Recover(Entry* entry) {
   if (entry->reply) {
     RADLADS_ASSIGN_OR_RETURN(const int64_t more, database_->CountTokens(entry->number, entry->tokens));
@@ -159,19 +82,19 @@ absl::Status SessionStore::Recover(Entry* entry) {
   return database_->Write(batch, /*sync=*/false);
 }
 
+void SessionStore::SetRecord(Entry* entry, SessionRecord record) {
+  for (const auto& snapshot : entry->record.snapshots()) names_.erase(snapshot.name());
+  for (const auto& snapshot : record.snapshots()) {
+    if (!snapshot.name().empty()) names_[snapshot.name()] = entry;
+  }
+  entry->record = std::move(record);
+  Recount(entry);
+}
+
 void SessionStore::Recount(Entry* entry) {
   const int64_t bytes =
       StateBytes(entry->record) + 4 * entry->tokens + kRecordBytes + kSnapshotBytes * entry->record.snapshots_size();
   bytes_ += bytes - std::exchange(entry->counted, bytes);
-}
-
-SessionStore::Lease::~Lease() {
-  if (store_ == nullptr) return;
-  std::lock_guard lock(store_->mutex_);
-  entry_->leased = false;
-}
-uint64_t SessionStore::Lease::number() const {
-  return entry_->number;
 }
 
 StoredSession SessionStore::Describe(const Entry& entry) const {
@@ -217,27 +140,37 @@ StoredSession SessionStore::Find(const Lease& lease) {
   return session;
 }
 
+absl::Status SessionStore::CheckName(std::string_view name) const {
+  RADLADS_RETURN_IF_ERROR(CheckId(name));
+  std::lock_guard lock(mutex_);
+  if (!names_.contains(name)) return absl::OkStatus();
+  return absl::AlreadyExistsError(Concatenate("snapshot '", name, "' exists; choose another name"));
+}
+
 absl::StatusOr<std::pair<StoredSession, int>> SessionStore::FindSnapshot(std::string_view id) {
   RADLADS_RETURN_IF_ERROR(CheckId(id));
-  uint64_t number = 0;
-  int64_t snapshot = 0;
-  const char *const middle = id.data() + 16, *const end = id.data() + id.size();
-  const bool sound = id.size() > 17 && *middle == '-' && std::from_chars(id.data(), middle, number, 16).ptr == middle &&
-                     std::from_chars(middle + 1, end, snapshot).ptr == end && snapshot >= 0 &&
-                     SnapshotId(number, snapshot) == id;
+  const auto parsed = ParseSnapshotId(id);
   std::lock_guard lock(mutex_);
-  const auto found = sound ? entries_.find(number) : entries_.end();
-  if (found == entries_.end() || snapshot >= found->second->record.next_snapshot()) {
+  if (const auto named = names_.find(id); named != names_.end()) {
+    StoredSession session = Describe(*named->second);
+    int i = 0;
+    while (session.record.snapshots(i).name() != id) ++i;
+    session.view = database_->Look();
+    return std::pair(std::move(session), i);
+  }
+  const auto found = parsed ? entries_.find(parsed->first) : entries_.end();
+  if (found == entries_.end() || parsed->second >= found->second->record.next_snapshot()) {
     return NotFound("there is no snapshot '", id, "'; its session was deleted or expired, or it was never made");
   }
   StoredSession session = Describe(*found->second);
   for (int i = 0; i < session.record.snapshots_size(); ++i) {
-    if (session.record.snapshots(i).number() != snapshot) continue;
+    if (session.record.snapshots(i).number() != parsed->second) continue;
     session.view = database_->Look();
     return std::pair(std::move(session), i);
   }
   return absl::AbortedError(Concatenate("snapshot '", id, "' was dropped: its session was set back to before it, or ",
-                                        "kept more than its bytes allow; take another of the session's snapshots"));
+                                        "kept more than its bytes allow; take another of the "
+                                        "session's snapshots"));
 }
 
 std::vector<StoredSession> SessionStore::List(std::string_view after, int64_t limit) {
@@ -283,8 +216,7 @@ void SessionStore::TrimToRoom() {
     DropToFit(0, entry->number, &record, &batch);
     batch.PutRecord(entry->number, record);
     if (!database_->Write(batch, /*sync=*/false).ok()) return;  // whoever writes next is told
-    entry->record = std::move(record);
-    Recount(entry);
+    SetRecord(entry, std::move(record));
   }
 }
 
@@ -292,7 +224,7 @@ absl::StatusOr<StoredSession> SessionStore::Insert(std::string_view id, int64_t 
                                                    std::span<const int64_t> tokens, const Place* place) {
   auto entry = std::make_unique<Entry>();
   SessionRecord& record = entry->record;
-  record.set_id(id.empty() ? Hex(RandomNumber()) + Hex(RandomNumber()) : std::string(id));
+  record.set_id(id.empty() ? HexNumber(RandomNumber()) + HexNumber(RandomNumber()) : std::string(id));
   RADLADS_RETURN_IF_ERROR(CheckId(record.id()));
   if (ttl_seconds < 0) return InvalidArgument("ttl_seconds must be 0 or more, found ", ttl_seconds);
   record.set_created(Now());
@@ -312,7 +244,7 @@ absl::StatusOr<StoredSession> SessionStore::Insert(std::string_view id, int64_t 
   while (entries_.contains(entry->number));
   SessionDatabase::Batch batch(*database_);
   batch.PutTokens(entry->number, 0, tokens);
-  if (place != nullptr) AddSnapshot(*place, entry->number, Now(), &record, &batch);
+  if (place != nullptr) AddSnapshot(place->record, place->state, entry->number, Now(), &record, &batch);
   batch.PutRecord(entry->number, record);
   entry->leased = true;
   ids_[record.id()] = added;
@@ -326,7 +258,7 @@ absl::StatusOr<StoredSession> SessionStore::Insert(std::string_view id, int64_t 
     return written;
   }
   added->leased = false;
-  Recount(added);
+  SetRecord(added, added->record);
   StoredSession session = Describe(*added);
   session.view = database_->Look();
   return session;
@@ -342,6 +274,7 @@ absl::Status SessionStore::RemoveEntry(Entry* entry, std::unique_lock<std::mutex
   entry->leased = false;
   if (!written.ok()) return written;
   bytes_ -= entry->counted;
+  for (const auto& snapshot : entry->record.snapshots()) names_.erase(snapshot.name());
   ids_.erase(entry->record.id());
   entries_.erase(entry->number);
   return absl::OkStatus();
@@ -370,72 +303,6 @@ absl::StatusOr<int64_t> SessionStore::Expire() {
     ++removed;
   }
   return removed;
-}
-
-absl::Status SessionStore::AppendTokens(std::span<const Append> appends) {
-  SessionDatabase::Batch batch(*database_);
-  for (const Append& append : appends) {
-    const Entry& entry = *append.lease->entry_;
-    if (append.begin) batch.PutReply(entry.number, *append.begin);
-    batch.PutTokens(entry.number, entry.tokens, append.tokens);
-  }
-  RADLADS_RETURN_IF_ERROR(database_->Write(batch, /*sync=*/false));
-  std::lock_guard lock(mutex_);
-  for (const Append& append : appends) {
-    Entry& entry = *append.lease->entry_;
-    if (append.begin) entry.reply = append.begin;
-    entry.tokens += static_cast<int64_t>(append.tokens.size());
-    Recount(&entry);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<int64_t> SessionStore::Commit(const Lease& lease, const Place& place) {
-  Entry& entry = *lease.entry_;
-  SessionDatabase::Batch batch(*database_);
-  SessionRecord record = entry.record;
-  AddSnapshot(place, entry.number, Now(), &record, &batch);
-  const bool end = place.record.message();
-  if (end) {
-    record.set_tokens(entry.tokens);
-    batch.DeleteReply(entry.number);
-  }
-  DropToFit(options_.session_bytes, entry.number, &record, &batch);
-  batch.PutRecord(entry.number, record);
-  RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync && end));
-  std::lock_guard lock(mutex_);
-  const int64_t number = record.next_snapshot() - 1;
-  entry.record = std::move(record);
-  if (end) entry.reply.reset();
-  Recount(&entry);
-  TrimToRoom();
-  return number;
-}
-
-absl::Status SessionStore::EndReply(const Lease& lease) {
-  return Truncate(lease, lease.entry_->tokens);
-}
-
-absl::Status SessionStore::Truncate(const Lease& lease, int64_t tokens) {
-  Entry& entry = *lease.entry_;
-  RADLADS_CHECK(tokens >= 0 && tokens <= entry.tokens) << tokens << " of " << entry.tokens << " tokens";
-  SessionDatabase::Batch batch(*database_);
-  SessionRecord record = entry.record;
-  while (!record.snapshots().empty() && record.snapshots().rbegin()->tokens() > tokens) {
-    Drop(record.snapshots_size() - 1, entry.number, &record, &batch);
-  }
-  record.set_tokens(tokens);
-  record.set_used(Now());
-  batch.DeleteReply(entry.number);
-  batch.Truncate(entry.number, tokens, entry.tokens);
-  batch.PutRecord(entry.number, record);
-  RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync));
-  std::lock_guard lock(mutex_);
-  entry.record = std::move(record);
-  entry.tokens = tokens;
-  entry.reply.reset();
-  Recount(&entry);
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int64_t>> SessionStore::Tokens(const StoredSession& session, int64_t first, int64_t last) {

@@ -47,8 +47,8 @@ absl::Status Append(SessionStore& store, const SessionStore::Lease& lease, const
   return store.AppendTokens({&append, 1});
 }
 
-absl::StatusOr<int64_t> Commit(SessionStore& store, const SessionStore::Lease& lease, int64_t tokens, bool message,
-                               const std::string& state) {
+absl::StatusOr<std::string> Commit(SessionStore& store, const SessionStore::Lease& lease, int64_t tokens, bool message,
+                                   const std::string& state) {
   SessionStore::Place place{.state = state};
   place.record.set_tokens(tokens);
   place.record.set_read(tokens);
@@ -111,6 +111,39 @@ TEST(SessionStoreTest, KeepsWhatItWasGiven) {
     EXPECT_EQ(state, std::string(5000, '0'));
     EXPECT_EQ(store->FindSnapshot(SnapshotId(session.number, 1))->second, 1);
   }
+}
+
+TEST(SessionStoreTest, SnapshotsMayHaveNames) {
+  const std::string directory = NewDirectory();
+  for (const bool reopened : {false, true}) {
+    auto store = Open(directory);
+    if (!reopened) {
+      ASSERT_TRUE(store->Insert("s", 0, "", {}, nullptr).ok());
+      const auto lease = store->Acquire("s");
+      ASSERT_TRUE(lease.ok());
+      for (const char* name : {"", "first", "second"}) {
+        ASSERT_TRUE(Append(*store, *lease, Count(0, 10)).ok());
+        SessionStore::Place place{.state = "state"};
+        place.record.set_tokens(store->Find(*lease).tokens);
+        place.record.set_message(true);
+        place.record.set_name(name);
+        const auto id = store->Commit(*lease, place);
+        ASSERT_TRUE(id.ok()) << id.status();
+        EXPECT_EQ(*id, *name != '\0' ? name : SnapshotId(lease->number(), 0));
+      }
+    }
+    EXPECT_EQ(store->FindSnapshot("first")->second, 1);
+    EXPECT_EQ(store->FindSnapshot("second")->second, 2);
+    EXPECT_EQ(store->CheckName("first").code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(store->CheckName("a b").code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(store->CheckName("third").ok());
+  }
+  auto store = Open(directory);
+  ASSERT_TRUE(store->Truncate(*store->Acquire("s"), 20).ok());
+  EXPECT_EQ(store->FindSnapshot("second").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(store->FindSnapshot("first").ok());
+  ASSERT_TRUE(store->Remove("s").ok());
+  EXPECT_TRUE(store->CheckName("first").ok());
 }
 
 TEST(SessionStoreTest, EachTokenAndEachPlaceToGoBackTo) {

@@ -5,39 +5,15 @@
 #include <utility>
 
 #include "base/status.h"
-#include "serve/sessions/session_blob.h"
 
 namespace radlads {
 namespace {
-
-using sessions::SnapshotRecord;
-using std::chrono::duration;
 
 constexpr size_t kMaxStops = 16, kMaxStopBytes = 256;
 constexpr int64_t kMaxLogprobs = 20;
 constexpr auto kTick = std::chrono::seconds(1);
 
-double Seconds(std::chrono::steady_clock::duration time) {
-  return duration<double>(time).count();
-}
-
 }  // namespace
-
-absl::StatusOr<StoredPlace> FindPlace(SessionStore& store, StoredSession session, int last_snapshot, int64_t tokens) {
-  StoredPlace place{.session = std::move(session)};
-  for (int i = 0; i <= last_snapshot; ++i) {
-    const SnapshotRecord& snapshot = place.session.record.snapshots(i);
-    if (snapshot.bytes() == 0 || snapshot.read() > tokens) continue;
-    if (snapshot.prefix_hash().size() != place.hash.size()) {
-      return DataLoss("a snapshot of session '", place.session.record.id(), "' has no hash; delete the session");
-    }
-    place.snapshot = i;
-    place.read = snapshot.read();
-    std::copy(snapshot.prefix_hash().begin(), snapshot.prefix_hash().end(), place.hash.begin());
-  }
-  RADLADS_ASSIGN_OR_RETURN(place.unread, store.Tokens(place.session, place.read, tokens));
-  return place;
-}
 
 TextRunner::TextRunner(std::unique_ptr<Engine> engine, std::shared_ptr<const Tokenizer> tokenizer, StateLayout layout,
                        std::string model_hash, SessionStore& store, ServiceMetrics& metrics,
@@ -77,6 +53,10 @@ absl::Status TextRunner::Check(const TextRequest& request) const {
   if (request.logprobs && (*request.logprobs < 0 || *request.logprobs > kMaxLogprobs)) {
     return InvalidArgument("logprobs must be in [0, ", kMaxLogprobs, "], found ", *request.logprobs);
   }
+  if (request.reply_end < 0 || request.reply_end > static_cast<int64_t>(request.prompt.size())) {
+    return InvalidArgument("reply_end must be in [0, ", request.prompt.size(), "], found ", request.reply_end);
+  }
+  if (!request.snapshot_id.empty()) RADLADS_RETURN_IF_ERROR(store_.CheckName(request.snapshot_id));
   if (request.stop.size() > kMaxStops) {
     return InvalidArgument("there are ", request.stop.size(), " stop strings; at most ", kMaxStops, " are watched for");
   }
@@ -88,8 +68,8 @@ absl::Status TextRunner::Check(const TextRequest& request) const {
   return absl::OkStatus();
 }
 
-// Where the text goes on from; for a reply that a crash cut, where that began, with prompt and reply taken from the
-// log.
+// Where the text goes on from; for a reply that a crash cut, where that began,
+// with prompt and reply taken from the log.
 absl::StatusOr<StoredPlace> TextRunner::Begin(ServedText& text) {
   const TextRequest& request = text.request;
   if (!request.session.empty()) {
@@ -122,25 +102,21 @@ absl::StatusOr<StoredPlace> TextRunner::Begin(ServedText& text) {
   return FindPlace(store_, std::move(found.first), found.second, text.begin);
 }
 
-absl::StatusOr<SnapshotPtr> TextRunner::LoadState(const StoredPlace& place) {
-  auto snapshot = std::make_shared<Snapshot>();
-  const auto read = [&](std::string_view bytes) -> absl::Status {
-    RADLADS_ASSIGN_OR_RETURN(const SessionBlob blob, ParseBlob(bytes));
-    RADLADS_ASSIGN_OR_RETURN(snapshot->state, layout_.State(blob));
-    snapshot->tokens = blob.read;
-    if (blob.read != place.read) return DataLoss("it has read ", blob.read, " tokens, expected ", place.read);
-    return absl::OkStatus();
-  };
-  const int64_t number = place.session.record.snapshots(place.snapshot).number();
-  const absl::Status status = store_.ReadState(place.session, number, read);
-  if (status.ok()) return snapshot;
-  return DataLoss("the state of snapshot ", SnapshotId(place.session.number, number), ": ", status.message(),
-                  "; set the session back to another snapshot, or delete it");
+// What ends a reply is not read twice.
+absl::Status TextRunner::DropReplyEnd(ServedText& text, const StoredPlace& place) {
+  TextRequest& request = text.request;
+  if (request.reply_end == 0 || text.begin == 0) return absl::OkStatus();
+  RADLADS_ASSIGN_OR_RETURN(const auto last, store_.Tokens(place.session, text.begin - 1, text.begin));
+  if (last.at(0) == request.prompt[request.reply_end - 1]) {
+    request.prompt.erase(request.prompt.begin(), request.prompt.begin() + request.reply_end);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const StoredPlace& place) {
   const TextRequest& request = text.request;
-  // All that is known of the text after the stored state: what was before the prompt, the prompt, the reply.
+  // All that is known of the text after the stored state: what was before the
+  // prompt, the prompt, the reply.
   std::vector<int64_t> known = place.unread;
   if (!text.again) known.insert(known.end(), request.prompt.begin(), request.prompt.end());
   const auto size = static_cast<int64_t>(known.size());
@@ -158,7 +134,7 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   (match.snapshot != nullptr ? metrics_.hits : metrics_.misses).Increment();
   SnapshotPtr from = match.snapshot;
   if (from == nullptr && place.snapshot >= 0) {
-    RADLADS_ASSIGN_OR_RETURN(from, LoadState(place));
+    RADLADS_ASSIGN_OR_RETURN(from, LoadState(store_, layout_, place));
     cache_.Put(place.hash, from);
   }
   const int64_t at = match.place, prompt_at = text.begin - place.read;
@@ -195,6 +171,7 @@ absl::StatusOr<uint64_t> TextRunner::Start(TextRequest request, TextCallbacks ca
   RADLADS_RETURN_IF_ERROR(Check(request));
   const auto text = std::make_shared<ServedText>(tokenizer_, std::move(request), std::move(callbacks));
   RADLADS_ASSIGN_OR_RETURN(const StoredPlace place, Begin(*text));
+  RADLADS_RETURN_IF_ERROR(DropReplyEnd(*text, place));
   RADLADS_ASSIGN_OR_RETURN(EngineRequest asked, MakeRequest(*text, place));
   // What the engine holds of a text must not hold the engine's request.
   const auto emit = [this, text](TextEvent event) {
@@ -236,165 +213,6 @@ void TextRunner::Drain() {
   engine_->Drain();
   std::unique_lock lock(mutex_);
   ended_.wait(lock, [&] { return texts_.empty(); });
-}
-
-void TextRunner::HandOut(std::vector<TextEvent> events) {
-  WriteTokens(events);
-  for (TextEvent& event : events) Deliver(event);
-  metrics_.Update(engine_->stats(), cache_.stats(), store_);
-}
-
-void TextRunner::WriteTokens(const std::vector<TextEvent>& events) {
-  std::map<ServedText*, SessionStore::Append> appends;
-  for (const TextEvent& event : events) {
-    ServedText& text = *event.text;
-    if (event.piece.tokens.empty() || event.stored || !text.lease || !text.failure.ok()) continue;
-    SessionStore::Append& append = appends[&text];
-    append.lease = &*text.lease;
-    if (!text.logged && !append.begin) {
-      append.begin.emplace();
-      append.begin->set_prompt(text.begin);
-      append.begin->set_reply(text.begin + static_cast<int64_t>(text.request.prompt.size()));
-      append.tokens = text.request.prompt;
-    }
-    for (const TextToken& token : event.piece.tokens) append.tokens.push_back(token.id);
-  }
-  if (appends.empty()) return;
-  std::vector<SessionStore::Append> all;
-  for (auto& [text, append] : appends) all.push_back(std::move(append));
-  const absl::Status written = store_.AppendTokens(all);
-  if (!written.ok()) metrics_.store_errors.Increment();
-  for (auto& [text, append] : appends) {
-    if (written.ok()) {
-      text->logged = true;
-    } else {
-      text->failure = written;
-      text->unwanted = true;
-    }
-  }
-}
-
-void TextRunner::Deliver(TextEvent& event) {
-  ServedText& text = *event.text;
-  if (event.stored) {
-    metrics_.Finished(event.stored->finish);
-    if (text.callbacks.on_done) text.callbacks.on_done(*std::move(event.stored));
-    std::lock_guard lock(mutex_);
-    texts_.erase(text.number);
-    ended_.notify_all();
-    return;
-  }
-  if (!event.piece.tokens.empty()) {
-    metrics_.sampled_tokens.Increment();
-    if (text.last_token) {
-      metrics_.token_seconds.Observe(Seconds(event.time - *text.last_token));
-    } else {
-      metrics_.first_token_seconds.Observe(Seconds(event.time - text.started));
-    }
-    text.last_token = event.time;
-  }
-  const bool says = !event.piece.tokens.empty() || !event.piece.text.empty();
-  if (says && !text.left && text.failure.ok() && text.callbacks.on_piece && !text.callbacks.on_piece(event.piece)) {
-    text.left = true;
-    text.unwanted = true;
-  }
-  // A state is stored when the tokens that it has read are.
-  if (event.snapshot) text.pending = std::move(event.snapshot);
-  if (text.pending && text.logged && text.failure.ok()) {
-    writes_->Push([this, text = event.text, snapshot = *std::exchange(text.pending, std::nullopt)] {
-      StorePending(text, snapshot);
-    });
-  }
-  if (!event.result) return;
-  writes_->Push([this, text = event.text, result = *std::move(event.result), hash = event.end_hash] {
-    TextEvent stored;
-    stored.stored = StoreEnd(*text, result, hash);
-    stored.text = text;
-    text->lease.reset();
-    events_->Push(std::move(stored));
-  });
-}
-
-SessionStore::Place TextRunner::PlaceOf(const Snapshot& snapshot, const PrefixHash& hash, int64_t tokens, bool message,
-                                        std::string* state) const {
-  SessionStore::Place place;
-  place.record.set_tokens(tokens);
-  place.record.set_read(snapshot.tokens);
-  place.record.set_prefix_hash(hash.data(), hash.size());
-  place.record.set_message(message);
-  if (!snapshot.state.empty() && snapshot.state.ByteSize() <= options_.state_bytes) {
-    *state = layout_.Serialize(
-        {.model_hash = model_hash_, .prefix_hash = hash, .read = snapshot.tokens, .tokens = tokens}, snapshot.state);
-    place.state = *state;
-  }
-  return place;
-}
-
-void TextRunner::StorePending(const ServedTextPtr& text, const HashedSnapshot& snapshot) {
-  std::string state;
-  const int64_t read = snapshot.snapshot->tokens;
-  const SessionStore::Place place = PlaceOf(*snapshot.snapshot, snapshot.hash, read, /*message=*/false, &state);
-  if (place.state.empty()) return;
-  const auto begun = std::chrono::steady_clock::now();
-  // Without it, the way back after a crash is longer, and that is all.
-  if (!store_.Commit(*text->lease, place).ok()) metrics_.store_errors.Increment();
-  metrics_.put_seconds.Observe(Seconds(std::chrono::steady_clock::now() - begun));
-}
-
-TextResult TextRunner::StoreEnd(ServedText& text, const EngineResult& result, const PrefixHash& hash) {
-  const auto prompt = static_cast<int64_t>(text.request.prompt.size());
-  TextResult stored{.finish = FinishOf(text, result), .status = result.status, .session = text.session};
-  stored.prompt_tokens = text.again ? 0 : prompt;
-  stored.cached_tokens = text.again ? 0 : text.cached;
-  stored.reply_tokens = static_cast<int64_t>(text.reply.size()) - text.replayed;
-  stored.text_tokens = text.begin + prompt + static_cast<int64_t>(text.reply.size());
-  if (result.snapshot != nullptr) stored.state_bytes = result.snapshot->state.ByteSize();
-  metrics_.prompt_tokens.Increment(static_cast<double>(prompt - text.cached));
-  metrics_.cached_tokens.Increment(static_cast<double>(text.cached));
-  absl::Status status = text.failure;
-  if (status.ok()) status = StoreSession(text, result, hash, &stored);
-  if (!status.ok()) {
-    metrics_.store_errors.Increment();
-    stored.finish = TextFinish::kError;
-    stored.status = status;
-    stored.snapshot.clear();
-  }
-  // As if it had not been asked for; what is left of a reply that was cut before stays.
-  if (stored.finish == TextFinish::kError && text.lease && text.logged && !text.again) {
-    if (!store_.Truncate(*text.lease, text.begin).ok()) metrics_.store_errors.Increment();
-  }
-  return stored;
-}
-
-absl::Status TextRunner::StoreSession(ServedText& text, const EngineResult& result, const PrefixHash& hash,
-                                      TextResult* stored) {
-  std::string state;
-  if (result.snapshot == nullptr) {
-    // Cancelled between two tokens: the state is lost, but can be made from the tokens.
-    if (stored->finish == TextFinish::kCancelled && text.lease && text.logged) return store_.EndReply(*text.lease);
-    return absl::OkStatus();
-  }
-  if (!text.lease && !text.request.keep) return absl::OkStatus();
-  const auto begun = std::chrono::steady_clock::now();
-  const SessionStore::Place place = PlaceOf(*result.snapshot, hash, stored->text_tokens, /*message=*/true, &state);
-  if (text.lease) {
-    if (!text.logged) {  // nothing was sampled
-      const SessionStore::Append append{.lease = &*text.lease, .tokens = text.request.prompt};
-      RADLADS_RETURN_IF_ERROR(store_.AppendTokens({&append, 1}));
-      text.logged = true;
-    }
-    RADLADS_ASSIGN_OR_RETURN(const int64_t number, store_.Commit(*text.lease, place));
-    stored->snapshot = SnapshotId(text.lease->number(), number);
-  } else {
-    std::vector<int64_t> tokens = std::move(text.before);
-    tokens.insert(tokens.end(), text.request.prompt.begin(), text.request.prompt.end());
-    tokens.insert(tokens.end(), text.reply.begin(), text.reply.end());
-    RADLADS_ASSIGN_OR_RETURN(const StoredSession kept, store_.Insert("", 0, text.parent, tokens, &place));
-    stored->session = kept.record.id();
-    stored->snapshot = SnapshotId(kept.number, kept.record.snapshots(0).number());
-  }
-  metrics_.put_seconds.Observe(Seconds(std::chrono::steady_clock::now() - begun));
-  return absl::OkStatus();
 }
 
 }  // namespace radlads

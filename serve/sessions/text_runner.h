@@ -1,5 +1,5 @@
-// Texts from their request to their end: where each goes on from, what is written down of it, who hears of it. Private
-// to the session service.
+// Texts from their request to their end: where each goes on from, what is
+// written down of it, who hears of it. Private to the session service.
 #ifndef RADLADS_SERVE_SESSIONS_TEXT_RUNNER_H_
 #define RADLADS_SERVE_SESSIONS_TEXT_RUNNER_H_
 
@@ -23,23 +23,11 @@
 #include "serve/sessions/session_service.h"
 #include "serve/sessions/session_store.h"
 #include "serve/sessions/state_layout.h"
+#include "serve/sessions/stored_place.h"
 #include "serve/sessions/work_queue.h"
 #include "serve/text_service.h"
 
 namespace radlads {
-
-// A text in the store, up to a place, and the last state in it that is stored.
-struct StoredPlace {
-  StoredSession session;
-  int snapshot = -1;            // in the session's record; -1: none, the text is read from its beginning
-  int64_t read = 0;             // by that state
-  PrefixHash hash{};            // of what it has read
-  std::vector<int64_t> unread;  // from there to the place
-  int64_t end() const { return read + static_cast<int64_t>(unread.size()); }
-};
-
-// The place after `tokens` of the text; of snapshots, those up to `last_snapshot` count.
-absl::StatusOr<StoredPlace> FindPlace(SessionStore& store, StoredSession session, int last_snapshot, int64_t tokens);
 
 // Thread-safe.
 class TextRunner {
@@ -58,8 +46,8 @@ class TextRunner {
  private:
   absl::Status Check(const TextRequest& request) const;
   absl::StatusOr<StoredPlace> Begin(ServedText& text);
+  absl::Status DropReplyEnd(ServedText& text, const StoredPlace& place);
   absl::StatusOr<EngineRequest> MakeRequest(ServedText& text, const StoredPlace& place);
-  absl::StatusOr<SnapshotPtr> LoadState(const StoredPlace& place);
 
   // On the thread that hands out.
   void HandOut(std::vector<TextEvent> events);
@@ -84,7 +72,8 @@ class TextRunner {
   std::condition_variable ended_;
   std::map<uint64_t, ServedTextPtr> texts_;
 
-  // The engine tells the first thread, which hands on to the second and gets back.
+  // The engine tells the first thread, which hands on to the second and gets
+  // back.
   const std::unique_ptr<Engine> engine_;
   std::unique_ptr<WorkQueue<TextEvent>> events_;
   std::unique_ptr<WorkQueue<std::function<void()>>> writes_;
