@@ -1,5 +1,4 @@
-// A text under way, between the engine and those who write it down and hand it
-// out. Private to the session service.
+// A text under way, between the engine and those who write it down and hand it out. Private to the session service.
 #ifndef RADLADS_SERVE_SESSIONS_SERVED_TEXT_H_
 #define RADLADS_SERVE_SESSIONS_SERVED_TEXT_H_
 
@@ -70,11 +69,10 @@ struct ServedText {
   void Replay(int64_t id);
 
   GrowingText growing;
-  std::vector<int64_t> reply;      // sampled or replayed
-  std::vector<PrefixHash> hashes;  // of what the engine was given
-  PrefixHash last_hash,
-      full_hash;        // of the text without its last token, and with it
-  absl::Status broken;  // of the scores
+  std::vector<int64_t> reply;       // sampled or replayed
+  std::vector<PrefixHash> hashes;   // of what the engine was given
+  PrefixHash last_hash, full_hash;  // of the text without its last token, and with it
+  absl::Status broken;              // of the scores
 
   std::atomic<bool> unwanted = false;  // ends with the next token
   std::atomic<bool> sampled = false;

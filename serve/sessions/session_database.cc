@@ -35,8 +35,7 @@ std::string ReplyKey(uint64_t session) {
   return BigEndian(session) + 'r';
 }
 
-// After an error RocksDB would look every five seconds whether there is room
-// again; here the next write does.
+// After an error RocksDB would look every five seconds whether there is room again; here the next write does.
 class RecoveryByWrites : public rocksdb::EventListener {
  public:
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* automatic) override {
@@ -57,8 +56,7 @@ rocksdb::ColumnFamilyOptions TokenOptions() {
   return options;
 }
 
-// States are large, never change and do not compress: they stay in files of
-// their own (BlobDB) when keys are sorted.
+// States are large, never change and do not compress: they stay in files of their own (BlobDB) when keys are sorted.
 rocksdb::ColumnFamilyOptions StateOptions() {
   rocksdb::ColumnFamilyOptions options = SmallValues();
   options.write_buffer_size = 64 << 20;
@@ -137,8 +135,7 @@ absl::Status SessionDatabase::CheckIdentity(const std::string& model_hash, const
   if (hash != model_hash) {
     return FailedPrecondition("the sessions in ", directory_, " are of the model '", get("model_name"), "' (hash ",
                               hash, "), not of '", model_name, "' (hash ", model_hash,
-                              "): states do not fit other weights or another "
-                              "precision; serve that model, or name "
+                              "): states do not fit other weights or another precision; serve that model, or name "
                               "another folder for this one");
   }
   return absl::OkStatus();
@@ -172,8 +169,7 @@ void SessionDatabase::Batch::PutTokens(uint64_t session, int64_t first, std::spa
     const int64_t place = first % kChunk;
     const auto piece = tokens.first(std::min<size_t>(tokens.size(), kChunk - place));
     const std::string key = NumberedKey(session, first / kChunk), value = TokenLog::Value(place, piece);
-    // A chunk begins with a value of its own, so that RocksDB can join what
-    // follows when it sorts.
+    // A chunk begins with a value of its own, so that RocksDB can join what follows when it sorts.
     if (place == 0) {
       batch_.Put(database_.tokens_, key, value);
     } else {
@@ -214,8 +210,7 @@ absl::Status SessionDatabase::Write(Batch& batch, bool sync) {
   rocksdb::WriteOptions options;
   options.sync = sync;
   rocksdb::Status status = database_->Write(options, &batch.batch_);
-  // After an error of a disk that was full RocksDB writes nothing until it is
-  // told that there may be room again.
+  // After an error of a disk that was full RocksDB writes nothing until it is told that there may be room again.
   if (status.severity() >= rocksdb::Status::Severity::kSoftError && database_->Resume().ok()) {
     status = database_->Write(options, &batch.batch_);
   }

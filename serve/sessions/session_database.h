@@ -1,5 +1,5 @@
-// The RocksDB of a session store: keys, values and statuses. Private to the
-// store. Format: docs/formats/session_store.md.
+// The RocksDB of a session store: keys, values and statuses. Private to the store.
+// Format: docs/formats/session_store.md.
 #ifndef RADLADS_SERVE_SESSIONS_SESSION_DATABASE_H_
 #define RADLADS_SERVE_SESSIONS_SESSION_DATABASE_H_
 
@@ -23,9 +23,8 @@ namespace radlads {
 // Sessions are known by a number here. Thread-safe.
 class SessionDatabase {
  public:
-  // Made where there is none. FAILED_PRECONDITION for another version, another
-  // model, or a folder that another process has open; DATA_LOSS for a damaged
-  // one.
+  // Made where there is none. FAILED_PRECONDITION for another version, another model, or a folder that another process
+  // has open; DATA_LOSS for a damaged one.
   static absl::StatusOr<std::unique_ptr<SessionDatabase>> Open(const std::string& directory,
                                                                const std::string& model_hash,
                                                                const std::string& model_name, rocksdb::Env* env);
@@ -38,8 +37,7 @@ class SessionDatabase {
     void PutRecord(uint64_t session, const sessions::SessionRecord& record);
     void PutReply(uint64_t session, const sessions::ReplyRecord& reply);
     void DeleteReply(uint64_t session);
-    // The text has `tokens` from `first` on, and ends with them as far as this
-    // chunk of the log goes.
+    // The text has `tokens` from `first` on, and ends with them as far as this chunk of the log goes.
     void PutTokens(uint64_t session, int64_t first, std::span<const int64_t> tokens);
     // The text, of `had` tokens, ends after `tokens`.
     void Truncate(uint64_t session, int64_t tokens, int64_t had);
@@ -53,9 +51,8 @@ class SessionDatabase {
     SessionDatabase& database_;
     rocksdb::WriteBatch batch_;
   };
-  // What is written survives the end of the process at once, and with `sync`
-  // that of the machine. RESOURCE_EXHAUSTED for a full disk: nothing is
-  // written, and once there is room, everything goes on.
+  // What is written survives the end of the process at once, and with `sync` that of the machine. RESOURCE_EXHAUSTED
+  // for a full disk: nothing is written, and once there is room, everything goes on.
   absl::Status Write(Batch& batch, bool sync);
 
   // The database at one moment.

@@ -61,8 +61,7 @@ void Drop(int index, uint64_t session, SessionRecord* record, SessionDatabase::B
   record->mutable_snapshots()->DeleteSubrange(index, 1);
 }
 
-// The oldest on the way first, then the oldest ends of messages; the last of
-// each stays.
+// The oldest on the way first, then the oldest ends of messages; the last of each stays.
 void DropToFit(int64_t limit, uint64_t session, SessionRecord* record, SessionDatabase::Batch* batch) {
   int64_t bytes = StateBytes(*record);
   for (const bool message : {false, true}) {

@@ -1,5 +1,4 @@
-// Ids of sessions and snapshots, and which snapshots a session keeps. Private
-// to the store.
+// Ids of sessions and snapshots, and which snapshots a session keeps. Private to the store.
 #ifndef RADLADS_SERVE_SESSIONS_SESSION_RECORDS_H_
 #define RADLADS_SERVE_SESSIONS_SESSION_RECORDS_H_
 
@@ -26,14 +25,13 @@ std::optional<std::pair<uint64_t, int64_t>> ParseSnapshotId(std::string_view id)
 
 // Of all states.
 int64_t StateBytes(const sessions::SessionRecord& record);
-// Adds `place`, with a number, the time and the bytes of its state (empty:
-// none), to the record and the batch.
+// Adds `place`, with a number, the time and the bytes of its state (empty: none), to the record and the batch.
 void AddSnapshot(const sessions::SnapshotRecord& place, std::string_view state, uint64_t session, int64_t now,
                  sessions::SessionRecord* record, SessionDatabase::Batch* batch);
 // Takes the index-th out of both.
 void Drop(int index, uint64_t session, sessions::SessionRecord* record, SessionDatabase::Batch* batch);
-// Drops until the states have at most `limit` bytes: the oldest on the way
-// first, then the oldest ends of messages; the last of each stays.
+// Drops until the states have at most `limit` bytes: the oldest on the way first, then the oldest ends of messages; the
+// last of each stays.
 void DropToFit(int64_t limit, uint64_t session, sessions::SessionRecord* record, SessionDatabase::Batch* batch);
 
 }  // namespace radlads

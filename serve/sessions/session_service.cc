@@ -36,8 +36,7 @@ SessionInfo Describe(const StoredSession& session) {
 
 absl::Status Busy(std::string_view id) {
   return FailedPrecondition("session '", id,
-                            "' is busy: its end moves; wait for the text that "
-                            "goes on from it, cancel "
+                            "' is busy: its end moves; wait for the text that goes on from it, cancel "
                             "it, or name one of the session's snapshots");
 }
 
@@ -157,8 +156,7 @@ class ModelSessions : public SessionService {
     RADLADS_ASSIGN_OR_RETURN(SessionBlob blob, ParseBlob(bytes));
     if (blob.model_hash != model_hash_) {
       return InvalidArgument(
-          "the session is of another model, or of this one "
-          "with other weights or in another "
+          "the session is of another model, or of this one with other weights or in another "
           "precision: its model hash is ",
           blob.model_hash, ", that of '", info_.model, "' is ", model_hash_);
     }
@@ -173,8 +171,7 @@ class ModelSessions : public SessionService {
                              "belongs to; it was changed after it was exported");
     }
     RADLADS_RETURN_IF_ERROR(layout_.State(blob).status());
-    // Nobody knows whether the state is that of the tokens: by this hash it is
-    // found by no text but the session's own.
+    // Nobody knows whether the state is that of the tokens: by this hash it is found by no text but the session's own.
     blob.prefix_hash = RandomHash();
     SessionStore::Place place;
     place.record.set_tokens(blob.tokens);

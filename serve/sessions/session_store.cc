@@ -66,8 +66,7 @@ absl::Status SessionStore::Load() {
   return absl::OkStatus();
 }
 
-// What a killed process left: tokens that go on after the record, and snapshots
-// of a prompt whose reply never began.
+// What a killed process left: tokens that go on after the record, and snapshots of a prompt whose reply never began.
 absl::Status SessionStore::Recover(Entry* entry) {
   if (entry->reply) {
     RADLADS_ASSIGN_OR_RETURN(const int64_t more, database_->CountTokens(entry->number, entry->tokens));

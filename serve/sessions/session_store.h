@@ -1,10 +1,8 @@
-// Sessions on disk: their tokens, and snapshots of the model's state at places
-// of the text. States are bytes here (session_blob.h): the store knows no model
-// but by its hash. Format: docs/formats/session_store.md.
+// Sessions on disk: their tokens, and snapshots of the model's state at places of the text. States are bytes here
+// (session_blob.h): the store knows no model but by its hash. Format: docs/formats/session_store.md.
 //
-// A session is changed by whoever holds its lease. Each change is there whole
-// or not at all, whenever the process is killed; of a reply under way, all
-// tokens that AppendTokens returned for.
+// A session is changed by whoever holds its lease. Each change is there whole or not at all, whenever the process is
+// killed; of a reply under way, all tokens that AppendTokens returned for.
 #ifndef RADLADS_SERVE_SESSIONS_SESSION_STORE_H_
 #define RADLADS_SERVE_SESSIONS_SESSION_STORE_H_
 
@@ -36,20 +34,17 @@ class SessionDatabase;
 
 struct SessionStoreOptions {
   int64_t sessions = 100'000;
-  int64_t bytes = int64_t{64} << 30;           // of all: when they are met, the least
-                                               // recently used keep only their end
+  int64_t bytes = int64_t{64} << 30;           // of all: when they are met, the least recently used keep only their end
   int64_t session_bytes = int64_t{256} << 20;  // of the snapshots of one; the end is always kept
   int64_t ttl_seconds = 0;                     // of a session that asks for none; 0: for ever
-  bool sync = true;                            // the end of a message is safe from a loss of power, too,
-                                               // when it is reported
-  std::function<int64_t()> clock;              // seconds since 1970; empty: the system's
-  rocksdb::Env* env = nullptr;                 // null: the system's
+  bool sync = true;                // the end of a message is safe from a loss of power, too, when it is reported
+  std::function<int64_t()> clock;  // seconds since 1970; empty: the system's
+  rocksdb::Env* env = nullptr;     // null: the system's
 
   absl::Status Check() const;
 };
 
-// What is known of a session at one moment, and its tokens and states as they
-// were then.
+// What is known of a session at one moment, and its tokens and states as they were then.
 struct StoredSession {
   uint64_t number = 0;
   sessions::SessionRecord record;
@@ -60,8 +55,7 @@ struct StoredSession {
   std::shared_ptr<const rocksdb::Snapshot> view;
 };
 
-// "0123456789abcdef-7": the number of a session, random, and of the snapshot in
-// it.
+// "0123456789abcdef-7": the number of a session, random, and of the snapshot in it.
 std::string SnapshotId(uint64_t session, int64_t snapshot);
 // Its name, if it has one.
 std::string SnapshotId(uint64_t session, const sessions::SnapshotRecord& snapshot);
@@ -78,9 +72,8 @@ class SessionStore {
   };
 
  public:
-  // Made where there is none. Sessions whose reply was cut by a crash end with
-  // the last token that was appended. FAILED_PRECONDITION for a store of
-  // another model or version, or one that another process has open.
+  // Made where there is none. Sessions whose reply was cut by a crash end with the last token that was appended.
+  // FAILED_PRECONDITION for a store of another model or version, or one that another process has open.
   static absl::StatusOr<std::unique_ptr<SessionStore>> Open(const std::string& directory, const std::string& model_hash,
                                                             const std::string& model_name,
                                                             const SessionStoreOptions& options);
@@ -104,10 +97,8 @@ class SessionStore {
 
   // RESOURCE_EXHAUSTED where no session, or no byte, more may be kept.
   absl::Status CheckRoom(bool for_a_new_session);
-  // Empty, or with the first `tokens` of a text and, if `place` is there, a
-  // snapshot of it (as for Commit). `id` empty: a random one. ttl_seconds 0:
-  // that of the options. Besides, ALREADY_EXISTS, INVALID_ARGUMENT for an id
-  // that is none.
+  // Empty, or with the first `tokens` of a text and, if `place` is there, a snapshot of it (as for Commit). `id` empty:
+  // a random one. ttl_seconds 0: that of the options. Besides, ALREADY_EXISTS, INVALID_ARGUMENT for an id that is none.
   struct Place;
   absl::StatusOr<StoredSession> Insert(std::string_view id, int64_t ttl_seconds, const std::string& parent,
                                        std::span<const int64_t> tokens, const Place* place);
@@ -116,14 +107,12 @@ class SessionStore {
   StoredSession Find(const Lease& lease);
   // OK for a name that no snapshot has; INVALID_ARGUMENT, ALREADY_EXISTS.
   absl::Status CheckName(std::string_view name) const;
-  // Of a snapshot's id or name: its session, and its place in the record. ABORTED when
-  // it was dropped.
+  // Of a snapshot's id or name: its session, and its place in the record. ABORTED when it was dropped.
   absl::StatusOr<std::pair<StoredSession, int>> FindSnapshot(std::string_view id);
   // By their ids, those after `after`; without views.
   std::vector<StoredSession> List(std::string_view after, int64_t limit);
   absl::Status Remove(std::string_view id);
-  // Removes what was not used for so long as its ttl. Returns how many those
-  // were.
+  // Removes what was not used for so long as its ttl. Returns how many those were.
   absl::StatusOr<int64_t> Expire();
 
   struct Append {
@@ -139,13 +128,12 @@ class SessionStore {
     sessions::SnapshotRecord record;  // but its number, time and bytes
     std::string_view state;           // empty: none is stored
   };
-  // A snapshot on the way, or the end of a reply: the text is then as far as it
-  // was appended. Returns the snapshot's number.
+  // A snapshot on the way, or the end of a reply: the text is then as far as it was appended. Returns the snapshot's
+  // id.
   absl::StatusOr<std::string> Commit(const Lease& lease, const Place& place);
   // The end of a reply without a snapshot.
   absl::Status EndReply(const Lease& lease);
-  // The text ends after `tokens` again; what comes later is dropped, and no
-  // reply is under way.
+  // The text ends after `tokens` again; what comes later is dropped, and no reply is under way.
   absl::Status Truncate(const Lease& lease, int64_t tokens);
 
   absl::StatusOr<std::vector<int64_t>> Tokens(const StoredSession& session, int64_t first, int64_t last);

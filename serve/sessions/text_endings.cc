@@ -1,5 +1,4 @@
-// What becomes of a text's tokens and states: on the thread that hands out and
-// the one that stores.
+// What becomes of a text's tokens and states: on the thread that hands out and the one that stores.
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -141,8 +140,7 @@ TextResult TextRunner::StoreEnd(ServedText& text, const EngineResult& result, co
     stored.status = status;
     stored.snapshot.clear();
   }
-  // As if it had not been asked for; what is left of a reply that was cut
-  // before stays.
+  // As if it had not been asked for; what is left of a reply that was cut before stays.
   if (stored.finish == TextFinish::kError && text.lease && text.logged && !text.again) {
     if (!store_.Truncate(*text.lease, text.begin).ok()) metrics_.store_errors.Increment();
   }
@@ -153,8 +151,7 @@ absl::Status TextRunner::StoreSession(ServedText& text, const EngineResult& resu
                                       TextResult* stored) {
   std::string state;
   if (result.snapshot == nullptr) {
-    // Cancelled between two tokens: the state is lost, but can be made from the
-    // tokens.
+    // Cancelled between two tokens: the state is lost, but can be made from the tokens.
     if (stored->finish == TextFinish::kCancelled && text.lease && text.logged) return store_.EndReply(*text.lease);
     return absl::OkStatus();
   }

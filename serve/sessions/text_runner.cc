@@ -68,8 +68,8 @@ absl::Status TextRunner::Check(const TextRequest& request) const {
   return absl::OkStatus();
 }
 
-// Where the text goes on from; for a reply that a crash cut, where that began,
-// with prompt and reply taken from the log.
+// Where the text goes on from; for a reply that a crash cut, where that began, with prompt and reply taken from the
+// log.
 absl::StatusOr<StoredPlace> TextRunner::Begin(ServedText& text) {
   const TextRequest& request = text.request;
   if (!request.session.empty()) {
@@ -115,8 +115,7 @@ absl::Status TextRunner::DropReplyEnd(ServedText& text, const StoredPlace& place
 
 absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const StoredPlace& place) {
   const TextRequest& request = text.request;
-  // All that is known of the text after the stored state: what was before the
-  // prompt, the prompt, the reply.
+  // All that is known of the text after the stored state: what was before the prompt, the prompt, the reply.
   std::vector<int64_t> known = place.unread;
   if (!text.again) known.insert(known.end(), request.prompt.begin(), request.prompt.end());
   const auto size = static_cast<int64_t>(known.size());

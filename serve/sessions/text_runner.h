@@ -1,5 +1,5 @@
-// Texts from their request to their end: where each goes on from, what is
-// written down of it, who hears of it. Private to the session service.
+// Texts from their request to their end: where each goes on from, what is written down of it, who hears of it. Private
+// to the session service.
 #ifndef RADLADS_SERVE_SESSIONS_TEXT_RUNNER_H_
 #define RADLADS_SERVE_SESSIONS_TEXT_RUNNER_H_
 
@@ -72,8 +72,7 @@ class TextRunner {
   std::condition_variable ended_;
   std::map<uint64_t, ServedTextPtr> texts_;
 
-  // The engine tells the first thread, which hands on to the second and gets
-  // back.
+  // The engine tells the first thread, which hands on to the second and gets back.
   const std::unique_ptr<Engine> engine_;
   std::unique_ptr<WorkQueue<TextEvent>> events_;
   std::unique_ptr<WorkQueue<std::function<void()>>> writes_;

@@ -1,5 +1,4 @@
-// Values of the token log of a session store, and how RocksDB joins them.
-// Private to the store.
+// Values of the token log of a session store, and how RocksDB joins them. Private to the store.
 #ifndef RADLADS_SERVE_SESSIONS_TOKEN_LOG_H_
 #define RADLADS_SERVE_SESSIONS_TOKEN_LOG_H_
 
@@ -14,9 +13,8 @@
 
 namespace radlads {
 
-// A value of the token log: a place in the chunk, and the tokens from there on.
-// Joined to what is before it, it takes the place of all from its own place on,
-// so that writing it twice is as writing it once.
+// A value of the token log: a place in the chunk, and the tokens from there on. Joined to what is before it, it takes
+// the place of all from its own place on, so that writing it twice is as writing it once.
 class TokenLog : public rocksdb::AssociativeMergeOperator {
  public:
   static std::string Value(uint32_t place, std::span<const int64_t> tokens) {
