@@ -240,7 +240,7 @@ TEST(LoadWeightsTest, EveryMismatchIsListedAtOnce) {
   const std::string message(status.message());
   EXPECT_NE(message.find("missing: model.layers.0.self_attn.w0"), std::string::npos) << message;
   EXPECT_NE(message.find("missing: model.layers.2.self_attn.g1"), std::string::npos) << message;
-  EXPECT_NE(message.find("shape: model.layers.1.mlp.gate_proj.weight is [96, 64] in the file, expected [64, 64]"), std::string::npos)
+  EXPECT_NE(message.find("shape: model.layers.1.mlp.gate_proj.weight is [96,64] in the file, expected [64,64]"), std::string::npos)
       << message;
 }
 
