@@ -154,7 +154,10 @@ class Load {
                  {"seed", static_cast<int64_t>(random() >> 1)}};
     if (!options_.model.empty()) body["model"] = options_.model;
     if (!session.empty()) body["session_id"] = session;
-    if (options_.stream) body |= json{{"stream", true}, {"stream_options", {{"include_usage", true}}}};
+    if (options_.stream) {
+      body["stream"] = true;
+      body["stream_options"]["include_usage"] = true;
+    }
 
     json usage;
     std::string error;

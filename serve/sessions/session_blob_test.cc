@@ -69,7 +69,9 @@ TEST(SessionBlobTest, EveryDamageIsSeen) {
   const std::string bytes = SerializeBlob(Example());
   for (size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_FALSE(ParseBlob(bytes.substr(0, size)).ok()) << size << " bytes of " << bytes.size();
-    if (size >= 24) EXPECT_FALSE(ParseBlob(Framed(bytes.substr(0, size))).ok()) << size << " bytes, framed";
+    if (size >= 24) {
+      EXPECT_FALSE(ParseBlob(Framed(bytes.substr(0, size))).ok()) << size << " bytes, framed";
+    }
   }
   EXPECT_FALSE(ParseBlob(bytes + "x").ok());
   EXPECT_THAT(std::string(ParseBlob(Framed(bytes + "x")).status().message()), HasSubstr("1 bytes after"));
