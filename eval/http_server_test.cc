@@ -11,6 +11,7 @@
 #include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 #include "base/status.h"
 #include "eval/completion_model.h"
@@ -27,8 +28,8 @@ using Json = nlohmann::json;
 
 class HttpServerTest : public ::testing::Test {
  protected:
-  HttpServerTest(const std::string& kind = "hybrid", int64_t max_length = 100)
-      : model_(SmallModel(kind)),
+  explicit HttpServerTest(std::shared_ptr<Transformer> model = SmallModel("hybrid"), int64_t max_length = 100)
+      : model_(std::move(model)),
         queue_(*ModelQueue::Create(*model_, {.batch_tokens = 64, .max_length = max_length}, metrics_)) {
     model_->SetForInference();
     const absl::Status bound = server_.Bind();
@@ -223,7 +224,7 @@ TEST_F(HttpServerTest, SmallPaths) {
 // A client of this model can ask for more than anybody waits for.
 class LongHttpServerTest : public HttpServerTest {
  protected:
-  LongHttpServerTest() : HttpServerTest("rad_rwkv7", 1 << 30) { ForgetEndOfText(*model_); }
+  LongHttpServerTest() : HttpServerTest(EndlessModel(), 1 << 30) {}
 
   int Connect() {
     const int socket = ::socket(AF_INET, SOCK_STREAM, 0);

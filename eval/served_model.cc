@@ -16,11 +16,13 @@
 
 namespace radlads {
 
-void ForgetEndOfText(Transformer& model) {
+std::shared_ptr<Transformer> EndlessModel() {
   const at::NoGradGuard no_grad;
-  for (const auto& [name, parameter] : model.NamedParameters()) {
+  auto model = SmallModel("rad_rwkv7");
+  for (const auto& [name, parameter] : model->NamedParameters()) {
     if (name == "lm_head.weight") Tensor(parameter)[0].zero_();
   }
+  return model;
 }
 
 double MetricValue(const prometheus::Registry& metrics, const std::string& name, const std::string& label_value) {
@@ -50,8 +52,7 @@ void WaitForMetric(const prometheus::Registry& metrics, const std::string& name,
 namespace {
 
 std::shared_ptr<Transformer> SmallServedModel() {
-  auto model = SmallModel("rad_rwkv7");
-  ForgetEndOfText(*model);
+  auto model = EndlessModel();
   model->SetForInference();
   return model;
 }
@@ -82,7 +83,7 @@ void ServedModel::Break() {
 
 void ServedModel::Save(const std::string& directory) const {
   absl::Status saved = MakeDirectories(directory);
-  if (saved.ok()) saved = SaveTransformer(*copy_, directory, at::kFloat, "");
+  if (saved.ok()) saved = SaveTransformer(*EndlessModel(), directory, at::kFloat, "");
   RADLADS_CHECK(saved.ok()) << saved;
   WriteSmallTokenizer(directory);
 }

@@ -9,8 +9,8 @@
 
 namespace radlads {
 
-// Makes the end of text the least likely token of a SmallModel, so that texts go on as long as they may.
-void ForgetEndOfText(Transformer& model);
+// A SmallModel that is recurrent and to which the end of text is the least likely token: texts go on as long as they may.
+std::shared_ptr<Transformer> EndlessModel();
 
 // Of the counter or gauge `name` that has a label of this value; 0 if there is none.
 double MetricValue(const prometheus::Registry& metrics, const std::string& name, const std::string& label_value);

@@ -35,16 +35,22 @@ class Matrices {
     const Tensor plain = w.to(kind == WeightKind::kBf16 ? at::kBFloat16 : at::kFloat);
     const std::vector<uint8_t> blocks = IsQuantized(kind) ? Blocks(kind, w) : std::vector<uint8_t>();
     for (int64_t bytes = 0; bytes < kBytes; bytes += matrices_.back().bytes()) {
-      if (IsQuantized(kind)) {
-        matrices_.push_back(WeightMatrix::Pack(kind, kOut, kIn, blocks.data()));
-        continue;
+      // As models keep them for inference: packed, but for bf16.
+      if (kind != WeightKind::kBf16) {
+        matrices_.push_back(IsQuantized(kind) ? WeightMatrix::Pack(kind, kOut, kIn, blocks.data())
+                                              : WeightMatrix::Pack(kOut, kIn, plain.const_data_ptr<float>()));
+        if (IsQuantized(kind)) continue;
       }
       memory_.push_back(AllocateWeightMemory(plain.nbytes()));
       std::memcpy(memory_.back().get(), plain.const_data_ptr(), plain.nbytes());
-      matrices_.push_back(WeightMatrix::Borrow(kind, kOut, kIn, memory_.back().get()));
+      if (kind == WeightKind::kBf16) {
+        matrices_.push_back(WeightMatrix::Borrow(kind, kOut, kIn, memory_.back().get()));
+      }
     }
   }
   const WeightMatrix& Next() { return matrices_[++turn_ % matrices_.size()]; }
+  // Of a dense matrix, row-major.
+  void* NextRows() { return memory_[++turn_ % memory_.size()].get(); }
 
  private:
   std::vector<std::shared_ptr<uint8_t>> memory_;
@@ -99,7 +105,7 @@ void Compare(BenchmarkRun& run, WeightKind kind, at::ScalarType type) {
         }};
     if (!IsQuantized(kind)) {
       test.peers.emplace_back("PyTorch", [&] {
-        at::linear(x, at::from_blob(const_cast<uint8_t*>(matrices.Next().data()), {kOut, kIn}, type));
+        at::linear(x, at::from_blob(matrices.NextRows(), {kOut, kIn}, type));
       });
     }
     Tensor theirs = at::empty({rows, kOut});
