@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/parallel_for.h"
+#include "base/release_threads.h"
 #include "base/status.h"
 #include "eval/continue_tokens.h"
 #include "eval/token_scores.h"
@@ -76,6 +77,7 @@ class ModelQueue::Impl {
                   .Help("Time that the model has computed.")
                   .Register(metrics)
                   .Add({})) {
+    ReleaseThreads();
     worker_ = std::thread([this, threads = Threads()] {
       // OpenMP keeps the number for each thread that starts loops.
       SetThreads(threads);

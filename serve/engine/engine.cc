@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/parallel_for.h"
+#include "base/release_threads.h"
 #include "base/status.h"
 #include "model/token_ids.h"
 #include "serve/engine/state_rows.h"
@@ -53,6 +54,7 @@ struct Cohort {
 class BatchingEngine : public Engine {
  public:
   BatchingEngine(Transformer& model, const EngineOptions& options) : model_(model), options_(options) {
+    ReleaseThreads();
     worker_ = std::thread([this, threads = Threads()] {
       // OpenMP keeps the number for each thread that starts loops.
       SetThreads(threads);
