@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <barrier>
 #include <future>
 #include <random>
 #include <thread>
@@ -114,6 +115,33 @@ TEST_F(ModelQueueTest, ManyCallersGetWhatEachGetsAlone) {
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(Requests("answered"), 6 * (9 + 3));
   EXPECT_EQ(RequestsThatAre("waiting"), 0);
+}
+
+// Callers that come together find an idle model, and are one batch all the same. On a busy machine they may not come
+// together: some attempts.
+TEST_F(ModelQueueTest, AnIdleModelWaitsForCompany) {
+  constexpr int kCallers = 8;
+  std::atomic<double> most = 0;
+  for (int attempt = 0; attempt < 5 && most < kCallers; ++attempt) {
+    std::barrier together(kCallers);
+    std::vector<std::thread> callers;
+    for (int i = 0; i < kCallers; ++i) {
+      callers.emplace_back([&] {
+        together.arrive_and_wait();
+        const absl::Status status = queue_.Caller()->Continue(
+            {{.ids = {5}, .max_tokens = 1}},
+            [&](int64_t, int64_t, const TokenScore&) {
+              most = std::max(most.load(), RequestsThatAre("running"));
+              return true;
+            },
+            [](int64_t) {});
+        EXPECT_TRUE(status.ok()) << status;
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+  }
+  EXPECT_EQ(most, kCallers);
+  EXPECT_GT(MetricValue(served_.metrics(), "radlads_eval_model_busy_seconds_total", ""), 0);
 }
 
 TEST_F(ModelQueueTest, WhatComesMeanwhileIsOneBatch) {

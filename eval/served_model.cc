@@ -29,6 +29,7 @@ double MetricValue(const prometheus::Registry& metrics, const std::string& name,
   for (const prometheus::MetricFamily& family : metrics.Collect()) {
     if (family.name != name) continue;
     for (const prometheus::ClientMetric& metric : family.metric) {
+      if (label_value.empty() && metric.label.empty()) return metric.counter.value + metric.gauge.value;
       for (const auto& label : metric.label) {
         if (label.value == label_value) return metric.counter.value + metric.gauge.value;
       }

@@ -12,7 +12,7 @@ namespace radlads {
 // A SmallModel that is recurrent and to which the end of text is the least likely token: texts go on as long as they may.
 std::shared_ptr<Transformer> EndlessModel();
 
-// Of the counter or gauge `name` that has a label of this value; 0 if there is none.
+// Of the counter or gauge `name` that has a label of this value, or has no labels if it is empty; 0 if there is none.
 double MetricValue(const prometheus::Registry& metrics, const std::string& name, const std::string& label_value);
 // Fails the test when it does not become `want`.
 void WaitForMetric(const prometheus::Registry& metrics, const std::string& name, const std::string& label_value,

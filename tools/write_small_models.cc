@@ -99,7 +99,7 @@ absl::Status Write(const std::string& directory, const ModelConfig& config) {
 }  // namespace radlads
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
+  if (argc != 2 || argv[1][0] == '-') {
     std::fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
     return 1;
   }

@@ -35,7 +35,9 @@ double Since(Clock::time_point start) {
 
 // A message of an error, short enough to count equal ones.
 std::string ErrorOf(const httplib::Result& result) {
-  if (!result) return httplib::to_string(result.error());
+  if (!result) {
+    return result.error() == httplib::Error::Connection ? "cannot connect" : httplib::to_string(result.error());
+  }
   const json body = json::parse(result->body, nullptr, /*allow_exceptions=*/false);
   const bool said = body.is_object() && body.contains("error") && body["error"].is_object();
   return Concatenate(result->status, said ? " " + body["error"].value("message", "") : "");
@@ -64,15 +66,13 @@ class FreeSessions {
 class Load {
  public:
   explicit Load(const LoadOptions& options)
-      : options_(options),
-        progress_("load", options.seconds > 0 ? 0 : static_cast<uint64_t>(options.requests), "requests"),
-        gaps_(options.rate > 0 ? options.rate : 1),
-        arrivals_(options.seed) {}
+      : options_(options), gaps_(options.rate > 0 ? options.rate : 1), arrivals_(options.seed) {}
 
   absl::StatusOr<LoadResult> Run() {
     httplib::Client client = Client();
     if (const auto health = client.Get("/v1/models"); !health || health->status != 200) {
-      return absl::UnavailableError(Concatenate("no answer from ", options_.url, "/v1/models: ", ErrorOf(health)));
+      return absl::UnavailableError(Concatenate(options_.url, "/v1/models: ", ErrorOf(health),
+                                                "; is a server of //serve:server running there, and --key right?"));
     }
     std::vector<std::string> made;
     for (int64_t i = 0; i < options_.sessions; ++i) {
@@ -84,13 +84,15 @@ class Load {
       made.push_back(json::parse(reply->body)["id"]);
       sessions_.Put(made.back());
     }
+    Progress progress("load", options_.seconds > 0 ? 0 : static_cast<uint64_t>(options_.requests), "requests");
     start_ = Clock::now();
     next_due_ = start_;
     std::vector<std::thread> clients;
-    for (int64_t i = 0; i < options_.concurrency; ++i) clients.emplace_back([this, i] { Work(i); });
+    for (int64_t i = 0; i < options_.concurrency; ++i)
+      clients.emplace_back([this, i, &progress] { Work(i, progress); });
     for (std::thread& thread : clients) thread.join();
     result_.seconds = Since(start_);
-    progress_.Finish();
+    progress.Finish();
     Delete(client, made);
     return std::move(result_);
   }
@@ -122,7 +124,7 @@ class Load {
     return true;
   }
 
-  void Work(int64_t number) {
+  void Work(int64_t number, Progress& progress) {
     httplib::Client client = Client();
     std::mt19937_64 random(options_.seed * 1'000'003 + static_cast<uint64_t>(number));
     LoadResult mine;
@@ -131,7 +133,7 @@ class Load {
       const std::string session = options_.sessions > 0 ? sessions_.Take() : "";
       Ask(client, random, session, due, &mine);
       if (!session.empty()) sessions_.Put(session);
-      progress_.Advance(1);
+      progress.Advance(1);
     }
     const std::lock_guard lock(mutex_);
     result_.answered += mine.answered;
@@ -207,7 +209,6 @@ class Load {
   }
 
   const LoadOptions options_;
-  Progress progress_;
   FreeSessions sessions_;
   std::mutex mutex_;  // guards what follows
   std::exponential_distribution<double> gaps_;
@@ -220,6 +221,9 @@ class Load {
 }  // namespace
 
 absl::Status LoadOptions::Check() const {
+  if (!url.starts_with("http://") && !url.starts_with("https://")) {
+    return InvalidArgument("the URL must be http://HOST:PORT or https://HOST:PORT, found ", url);
+  }
   if (concurrency < 1) return InvalidArgument("concurrency must be at least 1, found ", concurrency);
   if (!(rate >= 0)) return InvalidArgument("rate must be 0 (closed loop) or more, found ", rate);
   if (!(seconds >= 0)) return InvalidArgument("seconds must be 0 (a number of requests) or more, found ", seconds);

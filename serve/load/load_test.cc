@@ -109,6 +109,7 @@ TEST_F(LoadTest, SaysWhenNobodyAnswers) {
 }
 
 TEST(LoadOptions, RefusesWhatMakesNoSense) {
+  EXPECT_EQ(RunLoad({.url = "localhost:8080"}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(RunLoad({.concurrency = 0}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(RunLoad({.concurrency = 8, .sessions = 3}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(RunLoad({.max_tokens = 0}).status().code(), absl::StatusCode::kInvalidArgument);
