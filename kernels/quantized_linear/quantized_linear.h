@@ -1,5 +1,5 @@
-// y = x W^T + bias for few rows of x, in one pass over W: the matrix product of decoding, where reading the weights is
-// what takes the time. W is stored as fp32, bf16, Q8 or Q4.
+// y = x W^T + bias with weights for inference: of few rows of x, as in decoding, reading W once is what takes the time;
+// of many, the arithmetic. W is stored as fp32, bf16, Q8 or Q4.
 //
 // Q8 and Q4 are quantised in blocks of 32 inputs of one output, in the layout of ggml's Q8_0 and Q4_1
 // (https://github.com/ggml-org/ggml, src/ggml-common.h), little-endian:
@@ -13,8 +13,8 @@
 // ggml's Q4_0, w = scale * (code - 8), is Q4 with min = -8 * scale: see Q4FromQ4_0.
 //
 // Exactness. The sum of a row has a fixed order that depends on `in` and the form of the matrix alone: not on how many
-// rows there are, not on the number of threads. So one row by itself and the same row among 64 give the same bits. Sums are taken
-// in fp32. Activations are never rounded to 8 bits. x in fp32 or bf16 enters
+// rows there are, not on the number of threads. So one row by itself and the same row among 64 give the same bits. Sums
+// are taken in fp32. Activations are never rounded to 8 bits. x in fp32 or bf16 enters
 //   - fp32 and bf16 weights as it is. Where both are bf16 and the processor multiplies pairs of bf16 (AVX-512
 //     BF16), products are exact and numbers below 2^-126 count as zero.
 //   - Q8 and Q4 weights on processors that multiply bytes (AVX-512 VNNI) in fixed point, so that the sum over a block
@@ -73,7 +73,7 @@ class WeightMatrix {
   static WeightMatrix Borrow(WeightKind kind, int64_t out, int64_t in, const void* weights);
   // Blocks [out, RowBytes] of kind Q8 or Q4, copied into the order that products read.
   static WeightMatrix Pack(WeightKind kind, int64_t out, int64_t in, const uint8_t* blocks);
-  // Row-major fp32 weights, copied likewise: from four rows of x on, products take the time of the arithmetic.
+  // Row-major fp32 weights, copied likewise.
   static WeightMatrix Pack(int64_t out, int64_t in, const float* weights);
 
   WeightKind kind() const { return kind_; }
