@@ -1,8 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <numeric>
+#include <set>
 #include <vector>
 
 #include "base/crc32c.h"
@@ -98,6 +102,81 @@ TEST(ParallelForTest, EveryItemOnce) {
     ParallelForDynamic(count, [&](int64_t i) { ++seen[i]; });
     for (int value : seen) EXPECT_EQ(value, 2);
   }
+}
+
+TEST(TeamTest, EveryLoopIsSharedByAllThreads) {
+  SetThreads(3);
+  constexpr int64_t kLoops = 200;
+  for (int64_t count : {1, 2, 3, 7, 100}) {
+    std::vector<std::atomic<int>> seen(count * kLoops);
+    std::atomic<int> bodies{0};
+    RunTeam([&] {
+      ++bodies;
+      EXPECT_TRUE(InTeam());
+      for (int64_t loop = 0; loop < kLoops; ++loop) {
+        const auto item = [&](int64_t i) {
+          EXPECT_FALSE(InTeam()) << "inside a loop";
+          // A loop inside a loop is the thread's own.
+          ParallelFor(1, 1, [&](int64_t, int64_t) { ++seen[loop * count + i]; });
+        };
+        const auto range = [&](int64_t first, int64_t last) {
+          for (int64_t i = first; i < last; ++i) item(i);
+        };
+        loop % 3 == 0 ? ParallelFor(count, 1000, range) : ParallelForDynamic(count, item);
+      }
+    });
+    EXPECT_EQ(bodies, 3);
+    for (int64_t i = 0; i < count * kLoops; ++i) ASSERT_EQ(seen[i], 1) << "item " << i % count << " of loop " << i / count;
+  }
+  EXPECT_FALSE(InTeam());
+}
+
+TEST(TeamTest, ALoopEndsBeforeTheNextBegins) {
+  SetThreads(3);
+  constexpr int64_t kItems = 30, kLoops = 300;
+  std::vector<int64_t> values(kItems, 0);
+  RunTeam([&] {
+    for (int64_t loop = 0; loop < kLoops; ++loop) {
+      // Each item reads what another thread has written in the loop before.
+      const SharedMemory before(kItems * sizeof(int64_t));
+      int64_t* const copy = static_cast<int64_t*>(before.data());
+      ParallelFor(kItems, 1, [&](int64_t first, int64_t last) { std::copy(&values[first], &values[last], copy + first); });
+      ParallelForDynamic(kItems, [&](int64_t i) { values[i] = copy[(i + 11) % kItems] + 1; });
+    }
+  });
+  for (const int64_t value : values) EXPECT_EQ(value, kLoops);
+}
+
+TEST(TeamTest, MemoryIsSharedAndOnceIsOnce) {
+  SetThreads(3);
+  for (const size_t bytes : {size_t{100}, size_t{1} << 20}) {  // more than a fresh team has, and then what it has kept
+    for (int round = 0; round < 3; ++round) {
+      std::mutex mutex;
+      std::set<void*> first, second;
+      std::atomic<int> once{0};
+      RunTeam([&] {
+        const SharedMemory a(bytes);
+        {
+          const SharedMemory b(bytes);
+          const std::lock_guard lock(mutex);
+          first.insert(a.data());
+          second.insert(b.data());
+          EXPECT_EQ(reinterpret_cast<uintptr_t>(b.data()) % 64, 0u);
+        }
+        RunOnce([&] { ++once; });
+        EXPECT_EQ(once, 1) << "a thread went on before it was done";
+        RunOnce([&] { std::memset(a.data(), 1, bytes); });
+      });
+      EXPECT_EQ(first.size(), 1u);
+      EXPECT_EQ(second.size(), 1u);
+      EXPECT_NE(first, second);
+    }
+  }
+  const SharedMemory alone(100);
+  std::memset(alone.data(), 1, 100);
+  int runs = 0;
+  RunOnce([&] { ++runs; });
+  EXPECT_EQ(runs, 1);
 }
 
 TEST(ProgressTest, HumanNumbers) {

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <vector>
 
+#include "base/team.h"
+
 namespace radlads {
 namespace {
 
@@ -25,10 +27,25 @@ const std::vector<int>& CoresOfProcess() {
   return cores;
 }
 
+// The end of a loop of a team.
+void EndLoop(TeamMember& member) {
+  member.in_loop = false;
+  // Nobody is in the loop before this one any more, and nobody yet in the one after.
+  if (member.me == 0) member.team->ResetItems(member.loops + 1);
+  member.team->Meet(member.threads);
+  ++member.loops;
+}
+
 }  // namespace
 
 void ParallelFor(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;
+  if (TeamMember& member = ThisMember(); member.team != nullptr && !member.in_loop) {
+    const int64_t first = count * member.me / member.threads, last = count * (member.me + 1) / member.threads;
+    member.in_loop = true;
+    if (first < last) body(first, last);
+    return EndLoop(member);
+  }
   const int64_t wanted = std::min<int64_t>(Threads(), (count + std::max<int64_t>(grain, 1) - 1) / std::max<int64_t>(grain, 1));
   if (wanted <= 1 || omp_in_parallel()) {
     body(0, count);
@@ -44,6 +61,13 @@ void ParallelFor(int64_t count, int64_t grain, const std::function<void(int64_t,
 
 void ParallelForDynamic(int64_t count, const std::function<void(int64_t)>& body) {
   if (count <= 0) return;
+  if (TeamMember& member = ThisMember(); member.team != nullptr && !member.in_loop) {
+    member.in_loop = true;
+    for (int64_t item = member.team->NextItem(member.loops); item < count; item = member.team->NextItem(member.loops)) {
+      body(item);
+    }
+    return EndLoop(member);
+  }
   if (Threads() <= 1 || count == 1 || omp_in_parallel()) {
     for (int64_t item = 0; item < count; ++item) body(item);
     return;
@@ -58,7 +82,10 @@ void SetThreads(int threads) {
   omp_set_num_threads(threads);
 }
 
-int Threads() { return omp_get_max_threads(); }
+int Threads() {
+  const TeamMember& member = ThisMember();
+  return member.team != nullptr ? member.threads : omp_get_max_threads();
+}
 
 int PinThreads() {
   const std::vector<int>& cores = CoresOfProcess();

@@ -2,6 +2,7 @@
 #ifndef RADLADS_BASE_PARALLEL_FOR_H_
 #define RADLADS_BASE_PARALLEL_FOR_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 
@@ -23,6 +24,35 @@ int Threads();
 // kernel from putting two of them on one core. Returns how many were pinned; 0 when there is one
 // thread only or fewer cores than threads, and then nothing is changed.
 int PinThreads();
+
+// Runs `body` on all threads, once each, as a team whose loops are collective: every thread calls ParallelFor and
+// ParallelForDynamic in the same order with the same counts, does its share whatever the grain, and meets the others at
+// the end. Nothing is woken for a loop, so that loops of a microsecond are worth it: this is for many short ones in a
+// row. What stands outside of the loops is run by every thread and may write only what is that thread's own. Inside
+// another parallel region `body` runs alone. It must not throw.
+void RunTeam(const std::function<void()>& body);
+// Whether the caller is a thread of a team, outside of its loops.
+bool InTeam();
+// In a team: one thread runs `body` while the others wait. Otherwise: runs it.
+void RunOnce(const std::function<void()>& body);
+
+// Memory that a team shares: all of its threads make it in the same order and get the same place, at a multiple of 64
+// bytes, undefined. It ends in the reverse order, after the loop that used it last. Outside of a team, the caller's own.
+class SharedMemory {
+ public:
+  explicit SharedMemory(size_t bytes);
+  ~SharedMemory();
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+
+  void* data() const { return data_; }
+  float* floats() const { return static_cast<float*>(data_); }
+
+ private:
+  void* data_;
+  size_t below_;  // of the team's memory, what is in use below
+  bool own_;
+};
 
 }  // namespace radlads
 

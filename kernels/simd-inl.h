@@ -153,6 +153,19 @@ HWY_INLINE FloatV Sigmoid(FloatV x) {
   return hn::Div(one, hn::Add(one, Exp(hn::Neg(x))));
 }
 
+// Within 2 ulp; a polynomial of Cephes' tanhf near 0, where 1 - e^-2|x| would cancel.
+HWY_INLINE FloatV Tanh(FloatV x) {
+  const auto one = Splat(1.0f), size = hn::Abs(x), square = hn::Mul(x, x);
+  auto p = hn::MulAdd(Splat(-5.70498872745e-3f), square, Splat(2.06390887954e-2f));
+  p = hn::MulAdd(p, square, Splat(-5.37397155531e-2f));
+  p = hn::MulAdd(p, square, Splat(1.33314422036e-1f));
+  p = hn::MulAdd(p, square, Splat(-3.33332819422e-1f));
+  const auto near = hn::MulAdd(hn::Mul(p, square), x, x);
+  const auto power = Exp(hn::Mul(Splat(-2.0f), size));
+  const auto far = hn::CopySign(hn::Div(hn::Sub(one, power), hn::Add(one, power)), x);
+  return hn::IfThenElse(hn::Lt(size, Splat(0.625f)), near, far);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace radlads
 HWY_AFTER_NAMESPACE();

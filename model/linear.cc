@@ -67,6 +67,16 @@ void Linear::SetForInference() {
   }
   for_inference_ = true;
   for (Tensor& parameter : parameters()) parameter.set_requires_grad(false);
+  inference_bias_ = InferenceVector(bias);
+  matrix_ = packed_ ? packed_ : std::optional(InferenceMatrix(weight.t()));
+}
+
+LinearProduct Linear::Product(const InferencePass& pass, const void* x, void* y) const {
+  return {.w = &*matrix_, .x = x, .y = y, .y_bf16 = pass.bf16, .bias = Floats(inference_bias_)};
+}
+
+LinearProduct Linear::Addition(const void* x, float* residual) const {
+  return {.w = &*matrix_, .x = x, .y = residual, .y_bf16 = false, .bias = Floats(inference_bias_), .add = true};
 }
 
 void Linear::SetPacked(const WeightMatrix& weights) {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "kernels/quantized_linear/quantized_linear.h"
+#include "model/inference.h"
 #include "model/state.h"
 
 namespace radlads {
@@ -34,12 +35,18 @@ class Linear : public torch::nn::Module {
   // The same, with weights of the same shape, packed, in place of the parameter, which is no more.
   void SetPacked(const WeightMatrix& weights);
   const std::optional<WeightMatrix>& packed() const { return packed_; }
+  // Inference (inference.h), after SetForInference: x W^T + b from and to arrays of activations.
+  LinearProduct Product(const InferencePass& pass, const void* x, void* y) const;
+  // The same, added to the residual stream.
+  LinearProduct Addition(const void* x, float* residual) const;
+  const WeightMatrix& matrix() const { return *matrix_; }
 
   Tensor weight, bias;  // weight is undefined when it is packed
 
  private:
   bool for_inference_ = false;
-  std::optional<WeightMatrix> packed_;
+  std::optional<WeightMatrix> packed_, matrix_;  // matrix_: packed_, or where the weight is
+  Tensor inference_bias_;
 };
 
 // x [...,in] times a parameter stored as [in,out] (the low-rank matrices of RWKV), in x's dtype. A stack of matrices

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 
+#include "model/inference.h"
 #include "model/state.h"
 
 namespace radlads {
@@ -49,12 +50,20 @@ class TimeMixer : public torch::nn::Module {
   // The parameters that are not a Linear's are laid out for reading (SetProjectionForInference); they do not learn any
   // more.
   virtual void SetForInference() {}
+
+  // Inference (inference.h), after SetForInference. Makes the tensors of `state` what a pass over `time` more tokens of
+  // `batch` rows overwrites; `dtype` is that of activations. An empty state is that before the first token.
+  virtual void MakeRoom(int64_t batch, int64_t time, at::ScalarType dtype, LayerState* state) const = 0;
+  // Forward, on every thread of a team: x [rows,C] activations, whose mixed ones are added to residual [rows,C].
+  virtual void Infer(const InferencePass& pass, const void* x, LayerState* state, float* residual) const = 0;
 };
 
 class ChannelMixer : public torch::nn::Module {
  public:
   // x [B,T,C] (normed) -> [B,T,C].
   virtual Tensor Forward(const Tensor& x) = 0;
+  // As of a time mixer.
+  virtual void Infer(const InferencePass& pass, const void* x, float* residual) const = 0;
 };
 
 }  // namespace radlads

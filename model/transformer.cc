@@ -5,8 +5,10 @@
 
 #include <utility>
 
+#include "base/parallel_for.h"
 #include "base/status.h"
 #include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rms_norm/rms_norm_cpu.h"
 #include "model/activation_checkpoint.h"
 #include "model/layer_plan.h"
 #include "model/registry.h"
@@ -38,6 +40,17 @@ RmsNormLayer::RmsNormLayer(int64_t width, double eps) : eps_(eps) {
 
 Tensor RmsNormLayer::Forward(const Tensor& x, at::ScalarType out) { return RmsNorm(x, weight, eps_, out); }
 
+void RmsNormLayer::Infer(const InferencePass& pass, const float* residual, void* y) const {
+  RmsNormForwardCpu({.rows = pass.rows(),
+                     .width = inference_weight_.numel(),
+                     .x = residual,
+                     .weight = Floats(inference_weight_),
+                     .eps = static_cast<float>(eps_),
+                     .x_bf16 = false,
+                     .y_bf16 = pass.bf16},
+                    y);
+}
+
 Block::Block(const ModelConfig& config, const ModelSizes& sizes, const LayerPlan& plan) : mixer_name_(plan.time_mixer) {
   input_layernorm_ = register_module("input_layernorm", std::make_shared<RmsNormLayer>(sizes.width, config.rms_norm_eps()));
   self_attn_ = register_module("self_attn", MakeTimeMixer(config, sizes, plan));
@@ -53,6 +66,20 @@ Tensor Block::MixerInput(const Tensor& residual, at::ScalarType compute) {
 Tensor Block::Continue(const Tensor& residual, const Tensor& mixed, at::ScalarType compute) {
   Tensor x = residual + mixed;
   return x + mlp_->Forward(post_attention_layernorm_->Forward(x, compute));
+}
+
+void Block::SetForInference() {
+  input_layernorm_->SetForInference();
+  post_attention_layernorm_->SetForInference();
+  self_attn_->SetForInference();
+}
+
+void Block::Infer(const InferencePass& pass, LayerState* state, float* residual) const {
+  const SharedMemory x(pass.Bytes(input_layernorm_->weight.numel()));
+  input_layernorm_->Infer(pass, residual, x.data());
+  self_attn_->Infer(pass, x.data(), state, residual);
+  post_attention_layernorm_->Infer(pass, residual, x.data());
+  mlp_->Infer(pass, x.data(), residual);
 }
 
 absl::StatusOr<std::shared_ptr<Transformer>> Transformer::Create(const ModelConfig& config, at::ScalarType dtype) {
@@ -131,8 +158,9 @@ Tensor Transformer::Forward(const Tensor& ids, ModelState* state) {
   RADLADS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong) << "ids must be [B,T] int64, found " << ids.sizes();
   RADLADS_CHECK(state == nullptr || state->empty() || state->batch() == ids.size(0))
       << "the state has " << state->batch() << " rows, the ids " << ids.size(0);
-  MixContext context = MakeContext(ids, state);
   if (state != nullptr && state->layers.empty()) state->layers.resize(layers_.size());
+  if (CanInfer(ids)) return Infer(ids, state);
+  MixContext context = MakeContext(ids, state);
   Tensor residual = Embed(ids);
   const bool checkpoint = checkpointing_ && state == nullptr && at::GradMode::is_enabled();
   const bool limit = token_gradient_limit_ > 0 && at::GradMode::is_enabled();
@@ -141,21 +169,58 @@ Tensor Transformer::Forward(const Tensor& ids, ModelState* state) {
     residual = checkpoint ? RunBlockCheckpointed(*layers_[i], residual, context)
                           : RunBlock(*layers_[i], residual, context, state ? &state->layers[i] : nullptr);
   }
-  if (state != nullptr) {
-    const int64_t batch = ids.size(0), time = ids.size(1);
-    if (context.document.defined()) {
-      state->document = context.document.select(1, time - 1).clone();
-      // The next position of a row follows from where its current document began.
-      Tensor since = context.reset.flip({1}).to(at::kLong).argmax(1);  // tokens after the last reset
-      Tensor any = context.reset.any(1);
-      Tensor before = state->position.defined() ? state->position : at::zeros({batch}, at::kLong);
-      state->position = at::where(any, since + 1, before + time);
-    } else {
-      state->position = (state->position.defined() ? state->position : at::zeros({batch}, at::kLong)) + time;
-      if (!state->document.defined()) state->document = at::zeros({batch}, at::kLong);
-    }
-  }
+  if (state != nullptr) MovePositions(context, ids.size(0), ids.size(1), state);
   return FinalNorm(residual);
+}
+
+void Transformer::MovePositions(const MixContext& context, int64_t batch, int64_t time, ModelState* state) const {
+  const Tensor before = state->position.defined() ? state->position : at::zeros({batch}, at::kLong);
+  if (!context.document.defined()) {
+    state->position = before + time;
+    if (!state->document.defined()) state->document = at::zeros({batch}, at::kLong);
+    return;
+  }
+  state->document = context.document.select(1, time - 1).clone();
+  // The next position of a row follows from where its current document began.
+  const Tensor since = context.reset.flip({1}).to(at::kLong).argmax(1);  // tokens after the last reset
+  state->position = at::where(context.reset.any(1), since + 1, before + time);
+}
+
+bool Transformer::CanInfer(const Tensor& ids) const {
+  return for_inference_ && !at::GradMode::is_enabled() && ids.is_cpu() && norm_->weight.is_cpu() && norm_->weight.scalar_type() != at::kDouble &&
+         !reset_at_document_ && (compute_ == at::kFloat || compute_ == at::kBFloat16);
+}
+
+Tensor Transformer::Infer(const Tensor& ids, ModelState* state) {
+  const int64_t batch = ids.size(0), time = ids.size(1), width = sizes_.width;
+  const MixContext context = MakeContext(ids, state);
+  ModelState fresh(layers_.size());
+  std::vector<LayerState>& carried = state != nullptr ? state->layers : fresh.layers;
+  for (size_t i = 0; i < layers_.size(); ++i) layers_[i]->mixer().MakeRoom(batch, time, compute_, &carried[i]);
+  const Tensor list = ids.contiguous(), cos = context.cos.contiguous(), sin = context.sin.contiguous();
+  const Tensor hidden = at::empty({batch, time, width}, compute_);
+  void* const to = hidden.mutable_data_ptr();
+  RunTeam([&] {
+    const SharedMemory residual(batch * time * width * sizeof(float));
+    const SharedMemory v_first(batch * time * sizes_.attention * sizeof(float));
+    const InferencePass pass = {.batch = batch,
+                                .time = time,
+                                .bf16 = compute_ == at::kBFloat16,
+                                .cos = Floats(cos),
+                                .sin = Floats(sin),
+                                .tables_per_batch = cos.dim() == 3,
+                                .v_first = v_first.floats()};
+    ParallelFor(pass.rows(), 16, [&](int64_t first, int64_t last) {
+      const int64_t* id = list.const_data_ptr<int64_t>();
+      for (int64_t row = first; row < last; ++row) {
+        embed_tokens_->matrix().Read(id[row], 1, residual.floats() + row * width, /*bf16=*/false);
+      }
+    });
+    for (size_t i = 0; i < layers_.size(); ++i) layers_[i]->Infer(pass, &carried[i], residual.floats());
+    norm_->Infer(pass, residual.floats(), to);
+  });
+  if (state != nullptr) MovePositions(context, batch, time, state);
+  return hidden;
 }
 
 Tensor Transformer::RunBlock(Block& block, const Tensor& residual, MixContext& context, LayerState* state) {
@@ -227,7 +292,9 @@ std::map<std::string, Linear*> Transformer::LinearsByWeight() const {
 void Transformer::SetForInference() {
   for (const auto& [name, parameter] : NamedParameters()) parameter.set_requires_grad(false);
   for (const auto& [name, linear] : LinearsByWeight()) linear->SetForInference();
-  for (const auto& layer : layers_) layer->mixer().SetForInference();
+  for (const auto& layer : layers_) layer->SetForInference();
+  norm_->SetForInference();
+  for_inference_ = true;
 }
 
 bool Transformer::HasPackedWeights() const {

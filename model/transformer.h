@@ -26,10 +26,14 @@ class RmsNormLayer : public torch::nn::Module {
   RmsNormLayer(int64_t width, double eps);
   // x [...,C] -> same shape in `out` dtype.
   Tensor Forward(const Tensor& x, at::ScalarType out);
+  // Inference (inference.h), after SetForInference: residual [rows,C] -> y, activations.
+  void Infer(const InferencePass& pass, const float* residual, void* y) const;
+  void SetForInference() { inference_weight_ = InferenceVector(weight); }
   Tensor weight;
 
  private:
   double eps_;
+  Tensor inference_weight_;
 };
 
 // One layer. Submodules: input_layernorm, self_attn, post_attention_layernorm, mlp.
@@ -41,6 +45,9 @@ class Block : public torch::nn::Module {
   Tensor MixerInput(const Tensor& residual, at::ScalarType compute);
   // residual + mixed, then the channel mixer: the residual stream after the layer.
   Tensor Continue(const Tensor& residual, const Tensor& mixed, at::ScalarType compute);
+  // Inference (inference.h), after SetForInference: the whole layer, in place.
+  void Infer(const InferencePass& pass, LayerState* state, float* residual) const;
+  void SetForInference();
 
   TimeMixer& mixer() { return *self_attn_; }
   const std::string& mixer_name() const { return mixer_name_; }
@@ -97,7 +104,9 @@ class Transformer : public torch::nn::Module {
   std::map<std::string, Linear*> LinearsByWeight() const;
   // Whether one of them does: the model is for inference only.
   bool HasPackedWeights() const;
-  // No parameter learns from now on, and rows of a batch give the same bits whatever the others (linear.h).
+  // No parameter learns from now on. On the CPU, in fp32 or bf16 and without resets at documents, Forward then runs as
+  // inference.h says, with gradients off, and in fp32 rows of a batch give the same bits whatever the others, and a
+  // sequence the same whole and in pieces.
   void SetForInference();
 
   // Use Create.
@@ -105,6 +114,10 @@ class Transformer : public torch::nn::Module {
 
  private:
   const Linear& Head() const;
+  bool CanInfer(const Tensor& ids) const;
+  Tensor Infer(const Tensor& ids, ModelState* state);
+  // The state after the pass.
+  void MovePositions(const MixContext& context, int64_t batch, int64_t time, ModelState* state) const;
   Tensor RunBlock(Block& block, const Tensor& residual, MixContext& context, LayerState* state);
   Tensor RunBlockCheckpointed(Block& block, const Tensor& residual, MixContext& context);
 
@@ -113,6 +126,7 @@ class Transformer : public torch::nn::Module {
   at::ScalarType compute_ = at::kFloat;
   bool reset_at_document_ = false;
   bool checkpointing_ = false;
+  bool for_inference_ = false;
   double token_gradient_limit_ = 0;
   std::shared_ptr<Linear> embed_tokens_, lm_head_;  // no lm_head when tied
   std::vector<std::shared_ptr<Block>> layers_;

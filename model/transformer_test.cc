@@ -6,6 +6,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include "base/parallel_for.h"
 #include "model/testing.h"
 
 namespace radlads {
@@ -46,6 +47,59 @@ TEST_P(EveryModelTest, SplitEqualsWhole) {
     }
     EXPECT_TRUE(at::equal(state.position, whole_state.position));
   }
+}
+
+// The pass of inference.h computes what the operations on tensors do, in fp32 and bf16, on one thread and on several.
+TEST_P(EveryModelTest, InferenceEqualsForward) {
+  const at::Tensor ids = RandomIds(2, 45);
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    const auto model = SmallModel(GetParam(), dtype), inferring = SmallModel(GetParam(), dtype);
+    inferring->SetForInference();
+    for (const int threads : {1, 3}) {
+      SetThreads(threads);
+      ModelState want_state, state;
+      int64_t begin = 0;
+      for (const int64_t length : {37, 1, 5, 1, 1}) {
+        const at::Tensor piece = ids.narrow(1, begin, length);
+        const at::Tensor want = model->Forward(piece, &want_state), got = inferring->Forward(piece, &state);
+        EXPECT_EQ(got.scalar_type(), want.scalar_type());
+        const double tolerance = dtype == at::kFloat ? kTolerance : 5e-2;
+        EXPECT_LE(RelativeError(got, want), tolerance) << dtype << " token " << begin << ", " << threads << " threads";
+        begin += length;
+      }
+      ASSERT_EQ(state.layers.size(), want_state.layers.size());
+      for (size_t layer = 0; layer < state.layers.size(); ++layer) {
+        ASSERT_EQ(state.layers[layer].tensors.size(), want_state.layers[layer].tensors.size());
+        for (const auto& [name, want] : want_state.layers[layer].tensors) {
+          const at::Tensor got = state.layers[layer].tensors.at(name);
+          EXPECT_EQ(got.scalar_type(), want.scalar_type()) << name;
+          EXPECT_LE(RelativeError(got, want), dtype == at::kFloat ? kTolerance : 5e-2) << "layer " << layer << " " << name;
+        }
+      }
+      EXPECT_TRUE(at::equal(state.position, want_state.position));
+      EXPECT_LE(RelativeError(inferring->Forward(ids), model->Forward(ids)), dtype == at::kFloat ? kTolerance : 5e-2)
+          << "without state";
+    }
+    SetThreads(1);
+  }
+}
+
+// A state that others hold too is not written to.
+TEST_P(EveryModelTest, InferenceLeavesStatesOfOthersAlone) {
+  const auto model = SmallModel(GetParam());
+  model->SetForInference();
+  const at::Tensor ids = RandomIds(1, 9);
+  ModelState state;
+  model->Forward(ids, &state);
+  ModelState shared = state;  // the same tensors
+  const ModelState copy = state.Copy();
+  const at::Tensor first = model->Forward(ids.narrow(1, 0, 1), &state);
+  for (size_t layer = 0; layer < copy.layers.size(); ++layer) {
+    for (const auto& [name, tensor] : copy.layers[layer].tensors) {
+      EXPECT_TRUE(at::equal(shared.layers[layer].tensors.at(name), tensor)) << "layer " << layer << " " << name;
+    }
+  }
+  EXPECT_TRUE(at::equal(model->Forward(ids.narrow(1, 0, 1), &shared), first));
 }
 
 TEST_P(EveryModelTest, SoloEqualsBatched) {

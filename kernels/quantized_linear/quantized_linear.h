@@ -32,6 +32,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -109,6 +110,21 @@ struct LinearRows {
 
 // Any number of rows, on all threads. W is read once for each 64 of them. y must not overlap x.
 void QuantizedLinear(const WeightMatrix& w, const LinearRows& rows);
+
+enum class LinearActivation { kNone, kTanh, kSigmoid };
+
+// One of several products of as many rows, arrays as in LinearRows.
+struct LinearProduct {
+  const WeightMatrix* w;
+  const void* x;
+  void* y;
+  bool y_bf16;
+  const float* bias = nullptr;
+  LinearActivation activation = LinearActivation::kNone;  // y = activation(x W^T + bias)
+  bool add = false;                                       // to the y that is there, in fp32
+};
+// In one loop. No y may overlap an x. What products of one x need of it is made once.
+void QuantizedLinears(std::span<const LinearProduct> products, int64_t rows, bool x_bf16);
 
 }  // namespace radlads
 

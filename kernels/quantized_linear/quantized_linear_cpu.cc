@@ -11,7 +11,9 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "base/parallel_for.h"
 #include "base/status.h"
@@ -389,15 +391,19 @@ bool IsAvx3() {
   return HWY_TARGET <= HWY_AVX3;
 }
 
-// y of outputs first .. first + count.
-void Finish(const LinearRows& rows, int64_t out, int64_t row_count, int64_t first, int64_t count, const float* sums,
-            void* y) {
-  WithElementType(rows.y_bf16, [&](auto type) HWY_ATTR {
+// y of outputs first .. first + count, from row `row` on.
+void Finish(const LinearProduct& product, int64_t row, int64_t row_count, int64_t first, int64_t count,
+            const float* sums) {
+  const int64_t out = product.w->out();
+  WithElementType(product.y_bf16, [&](auto type) HWY_ATTR {
     for (int64_t r = 0; r < row_count; ++r) {
-      auto* to = static_cast<decltype(type)*>(y) + r * out + first;
+      auto* to = static_cast<decltype(type)*>(product.y) + (row + r) * out + first;
       ForEachVector(count, [&](size_t i, auto size) HWY_ATTR {
         FloatV value = Load(sums + r * kGroup + i, Whole());
-        if (rows.bias != nullptr) value = hn::Add(value, Load(rows.bias + first + i, size));
+        if (product.bias != nullptr) value = hn::Add(value, Load(product.bias + first + i, size));
+        if (product.activation == LinearActivation::kTanh) value = Tanh(value);
+        if (product.activation == LinearActivation::kSigmoid) value = Sigmoid(value);
+        if (product.add) value = hn::Add(Load(to + i, size), value);
         Store(value, to + i, size);
       });
     }
@@ -476,60 +482,137 @@ namespace {
 
 // Rows that are prepared at a time.
 constexpr int64_t kPreparedRows = 1024;
+constexpr int64_t kMaxParts = kPreparedRows / kMaxRows;
 
-// At most kPreparedRows rows.
-void MultiplySome(const LinearKernel& kernel, const WeightMatrix& w, const LinearRows& rows) {
-  const int64_t groups = (w.out() + kGroup - 1) / kGroup;
-  const int64_t x_bytes = w.in() * (rows.x_bf16 ? 2 : 4), y_bytes = w.out() * (rows.y_bf16 ? 2 : 4);
-  // Parts of about the same size: few rows make little of the weights that they read.
-  const int64_t parts = (rows.rows + kMaxRows - 1) / kMaxRows;
-  const auto row = [&](int64_t part) { return rows.rows * part / parts; };
-  std::array<PreparedRows, kPreparedRows / kMaxRows> x;
-  int64_t prepared_bytes = 0;
-  for (int64_t part = 0; part < parts; ++part) {
-    x[part] = {row(part + 1) - row(part), w.in(), static_cast<const uint8_t*>(rows.x) + row(part) * x_bytes,
-               rows.x_bf16, nullptr};
-    prepared_bytes += (kernel.prepared_bytes(x[part]) + 63) / 64 * 64;
-  }
-  std::unique_ptr<uint8_t, void (*)(void*)> prepared(nullptr, std::free);
-  if (prepared_bytes > 0) {
-    prepared.reset(static_cast<uint8_t*>(std::aligned_alloc(64, prepared_bytes)));
-    uint8_t* next = prepared.get();
+// x of one or more products, in parts of about the same size: few rows make little of the weights that they read.
+struct Input {
+  Input(const LinearKernel& kernel, const LinearProduct& product, int64_t first, int64_t rows, bool x_bf16)
+      : kernel(&kernel), all(product.x), parts((rows + kMaxRows - 1) / kMaxRows) {
+    const int64_t in = product.w->in(), x_bytes = in * (x_bf16 ? 2 : 4);
     for (int64_t part = 0; part < parts; ++part) {
-      x[part].prepared = next;
-      next += (kernel.prepared_bytes(x[part]) + 63) / 64 * 64;
+      const int64_t begin = rows * part / parts, end = rows * (part + 1) / parts;
+      x[part] = {end - begin, in, static_cast<const uint8_t*>(all) + (first + begin) * x_bytes, x_bf16, nullptr};
+      bytes += PartBytes(part);
     }
-    ParallelFor(Blocks(w.in()), 1 + 1024 / rows.rows, [&](int64_t first, int64_t last) {
-      for (int64_t part = 0; part < parts; ++part) kernel.prepare(x[part], first, last, x[part].prepared);
+  }
+  int64_t PartBytes(int64_t part) const { return (kernel->prepared_bytes(x[part]) + 63) / 64 * 64; }
+  bool Serves(const LinearKernel& other, const LinearProduct& product) const {
+    return all == product.x && x[0].in == product.w->in() && other.prepare == kernel->prepare;
+  }
+
+  const LinearKernel* kernel;
+  const void* all;  // of the product
+  int64_t parts;
+  std::array<PreparedRows, kMaxParts> x;
+  int64_t bytes = 0;  // of the kernel's own form of it
+};
+
+struct Product {
+  const LinearProduct* product;
+  LinearKernel kernel;
+  int64_t groups, unit;  // 64 bytes of a group's weights
+  size_t input = 0;
+};
+
+// At most kPreparedRows rows from `first` on.
+void MultiplySome(std::span<Product> products, int64_t first, int64_t rows, bool x_bf16) {
+  std::vector<Input> inputs;
+  int64_t bytes = 0, blocks = 0, items = 0, units = 0;
+  inputs.reserve(products.size());
+  for (Product& p : products) {
+    p.input = 0;
+    while (p.input < inputs.size() && !inputs[p.input].Serves(p.kernel, *p.product)) ++p.input;
+    if (p.input == inputs.size()) {
+      const Input& input = inputs.emplace_back(p.kernel, *p.product, first, rows, x_bf16);
+      bytes += input.bytes;
+      if (input.bytes > 0) blocks += Blocks(p.product->w->in());
+    }
+    items += p.groups;
+    units += p.groups * p.unit;
+  }
+  const int64_t parts = inputs[0].parts;
+  std::optional<SharedMemory> prepared;
+  if (bytes > 0) {
+    prepared.emplace(bytes);
+    uint8_t* next = static_cast<uint8_t*>(prepared->data());
+    for (Input& input : inputs) {
+      if (input.bytes == 0) continue;
+      for (int64_t part = 0; part < parts; ++part) {
+        input.x[part].prepared = next;
+        next += input.PartBytes(part);
+      }
+    }
+    ParallelFor(blocks, 1 + 1024 / rows, [&](int64_t begin, int64_t end) {
+      int64_t before = 0;  // blocks of the inputs before
+      for (const Input& input : inputs) {
+        if (input.bytes == 0) continue;
+        const int64_t of_input = Blocks(input.x[0].in);
+        const int64_t from = std::clamp<int64_t>(begin - before, 0, of_input);
+        const int64_t to = std::clamp<int64_t>(end - before, 0, of_input);
+        for (int64_t part = 0; part < parts && from < to; ++part) {
+          input.kernel->prepare(input.x[part], from, to, input.x[part].prepared);
+        }
+        before += of_input;
+      }
     });
   }
-  const auto multiply = [&](int64_t group, int64_t part) {
+  const auto multiply = [&](const Product& p, int64_t group, int64_t part) {
     alignas(64) float sums[kMaxRows * kGroup];
-    kernel.multiply(w, x[part], group, sums);
+    const PreparedRows& x = inputs[p.input].x[part];
+    p.kernel.multiply(*p.product->w, x, group, sums);
     HWY_DYNAMIC_DISPATCH(Finish)
-    (rows, w.out(), x[part].rows, group * kGroup, std::min(kGroup, w.out() - group * kGroup), sums,
-     static_cast<uint8_t*>(rows.y) + row(part) * y_bytes);
+    (*p.product, first + rows * part / parts, x.rows, group * kGroup,
+     std::min(kGroup, p.product->w->out() - group * kGroup), sums);
   };
   if (parts == 1) {
-    ParallelFor(groups, 1 + (1 << 16) / (w.bytes() / groups * rows.rows + 1), [&](int64_t first, int64_t last) {
-      for (int64_t group = first; group < last; ++group) multiply(group, 0);
+    // Shares of equal bytes.
+    ParallelFor(units, 1 + 1024 / rows, [&](int64_t begin, int64_t end) {
+      int64_t before = 0;
+      for (const Product& p : products) {
+        const auto group_at = [&](int64_t unit) {
+          return std::clamp<int64_t>((unit - before + p.unit - 1) / p.unit, 0, p.groups);
+        };
+        for (int64_t group = group_at(begin), last = group_at(end); group < last; ++group) multiply(p, group, 0);
+        before += p.groups * p.unit;
+      }
     });
   } else {
-    ParallelForDynamic(groups * parts, [&](int64_t item) { multiply(item / parts, item % parts); });
+    ParallelForDynamic(items * parts, [&](int64_t item) {
+      for (const Product& p : products) {
+        if (item < p.groups * parts) return multiply(p, item / parts, item % parts);
+        item -= p.groups * parts;
+      }
+    });
   }
+}
+
+void Multiply(std::span<Product> products, int64_t rows, bool x_bf16) {
+  for (int64_t row = 0; row < rows; row += kPreparedRows) {
+    MultiplySome(products, row, std::min(kPreparedRows, rows - row), x_bf16);
+  }
+}
+
+Product MakeProduct(const LinearKernel& kernel, const LinearProduct& product) {
+  const int64_t groups = (product.w->out() + kGroup - 1) / kGroup;
+  return {&product, kernel, groups, 1 + product.w->bytes() / (64 * std::max<int64_t>(groups, 1))};
 }
 
 }  // namespace
 
 void MultiplyWith(const LinearKernel& kernel, const WeightMatrix& w, const LinearRows& rows) {
   if (w.out() == 0) return;
-  for (int64_t row = 0; row < rows.rows; row += kPreparedRows) {
-    LinearRows some = rows;
-    some.rows = std::min(kPreparedRows, rows.rows - row);
-    some.x = static_cast<const uint8_t*>(rows.x) + row * w.in() * (rows.x_bf16 ? 2 : 4);
-    some.y = static_cast<uint8_t*>(rows.y) + row * w.out() * (rows.y_bf16 ? 2 : 4);
-    MultiplySome(kernel, w, some);
+  const LinearProduct product = {.w = &w, .x = rows.x, .y = rows.y, .y_bf16 = rows.y_bf16, .bias = rows.bias};
+  Product only = MakeProduct(kernel, product);
+  Multiply({&only, 1}, rows.rows, rows.x_bf16);
+}
+
+void QuantizedLinears(std::span<const LinearProduct> products, int64_t rows, bool x_bf16) {
+  std::vector<Product> all;
+  all.reserve(products.size());
+  for (const LinearProduct& product : products) {
+    if (product.w->out() > 0) all.push_back(MakeProduct(ChooseKernel(*product.w, x_bf16), product));
   }
+  if (!all.empty()) Multiply(all, rows, x_bf16);
 }
 
 }  // namespace radlads

@@ -445,5 +445,84 @@ TEST(WeightMemory, IsAlignedDisjointAndFreed) {
   for (size_t i = 0; i < parts.size(); ++i) EXPECT_EQ(parts[i].get()[0], i + 1);
 }
 
+// Products that share a loop are those alone, then with their activation, then added; whatever the number of threads and
+// whether these are a team.
+TEST(QuantizedLinears, EqualProductsAlone) {
+  struct Case {
+    Form form;
+    int64_t out, in;
+    int x;
+    bool bias;
+    LinearActivation activation;
+    bool add;
+  };
+  const Case cases[] = {{{WeightKind::kQ8, true}, 70, 96, 0, true, LinearActivation::kNone, false},
+                        {{WeightKind::kQ8, true}, 33, 96, 0, false, LinearActivation::kTanh, false},
+                        {{WeightKind::kFp32, false}, 8, 96, 0, false, LinearActivation::kSigmoid, false},
+                        {{WeightKind::kQ4, true}, 64, 40, 1, true, LinearActivation::kTanh, true},
+                        {{WeightKind::kFp32, true}, 1, 40, 1, false, LinearActivation::kNone, true},
+                        {{WeightKind::kBf16, false}, 100, 96, 0, true, LinearActivation::kNone, false},
+                        {{WeightKind::kQ8, true}, 0, 96, 0, false, LinearActivation::kNone, false}};
+  for (const bool x_bf16 : {false, true}) {
+    for (const int64_t rows : {1, 3, 70, 1100}) {
+      const std::vector<float> given[] = {Random(rows * 96, 1), Random(rows * 40, 2)};
+      const std::vector<uint16_t> given_bf16[] = {AllBf16(given[0]), AllBf16(given[1])};
+      const auto x = [&](int i) -> const void* {
+        return x_bf16 ? static_cast<const void*>(given_bf16[i].data()) : given[i].data();
+      };
+      std::vector<Weights> weights;
+      std::vector<std::vector<float>> bias, want, start;
+      for (const Case& c : cases) {
+        weights.emplace_back(c.form, c.out, c.in, Random(c.out * c.in, 3));
+        bias.push_back(Random(c.out, 4));
+        start.push_back(Random(rows * c.out, 5));
+        want.emplace_back(rows * c.out);
+        std::vector<float>& y = want.back();
+        QuantizedLinear(weights.back().matrix, {.rows = rows,
+                                                .x = x(c.x),
+                                                .x_bf16 = x_bf16,
+                                                .y = y.data(),
+                                                .y_bf16 = false,
+                                                .bias = c.bias ? bias.back().data() : nullptr});
+        for (size_t i = 0; i < y.size(); ++i) {
+          if (c.activation == LinearActivation::kTanh) y[i] = std::tanh(y[i]);
+          if (c.activation == LinearActivation::kSigmoid) y[i] = 1 / (1 + std::exp(-y[i]));
+          if (c.add) y[i] += start.back()[i];
+        }
+      }
+      std::vector<std::vector<float>> first;
+      for (const int threads : {1, 2, 3}) {
+        for (const bool team : {false, true}) {
+          SetThreads(threads);
+          std::vector<std::vector<float>> y = start;
+          std::vector<LinearProduct> products;
+          for (size_t i = 0; i < std::size(cases); ++i) {
+            products.push_back({.w = &weights[i].matrix,
+                                .x = x(cases[i].x),
+                                .y = y[i].data(),
+                                .y_bf16 = false,
+                                .bias = cases[i].bias ? bias[i].data() : nullptr,
+                                .activation = cases[i].activation,
+                                .add = cases[i].add});
+          }
+          const auto multiply = [&] { QuantizedLinears(products, rows, x_bf16); };
+          team ? RunTeam(multiply) : multiply();
+          for (size_t i = 0; i < std::size(cases); ++i) {
+            SCOPED_TRACE(Concatenate("product ", i, ", ", rows, " rows, ", threads, " threads, team ", team));
+            if (cases[i].activation == LinearActivation::kNone) {
+              EXPECT_TRUE(BitwiseEqual(y[i], want[i]));
+            } else {
+              EXPECT_TRUE(IsClose(y[i], want[i], 3e-7));
+            }
+          }
+          if (first.empty()) first = y;
+          for (size_t i = 0; i < std::size(cases); ++i) EXPECT_TRUE(BitwiseEqual(y[i], first[i])) << "product " << i;
+        }
+      }
+    }
+  }
+  SetThreads(2);
+}
+
 }  // namespace
 }  // namespace radlads

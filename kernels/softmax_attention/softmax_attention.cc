@@ -20,15 +20,6 @@ AttentionOperand Operand(const at::Tensor& x) {
       .data = x.const_data_ptr(), .batch_stride = x.stride(0), .time_stride = x.stride(1), .head_stride = x.stride(2)};
 }
 
-// Where LibTorch's attention is the slower one; measured in softmax_attention_benchmark.
-enum class Path { kRows, kBf16, kLibTorch };
-Path ChoosePath(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  if (!FusedPathApplies({q, k, v}) || RecordsGradient({q, k, v})) return Path::kLibTorch;
-  const int64_t rows = q.size(1) * (q.size(2) / k.size(2));
-  if (q.scalar_type() == at::kBFloat16 && SoftmaxAttentionBf16Supported()) return rows <= 8 ? Path::kRows : Path::kBf16;
-  return Path::kRows;
-}
-
 void CheckBounds(const at::Tensor& first, int64_t keys) {
   const auto value = first.accessor<int64_t, 2>();
   for (int64_t b = 0; b < first.size(0); ++b) {
@@ -40,7 +31,7 @@ void CheckBounds(const at::Tensor& first, int64_t keys) {
   }
 }
 
-at::Tensor Fused(Path path, const at::Tensor& q_given, const at::Tensor& k_given, const at::Tensor& v_given,
+at::Tensor Fused(const at::Tensor& q_given, const at::Tensor& k_given, const at::Tensor& v_given,
                  double scale, const at::Tensor& first_given) {
   const at::Tensor q = WithRows(q_given.detach()), k = WithRows(k_given.detach()), v = WithRows(v_given.detach());
   const at::Tensor first = first_given.defined() ? first_given.contiguous() : at::Tensor();
@@ -58,12 +49,7 @@ at::Tensor Fused(Path path, const at::Tensor& q_given, const at::Tensor& k_given
                                                .first = first.defined() ? first.const_data_ptr<int64_t>() : nullptr,
                                                .scale = static_cast<float>(scale),
                                                .bf16 = q.scalar_type() == at::kBFloat16};
-  if (path == Path::kRows) {
-    SoftmaxAttentionRowsCpu(arguments, y.mutable_data_ptr());
-  } else {
-    const at::Tensor workspace = at::empty({SoftmaxAttentionBf16WorkspaceSize(arguments)}, at::kByte);
-    SoftmaxAttentionBf16Cpu(arguments, workspace.mutable_data_ptr(), y.mutable_data_ptr());
-  }
+  SoftmaxAttentionCpu(arguments, y.mutable_data_ptr());
   return y;
 }
 
@@ -83,9 +69,9 @@ at::Tensor CausalSoftmaxAttention(const at::Tensor& q, const at::Tensor& k, cons
       << "CausalSoftmaxAttention: q " << q.sizes() << " needs first [B,T] of int64, got " << first.scalar_type()
       << first.sizes();
   if (q.numel() == 0) return at::empty(q.sizes(), q.options());
-  const Path path = differentiable ? Path::kLibTorch : ChoosePath(q, k, v);
-  return path == Path::kLibTorch ? SoftmaxAttentionReference(q, k, v, scale, first)
-                                 : Fused(path, q, k, v, scale, first);
+  // LibTorch's attention where gradients are recorded, or will be.
+  const bool fused = !differentiable && FusedPathApplies({q, k, v}) && !RecordsGradient({q, k, v});
+  return fused ? Fused(q, k, v, scale, first) : SoftmaxAttentionReference(q, k, v, scale, first);
 }
 
 }  // namespace radlads

@@ -238,7 +238,7 @@ constexpr int64_t kChunkKeys = 512;
 constexpr int64_t kBlockRows = 128;  // queries, of all heads of a group, that go over the keys together
 
 // Queries [token, token + time) of every sequence.
-void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, std::vector<float>* partial, void* y) {
+void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, void* y) {
   int64_t first = p.first == nullptr ? 0 : p.keys;
   for (int64_t batch = 0; p.first != nullptr && batch < p.batch; ++batch) {
     const int64_t* of_row = p.first + batch * p.time + token;
@@ -248,12 +248,12 @@ void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, std:
   const int64_t keys = p.keys - p.time + token + time, chunks = (keys - first + kChunkKeys - 1) / kChunkKeys;
   const int64_t group = p.heads / p.kv_heads, rows = time * group, row_size = 2 + p.head_dim;
   const int64_t sequences = p.batch * p.kv_heads;
-  partial->resize(sequences * chunks * rows * row_size);
+  const SharedMemory partial(sequences * chunks * rows * row_size * sizeof(float));
   ParallelForDynamic(sequences * chunks, [&](int64_t item) {
     const int64_t sequence = item / chunks, begin = first + item % chunks * kChunkKeys;
     HWY_DYNAMIC_DISPATCH(Chunks)
     (p, sequence / p.kv_heads, sequence % p.kv_heads, token, time, begin, std::min(keys, begin + kChunkKeys),
-     partial->data() + item * rows * row_size);
+     partial.floats() + item * rows * row_size);
   });
   ParallelFor(sequences * rows, 16, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
@@ -261,7 +261,7 @@ void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, std:
       const int64_t to = sequence / p.kv_heads * p.time + token + row / group;
       const int64_t head = sequence % p.kv_heads * group + row % group;
       HWY_DYNAMIC_DISPATCH(Join)
-      (partial->data() + (sequence * chunks * rows + row) * row_size, chunks, rows * row_size, p.head_dim, p.bf16, y,
+      (partial.floats() + (sequence * chunks * rows + row) * row_size, chunks, rows * row_size, p.head_dim, p.bf16, y,
        (to * p.heads + head) * p.head_dim);
     }
   });
@@ -269,11 +269,19 @@ void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, std:
 
 }  // namespace
 
+void SoftmaxAttentionCpu(const SoftmaxAttentionArguments& p, void* y) {
+  // Measured in softmax_attention_benchmark.
+  if (!p.bf16 || !SoftmaxAttentionBf16Supported() || p.time * (p.heads / p.kv_heads) <= 8) {
+    return SoftmaxAttentionRowsCpu(p, y);
+  }
+  const SharedMemory workspace(SoftmaxAttentionBf16WorkspaceSize(p));
+  SoftmaxAttentionBf16Cpu(p, workspace.data(), y);
+}
+
 void SoftmaxAttentionRowsCpu(const SoftmaxAttentionArguments& p, void* y) {
   const int64_t block = std::max<int64_t>(1, kBlockRows / (p.heads / p.kv_heads));
-  std::vector<float> partial;
   for (int64_t token = 0; token < p.time; token += block) {
-    Block(p, token, std::min(block, p.time - token), &partial, y);
+    Block(p, token, std::min(block, p.time - token), y);
   }
 }
 

@@ -20,7 +20,10 @@ struct SoftmaxAttentionArguments {
   bool bf16;  // q, k, v and y; else fp32
 };
 
-// Both write y [batch, time, heads, head_dim], contiguous. `first` must be within its bounds.
+// All write y [batch, time, heads, head_dim], contiguous. `first` must be within its bounds.
+
+// By the faster of the two below.
+void SoftmaxAttentionCpu(const SoftmaxAttentionArguments& arguments, void* y);
 
 // Reads keys and values where they are, once for every 128 queries of a group's heads. What a query gives has the same
 // bits whatever the other queries, rows and keys beyond those that it sees.

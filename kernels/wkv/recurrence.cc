@@ -16,7 +16,7 @@ namespace {
 
 using namespace wkv;
 
-// Below this many state updates a call is done before other threads have woken up.
+// Below this many state updates a call is done before other threads have woken up. In a team they are awake.
 constexpr int64_t kSerialUpdates = 1 << 17;
 
 // States of at least so many bytes, of one token of many rows, are written past the caches: they would not stay there
@@ -32,7 +32,7 @@ int64_t CheckpointIndex(const WkvShape& shape, const Layout& layout, const Item&
 struct Plan {
   explicit Plan(const WkvShape& shape, const Layout& layout)
       : heads(shape.batch * shape.heads),
-        serial(heads * shape.time * shape.key_dim * shape.value_dim < kSerialUpdates),
+        serial(heads * shape.time * shape.key_dim * shape.value_dim < kSerialUpdates && !InTeam()),
         divided(layout.slices > 1 && !serial ? heads % Threads() : 0) {}
   int64_t whole() const { return heads - divided; }
 
@@ -144,7 +144,7 @@ void ForwardToken(const WkvProblem& problem, const WkvMutableArray& output, floa
     }
     if (stream) hwy::FlushStream();
   };
-  if (heads * K * V < kSerialUpdates) return run(0, heads);
+  if (heads * K * V < kSerialUpdates && !InTeam()) return run(0, heads);
   ParallelFor(heads, 1, run);
 }
 

@@ -14,6 +14,7 @@ class SwiGluMlp : public ChannelMixer {
  public:
   explicit SwiGluMlp(const ModelSizes& sizes);
   Tensor Forward(const Tensor& x) override;
+  void Infer(const InferencePass& pass, const void* x, float* residual) const override;
 
  private:
   std::shared_ptr<Linear> gate_proj_, up_proj_, down_proj_;

@@ -3,9 +3,13 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <cstring>
 
+#include "base/parallel_for.h"
 #include "kernels/rope/rope.h"
+#include "kernels/rwkv6_prepare/rwkv6_prepare_cpu.h"
 #include "kernels/token_shift/token_shift.h"
+#include "kernels/token_shift/token_shift_cpu.h"
 #include "kernels/wkv6/wkv6_op.h"
 
 namespace radlads {
@@ -90,11 +94,118 @@ void RadRwkv6::InitializeFrom(const SoftmaxAttention* teacher) {
 }
 
 void RadRwkv6::SetForInference() {
+  AttentionProjections::SetForInference();
   for (Tensor* matrix : {&decay_w1_, &decay_w2_}) SetProjectionForInference(*matrix);
   if (config_.use_tokenshift()) {
     for (Tensor* matrix : {&maa_w1_, &maa_w2_}) SetProjectionForInference(*matrix);
+    const int64_t rank = maa_w2_.size(1);
+    shift_.clear();
+    for (int64_t i = 0; i < 5; ++i) shift_.emplace_back(maa_w1_.narrow(1, i * rank, rank), maa_w2_[i]);
+    maa_x_floats_ = InferenceVector(maa_x_);
+    maa_floats_ = InferenceVector(at::cat(at::TensorList(maa_), 0));
   }
+  low_decay_.emplace(decay_w1_, decay_w2_);
+  decay_floats_ = InferenceVector(decay_);
   head_output_->SetForInference();
+}
+
+void RadRwkv6::MakeRoom(int64_t batch, int64_t, at::ScalarType dtype, LayerState* state) const {
+  Tensor& wkv = state->tensors["wkv"];
+  wkv = OwnState(wkv, {batch, sizes_.heads, sizes_.head_dim, sizes_.head_dim}, at::kFloat);
+  if (!config_.use_tokenshift()) return;
+  Tensor& shift = state->tensors["shift"];
+  shift = OwnState(shift, {batch, sizes_.width}, dtype);
+}
+
+void RadRwkv6::InferShift(const InferencePass& pass, const void* x, Tensor& before,
+                          const std::array<void*, 5>& shifted) const {
+  const int64_t width = sizes_.width, rows = pass.rows();
+  const SharedMemory previous(pass.batch * width * sizeof(float));
+  char* const carried = static_cast<char*>(before.mutable_data_ptr());
+  const int64_t row_bytes = width * (pass.bf16 ? 2 : 4);
+  ParallelFor(pass.batch * width, 8192, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      previous.floats()[i] = pass.bf16 ? static_cast<float>(reinterpret_cast<const c10::BFloat16*>(carried)[i])
+                                       : reinterpret_cast<const float*>(carried)[i];
+    }
+  });
+  TokenShiftArguments shift = {.batch = pass.batch,
+                               .time = pass.time,
+                               .width = width,
+                               .mixes = 1,
+                               .x = x,
+                               .previous = previous.floats(),
+                               .reset = nullptr,
+                               .maa = Floats(maa_x_floats_),
+                               .amounts = nullptr,
+                               .bf16 = pass.bf16};
+  const SharedMemory mixed(pass.Bytes(width)), amounts(5 * pass.Bytes(width)), low(5 * pass.Bytes(shift_[0].rank()));
+  void* const one[] = {mixed.data()};
+  TokenShiftForwardCpu(shift, one);
+  std::vector<LinearProduct> down, up;
+  for (int64_t i = 0; i < 5; ++i) {
+    char* const low_i = static_cast<char*>(low.data()) + i * pass.Bytes(shift_[i].rank());
+    down.push_back(shift_[i].Down(pass, mixed.data(), low_i, LinearActivation::kTanh));
+    up.push_back(shift_[i].Up(pass, low_i, static_cast<char*>(amounts.data()) + i * pass.Bytes(width)));
+  }
+  QuantizedLinears(down, rows, pass.bf16);
+  QuantizedLinears(up, rows, pass.bf16);
+  shift.mixes = 5;
+  shift.maa = Floats(maa_floats_);
+  shift.amounts = amounts.data();
+  TokenShiftForwardCpu(shift, shifted.data());
+  ParallelFor(pass.batch, 1, [&](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) {
+      std::memcpy(carried + b * row_bytes, static_cast<const char*>(x) + ((b + 1) * pass.time - 1) * row_bytes, row_bytes);
+    }
+  });
+}
+
+void RadRwkv6::Infer(const InferencePass& pass, const void* x, LayerState* state, float* residual) const {
+  const int64_t rows = pass.rows(), width = sizes_.attention, kv_width = sizes_.kv_heads * sizes_.head_dim;
+  const SharedMemory inputs(config_.use_tokenshift() ? 5 * pass.Bytes(sizes_.width) : 0);
+  std::array<const void*, 5> in;  // r, k, v, w, g
+  in.fill(x);
+  if (config_.use_tokenshift()) {
+    std::array<void*, 5> shifted;
+    for (int64_t i = 0; i < 5; ++i) in[i] = shifted[i] = static_cast<char*>(inputs.data()) + i * pass.Bytes(sizes_.width);
+    InferShift(pass, x, state->tensors.at("shift"), shifted);
+  }
+  const SharedMemory q(pass.Bytes(width)), k(pass.Bytes(kv_width)), v(pass.Bytes(kv_width)), decay(pass.Bytes(width)),
+      low(pass.Bytes(low_decay_->rank()));
+  std::vector<LinearProduct> products = ProjectionProducts(pass, {in[0], in[1], in[2]}, {q.data(), k.data(), v.data()});
+  products.push_back(low_decay_->Down(pass, in[3], low.data(), LinearActivation::kTanh));
+  QuantizedLinears(products, rows, pass.bf16);
+  NormHeads(pass, q.data(), k.data());
+  const LinearProduct up[] = {low_decay_->Up(pass, low.data(), decay.data())};
+  QuantizedLinears(up, rows, pass.bf16);
+  if (config_.use_pos_emb()) RotateHeads(pass, q.data(), k.data());
+
+  const size_t wide = rows * width * sizeof(float);
+  const SharedMemory log_w(wide), keys(wide), values(wide), o(wide);
+  Rwkv6PrepareForwardCpu({.rows = rows,
+                          .heads = sizes_.heads,
+                          .kv_heads = sizes_.kv_heads,
+                          .head_dim = sizes_.head_dim,
+                          .bf16 = pass.bf16,
+                          .balance_state = config_.balance_state() != 0,
+                          .k = k.data(),
+                          .v = v.data(),
+                          .low = decay.data(),
+                          .w0 = Floats(decay_floats_)},
+                         {.log_w = log_w.floats(), .k = keys.floats(), .v = values.floats()});
+  InferRecurrence(pass, sizes_,
+                  {.r = q.data(),
+                   .r_bf16 = pass.bf16,
+                   .log_w = log_w.floats(),
+                   .k = keys.floats(),
+                   .v = values.floats(),
+                   .a = nullptr,
+                   .b = nullptr,
+                   .scale = 1 / std::sqrt(static_cast<double>(sizes_.head_dim))},
+                  state->tensors.at("wkv"), o.floats());
+  head_output_->Infer(pass, o.floats(), in[4], /*scale=*/1, q.data());
+  AddOutput(pass, q.data(), residual);
 }
 
 }  // namespace radlads

@@ -18,10 +18,14 @@ class RadRwkv6 : public AttentionProjections {
   Tensor Forward(const Tensor& x, MixContext& context, LayerState* state) override;
   void InitializeFrom(const SoftmaxAttention* teacher) override;
   void SetForInference() override;
+  void MakeRoom(int64_t batch, int64_t time, at::ScalarType dtype, LayerState* state) const override;
+  void Infer(const InferencePass& pass, const void* x, LayerState* state, float* residual) const override;
 
  private:
   // The five inputs r, k, v, w, g: x itself, or x interpolated with the token before by learned, data-dependent amounts.
   std::array<Tensor, 5> ShiftTokens(const Tensor& x, const MixContext& context, LayerState* state) const;
+  // Inference: `shifted` are the five.
+  void InferShift(const InferencePass& pass, const void* x, Tensor& before, const std::array<void*, 5>& shifted) const;
 
   const ModelConfig config_;
   const LayerPlan plan_;
@@ -29,6 +33,10 @@ class RadRwkv6 : public AttentionProjections {
   Tensor maa_x_, maa_w1_, maa_w2_;  // [1,1,C], [C,5R], [5,R,C]
   Tensor decay_, decay_w1_, decay_w2_;  // [1,1,A], [C,R], [R,A]
   std::shared_ptr<HeadOutput> head_output_;
+  // For inference.
+  std::vector<LowRank> shift_;  // of the five
+  std::optional<LowRank> low_decay_;
+  Tensor maa_x_floats_, maa_floats_, decay_floats_;
 };
 
 }  // namespace radlads

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "base/parallel_for.h"
 #include "kernels/rwkv7_prepare/rwkv7_prepare.h"
+#include "kernels/rwkv7_prepare/rwkv7_prepare_cpu.h"
 #include "kernels/wkv7/wkv7_op.h"
 
 namespace radlads {
@@ -76,8 +78,85 @@ void RadRwkv7::InitializeFrom(const SoftmaxAttention* teacher) {
 }
 
 void RadRwkv7::SetForInference() {
+  AttentionProjections::SetForInference();
   for (Tensor* matrix : {&w1_, &w2_, &a1_, &a2_, &v1_, &v2_}) SetProjectionForInference(*matrix);
   head_output_->SetForInference();
+  decay_.emplace(w1_, w2_);
+  iclr_.emplace(a1_, a2_);
+  value_.emplace(v1_, v2_);
+  w0_floats_ = InferenceVector(w0_);
+  a0_floats_ = InferenceVector(a0_);
+  v0_floats_ = InferenceVector(v0_);
+  k_k_floats_ = InferenceVector(k_k_);
+  k_a_floats_ = InferenceVector(k_a_);
+}
+
+void RadRwkv7::MakeRoom(int64_t batch, int64_t, at::ScalarType, LayerState* state) const {
+  Tensor& wkv = state->tensors["wkv"];
+  wkv = OwnState(wkv, {batch, sizes_.heads, sizes_.head_dim, sizes_.head_dim}, at::kFloat);
+}
+
+void RadRwkv7::Infer(const InferencePass& pass, const void* x, LayerState* state, float* residual) const {
+  const int64_t rows = pass.rows(), width = sizes_.attention, kv_width = sizes_.kv_heads * sizes_.head_dim;
+  const bool first = plan_.first_of_kind, bf16 = pass.bf16;
+  const SharedMemory q(pass.Bytes(width)), k(pass.Bytes(kv_width)), v(pass.Bytes(kv_width)), w(pass.Bytes(width)),
+      a(pass.Bytes(width)), v_mix(pass.Bytes(width));
+  const SharedMemory low_w(pass.Bytes(decay_->rank())), low_a(pass.Bytes(iclr_->rank())), low_v(pass.Bytes(value_->rank()));
+  std::vector<LinearProduct> in = ProjectionProducts(pass, {x, x, x}, {q.data(), k.data(), v.data()});
+  in.push_back(decay_->Down(pass, x, low_w.data(), LinearActivation::kTanh));
+  in.push_back(iclr_->Down(pass, x, low_a.data()));
+  if (!first) in.push_back(value_->Down(pass, x, low_v.data()));
+  QuantizedLinears(in, rows, bf16);
+  NormHeads(pass, q.data(), k.data());
+  std::vector<LinearProduct> up = {decay_->Up(pass, low_w.data(), w.data()), iclr_->Up(pass, low_a.data(), a.data())};
+  if (!first) up.push_back(value_->Up(pass, low_v.data(), v_mix.data()));
+  QuantizedLinears(up, rows, bf16);
+
+  const size_t wide = rows * width * sizeof(float);
+  const SharedMemory r(wide), log_w(wide), keys(wide), values(wide), minus_kk(wide), kk_iclr(wide), o(wide);
+  const bool rotary = config_.use_pos_emb();
+  float* const value = first ? pass.v_first : values.floats();
+  Rwkv7PrepareForwardCpu({.batch = pass.batch,
+                          .time = pass.time,
+                          .heads = sizes_.heads,
+                          .kv_heads = sizes_.kv_heads,
+                          .head_dim = sizes_.head_dim,
+                          .bf16 = bf16,
+                          .results_bf16 = false,
+                          .balance_state = config_.balance_state() != 0,
+                          .q = q.data(),
+                          .k = k.data(),
+                          .v = v.data(),
+                          .w = w.data(),
+                          .a = a.data(),
+                          .v_mix = first ? nullptr : v_mix.data(),
+                          .v_first = first ? nullptr : pass.v_first,
+                          .cos = rotary ? pass.cos : nullptr,
+                          .sin = rotary ? pass.sin : nullptr,
+                          .tables_per_batch = pass.tables_per_batch,
+                          .w0 = Floats(w0_floats_),
+                          .a0 = Floats(a0_floats_),
+                          .v0 = Floats(v0_floats_),
+                          .k_k = Floats(k_k_floats_),
+                          .k_a = Floats(k_a_floats_)},
+                         {.r = r.data(),
+                          .k = keys.data(),
+                          .v = value,
+                          .a = minus_kk.data(),
+                          .b = kk_iclr.data(),
+                          .log_w = log_w.floats()});
+  InferRecurrence(pass, sizes_,
+                  {.r = r.data(),
+                   .r_bf16 = false,
+                   .log_w = log_w.floats(),
+                   .k = keys.floats(),
+                   .v = value,
+                   .a = minus_kk.floats(),
+                   .b = kk_iclr.floats(),
+                   .scale = 1},
+                  state->tensors.at("wkv"), o.floats());
+  head_output_->Infer(pass, o.floats(), x, 1 / std::sqrt(static_cast<double>(sizes_.head_dim)), q.data());
+  AddOutput(pass, q.data(), residual);
 }
 
 }  // namespace radlads

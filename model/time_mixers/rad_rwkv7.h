@@ -16,6 +16,8 @@ class RadRwkv7 : public AttentionProjections {
   Tensor Forward(const Tensor& x, MixContext& context, LayerState* state) override;
   void InitializeFrom(const SoftmaxAttention* teacher) override;
   void SetForInference() override;
+  void MakeRoom(int64_t batch, int64_t time, at::ScalarType dtype, LayerState* state) const override;
+  void Infer(const InferencePass& pass, const void* x, LayerState* state, float* residual) const override;
 
  private:
   const ModelConfig config_;
@@ -26,6 +28,9 @@ class RadRwkv7 : public AttentionProjections {
   Tensor k_k_, k_a_;     // [1,1,A]
   Tensor r_k_;           // [H,D]: published with the models, never used by them
   std::shared_ptr<HeadOutput> head_output_;
+  // For inference.
+  std::optional<LowRank> decay_, iclr_, value_;
+  Tensor w0_floats_, a0_floats_, v0_floats_, k_k_floats_, k_a_floats_;
 };
 
 }  // namespace radlads

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/parallel_for.h"
 #include "kernels/head_norm_gate/head_norm_gate.h"
+#include "kernels/head_norm_gate/head_norm_gate_cpu.h"
+#include "kernels/wkv/recurrence.h"
 
 namespace radlads {
 namespace {
@@ -23,7 +26,10 @@ class AffineNorm : public torch::nn::Module {
 }  // namespace
 
 HeadOutput::HeadOutput(torch::nn::Module& owner, const ModelConfig& config, const ModelSizes& sizes)
-    : eps_(sizes.head_dim * 1e-5), initial_gate_(config.init().gate()) {
+    : eps_(sizes.head_dim * 1e-5),
+      initial_gate_(config.init().gate()),
+      heads_(sizes.heads),
+      head_dim_(sizes.head_dim) {
   if (config.groupnorm_att()) {
     auto norm = owner.register_module("ln_x", std::make_shared<AffineNorm>(sizes.attention));
     norm_weight_ = norm->weight;
@@ -64,9 +70,61 @@ void HeadOutput::Initialize() {
 }
 
 void HeadOutput::SetForInference() {
+  norm_weight_floats_ = InferenceVector(norm_weight_);
+  norm_bias_floats_ = InferenceVector(norm_bias_);
   if (!g1_.defined()) return;
   SetProjectionForInference(g1_);
   SetProjectionForInference(g2_);
+  low_rank_.emplace(g1_, g2_);
+}
+
+void HeadOutput::Infer(const InferencePass& pass, const float* o, const void* x, double scale, void* y) const {
+  const int64_t rows = pass.rows();
+  const SharedMemory gate(pass.Bytes(heads_ * head_dim_));
+  if (gate_) {
+    const LinearProduct product[] = {gate_->Product(pass, x, gate.data())};
+    QuantizedLinears(product, rows, pass.bf16);
+  } else if (low_rank_) {
+    const SharedMemory low(pass.Bytes(low_rank_->rank()));
+    const LinearProduct down[] = {low_rank_->Down(pass, x, low.data(), LinearActivation::kSigmoid)};
+    const LinearProduct up[] = {low_rank_->Up(pass, low.data(), gate.data())};
+    QuantizedLinears(down, rows, pass.bf16);
+    QuantizedLinears(up, rows, pass.bf16);
+  }
+  HeadNormGateForwardCpu({.rows = rows,
+                          .heads = heads_,
+                          .head_dim = head_dim_,
+                          .o = o,
+                          .o_bf16 = false,
+                          .weight = Floats(norm_weight_floats_),
+                          .bias = Floats(norm_bias_floats_),
+                          .eps = static_cast<float>(eps_),
+                          .scale = static_cast<float>(scale),
+                          .gate = gate_ || low_rank_ ? gate.data() : nullptr,
+                          .gate_bf16 = pass.bf16,
+                          .gate_sigmoid = gate_ != nullptr,
+                          .out_bf16 = pass.bf16},
+                         y);
+}
+
+void InferRecurrence(const InferencePass& pass, const ModelSizes& sizes, const InferenceOperands& operands, Tensor& state,
+                     float* output) {
+  const int64_t D = sizes.head_dim, width = sizes.heads * D;
+  const auto array = [&](const void* data, bool bf16 = false) -> WkvArray {
+    return {data, bf16, pass.time * width, width, D};
+  };
+  float* const memory = state.mutable_data_ptr<float>();
+  WkvForward({.shape = {pass.batch, pass.time, sizes.heads, D, D},
+              .r = array(operands.r, operands.r_bf16),
+              .log_w = array(operands.log_w),
+              .k = array(operands.k),
+              .v = array(operands.v),
+              .a = array(operands.a),
+              .b = array(operands.b),
+              .scale = static_cast<float>(operands.scale),
+              .initial_state = memory,
+              .reset = nullptr},
+             {output, false, pass.time * width, width, D}, memory, nullptr);
 }
 
 void InitializeOrthogonal(Tensor& matrix) {

@@ -11,6 +11,20 @@
 
 namespace radlads {
 
+// For inference: x -> activation(x A) B, of matrices that SetProjectionForInference has laid out and that outlive it.
+struct LowRank {
+  LowRank(const Tensor& a, const Tensor& b) : down(InferenceMatrix(a)), up(InferenceMatrix(b)) {}
+  int64_t rank() const { return up.in(); }
+  LinearProduct Down(const InferencePass& pass, const void* x, void* low,
+                     LinearActivation activation = LinearActivation::kNone) const {
+    return {.w = &down, .x = x, .y = low, .y_bf16 = pass.bf16, .activation = activation};
+  }
+  LinearProduct Up(const InferencePass& pass, const void* low, void* y) const {
+    return {.w = &up, .x = low, .y = y, .y_bf16 = pass.bf16};
+  }
+  WeightMatrix down, up;
+};
+
 // Group norm per head (groupnorm_att; eps = head_dim * 1e-5) and gate (gate_rank_type) of the recurrence's output.
 // Registers its parameters in `owner` under the published names: ln_x.{weight,bias} [A], gate.weight [A,C] or
 // g1 [C,R], g2 [R,A].
@@ -21,11 +35,17 @@ class HeadOutput {
   Tensor Forward(const Tensor& o, const Tensor& x, double scale) const;
   void Initialize();
   void SetForInference();
+  // Inference: o [rows,A] fp32 and gate input x [rows,C] -> y [rows,A] activations.
+  void Infer(const InferencePass& pass, const float* o, const void* x, double scale, void* y) const;
 
  private:
   const double eps_, initial_gate_;
+  const int64_t heads_, head_dim_;
   Tensor norm_weight_, norm_bias_, g1_, g2_;
   std::shared_ptr<Linear> gate_;
+  // For inference.
+  Tensor norm_weight_floats_, norm_bias_floats_;
+  std::optional<LowRank> low_rank_;
 };
 
 // Orthogonal with gain 0.1 * max(1, sqrt(rows / columns)), as RADLADS draws the second low-rank matrices.
@@ -35,6 +55,17 @@ void InitializeOrthogonal(Tensor& matrix);
 // place.
 std::optional<Tensor> TakeCarried(LayerState* state, const char* name);
 std::optional<Tensor> ResetOf(const MixContext& context);
+
+// Inference: the recurrence of operands [rows,A] fp32, or r bf16, over the state [B,H,D,D], which it moves on. -> output
+// [rows,A] fp32. a and b null: that of RWKV-6.
+struct InferenceOperands {
+  const void* r;
+  bool r_bf16;
+  const float *log_w, *k, *v, *a, *b;
+  double scale;
+};
+void InferRecurrence(const InferencePass& pass, const ModelSizes& sizes, const InferenceOperands& operands, Tensor& state,
+                     float* output);
 
 }  // namespace radlads
 

@@ -4,11 +4,16 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <cstring>
 
+#include "base/parallel_for.h"
 #include "base/status.h"
 #include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rms_norm/rms_norm_cpu.h"
 #include "kernels/rope/rope.h"
+#include "kernels/rope/rope_cpu.h"
 #include "kernels/softmax_attention/softmax_attention.h"
+#include "kernels/softmax_attention/softmax_attention_cpu.h"
 
 namespace radlads {
 namespace {
@@ -19,6 +24,22 @@ class NormWeight : public torch::nn::Module {
   explicit NormWeight(int64_t width) { weight = register_parameter("weight", torch::ones({width})); }
   Tensor weight;
 };
+
+// `carried` [B,KV,S,D] and room for `time` more tokens in the third dimension, in memory that has room for more of them.
+Tensor Longer(const Tensor& carried, at::IntArrayRef empty, int64_t time, at::ScalarType dtype) {
+  const int64_t tokens = carried.defined() ? carried.size(2) : 0, wanted = tokens + time, D = empty[3];
+  std::vector<int64_t> sizes = empty.vec();
+  sizes[2] = wanted;
+  if (carried.defined() && carried.use_count() == 1 && carried.storage().use_count() == 1 &&
+      carried.scalar_type() == dtype && carried.stride(3) == 1 && carried.stride(2) == D &&
+      carried.storage_offset() == 0 && carried.stride(1) >= wanted * D && carried.stride(0) == carried.stride(1) * empty[1]) {
+    return carried.as_strided(sizes, carried.strides());
+  }
+  sizes[2] = wanted + (tokens > 0 ? wanted / 4 + 64 : 64);
+  const Tensor memory = at::empty(sizes, dtype);
+  if (tokens > 0) memory.narrow(2, 0, tokens).copy_(carried);
+  return memory.narrow(2, 0, wanted);
+}
 
 }  // namespace
 
@@ -79,6 +100,53 @@ void AttentionProjections::InitializeProjections(const AttentionProjections* tea
   }
 }
 
+void AttentionProjections::SetForInference() {
+  q_norm_floats_ = InferenceVector(q_norm_);
+  k_norm_floats_ = InferenceVector(k_norm_);
+}
+
+std::vector<LinearProduct> AttentionProjections::ProjectionProducts(const InferencePass& pass,
+                                                                    const std::array<const void*, 3>& x,
+                                                                    const std::array<void*, 3>& qkv) const {
+  return {q_proj_->Product(pass, x[0], qkv[0]), k_proj_->Product(pass, x[1], qkv[1]),
+          v_proj_->Product(pass, x[2], qkv[2])};
+}
+
+void AttentionProjections::NormHeads(const InferencePass& pass, void* q, void* k) const {
+  if (!q_norm_.defined()) return;
+  RmsNormArguments norm = {.rows = pass.rows() * sizes_.heads,
+                           .width = sizes_.head_dim,
+                           .x = q,
+                           .weight = Floats(q_norm_floats_),
+                           .eps = static_cast<float>(norm_eps_),
+                           .x_bf16 = pass.bf16,
+                           .y_bf16 = pass.bf16};
+  RmsNormForwardCpu(norm, q);
+  norm.rows = pass.rows() * sizes_.kv_heads;
+  norm.x = k;
+  norm.weight = Floats(k_norm_floats_);
+  RmsNormForwardCpu(norm, k);
+}
+
+void AttentionProjections::RotateHeads(const InferencePass& pass, void* q, void* k) const {
+  RopeArguments rope = {.batch = pass.batch,
+                        .time = pass.time,
+                        .heads = sizes_.heads,
+                        .head_dim = sizes_.head_dim,
+                        .cos = pass.cos,
+                        .sin = pass.sin,
+                        .tables_per_batch = pass.tables_per_batch,
+                        .bf16 = pass.bf16};
+  RopeForwardCpu(rope, q, q);
+  rope.heads = sizes_.kv_heads;
+  RopeForwardCpu(rope, k, k);
+}
+
+void AttentionProjections::AddOutput(const InferencePass& pass, const void* mixed, float* residual) const {
+  const LinearProduct product[] = {o_proj_->Addition(mixed, residual)};
+  QuantizedLinears(product, pass.rows(), pass.bf16);
+}
+
 SoftmaxAttention::SoftmaxAttention(const ModelConfig& config, const ModelSizes& sizes)
     : AttentionProjections(config, sizes) {}
 
@@ -107,6 +175,55 @@ Tensor SoftmaxAttention::Forward(const Tensor& x, MixContext& context, LayerStat
 
 void SoftmaxAttention::InitializeFrom(const SoftmaxAttention* teacher) {
   InitializeProjections(teacher, /*draw_anew=*/false);
+}
+
+void SoftmaxAttention::MakeRoom(int64_t batch, int64_t time, at::ScalarType dtype, LayerState* state) const {
+  for (const char* name : {"key", "value"}) {
+    Tensor& tensor = state->tensors[name];
+    tensor = Longer(tensor, {batch, sizes_.kv_heads, 0, sizes_.head_dim}, time, dtype);
+  }
+}
+
+void SoftmaxAttention::Infer(const InferencePass& pass, const void* x, LayerState* state, float* residual) const {
+  const int64_t D = sizes_.head_dim, KV = sizes_.kv_heads, bytes = pass.bf16 ? 2 : 4;
+  const SharedMemory q(pass.Bytes(sizes_.attention)), k(pass.Bytes(KV * D)), v(pass.Bytes(KV * D));
+  QuantizedLinears(ProjectionProducts(pass, {x, x, x}, {q.data(), k.data(), v.data()}), pass.rows(), pass.bf16);
+  NormHeads(pass, q.data(), k.data());
+  RotateHeads(pass, q.data(), k.data());
+  const Tensor &keys = state->tensors.at("key"), &values = state->tensors.at("value");
+  const int64_t S = keys.size(2);
+  const auto append = [&](const SharedMemory& from, const Tensor& to, int64_t row) {
+    char* const memory = static_cast<char*>(to.mutable_data_ptr());
+    const int64_t b = row / pass.time, token = S - pass.time + row % pass.time;
+    for (int64_t h = 0; h < KV; ++h) {
+      std::memcpy(memory + (b * to.stride(0) + h * to.stride(1) + token * D) * bytes,
+                  static_cast<const char*>(from.data()) + (row * KV + h) * D * bytes, D * bytes);
+    }
+  };
+  ParallelFor(pass.rows(), 8, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      append(k, keys, row);
+      append(v, values, row);
+    }
+  });
+  const auto operand = [&](const Tensor& tensor) -> AttentionOperand {
+    return {tensor.const_data_ptr(), tensor.stride(0), tensor.stride(2), tensor.stride(1)};
+  };
+  const SharedMemory y(pass.Bytes(sizes_.attention));
+  SoftmaxAttentionCpu({.batch = pass.batch,
+                       .time = pass.time,
+                       .keys = S,
+                       .heads = sizes_.heads,
+                       .kv_heads = KV,
+                       .head_dim = D,
+                       .q = {q.data(), pass.time * sizes_.attention, sizes_.attention, D},
+                       .k = operand(keys),
+                       .v = operand(values),
+                       .first = nullptr,
+                       .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(D))),
+                       .bf16 = pass.bf16},
+                      y.data());
+  AddOutput(pass, y.data(), residual);
 }
 
 }  // namespace radlads

@@ -1,0 +1,160 @@
+// Tokens per second of the engine: bazel run //serve/engine:engine_benchmark -- MODEL [--dtype fp32|bf16] [--threads N]
+//
+// Prints one line of JSON for each measurement: prompts read, texts that go on alone and beside others, and, with
+// --depths, what a token takes after texts of that length. The best and the median of --repeats are given.
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/keep_freed_memory.h"
+#include "base/logging.h"
+#include "base/parallel_for.h"
+#include "base/status.h"
+#include "base/working_directory.h"
+#include "model/precision.h"
+#include "model/pretrained.h"
+#include "serve/engine/engine.h"
+
+namespace radlads {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Flags {
+  std::string model, dtype = "fp32";
+  int threads = 0, repeats = 5;
+  int64_t prompt = 512, tokens = 64;
+  std::vector<int64_t> together = {1, 8}, depths;
+};
+
+double Seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+
+std::vector<int64_t> SomeTokens(int64_t count, int64_t vocabulary) {
+  std::vector<int64_t> ids(count);
+  uint64_t state = 1;
+  for (int64_t& id : ids) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    id = static_cast<int64_t>((state >> 33) % vocabulary);
+  }
+  return ids;
+}
+
+// Starts `texts` of them, and waits. -> the seconds from the last text's first token to the first text's last: while
+// all go on together.
+absl::StatusOr<double> Continue(Engine& engine, const EngineRequest& request, int64_t texts) {
+  std::vector<std::promise<EngineResult>> ends(texts);
+  std::vector<Clock::time_point> first(texts), last(texts);
+  for (int64_t i = 0; i < texts; ++i) {
+    EngineRequest one = request;
+    one.on_token = [&, i](int64_t, const Tensor&) {
+      last[i] = Clock::now();
+      if (first[i] == Clock::time_point()) first[i] = last[i];
+      return true;
+    };
+    one.on_done = [&, i](EngineResult result) { ends[i].set_value(std::move(result)); };
+    RADLADS_RETURN_IF_ERROR(engine.Submit(std::move(one)).status());
+  }
+  for (auto& end : ends) RADLADS_RETURN_IF_ERROR(end.get_future().get().status);
+  return Seconds(*std::min_element(last.begin(), last.end()) - *std::max_element(first.begin(), first.end()));
+}
+
+// -> the snapshot after the prompt, and the seconds that it took.
+absl::StatusOr<std::pair<SnapshotPtr, double>> ReadPrompt(Engine& engine, std::vector<int64_t> prompt) {
+  std::promise<EngineResult> end;
+  const auto begun = Clock::now();
+  RADLADS_RETURN_IF_ERROR(engine
+                              .Submit({.prompt = std::move(prompt),
+                                       .max_tokens = 0,
+                                       .on_done = [&](EngineResult result) { end.set_value(std::move(result)); }})
+                              .status());
+  EngineResult result = end.get_future().get();
+  RADLADS_RETURN_IF_ERROR(result.status);
+  return std::pair(std::move(result.snapshot), Seconds(Clock::now() - begun));
+}
+
+void Print(const std::string& what, int64_t tokens, std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  std::printf("%s\n", nlohmann::ordered_json({{"what", what},
+                                              {"best_tokens_per_second", tokens / seconds.front()},
+                                              {"median_tokens_per_second", tokens / median},
+                                              {"median_ms_per_step", 1e3 * median / tokens}})
+                          .dump()
+                          .c_str());
+  std::fflush(stdout);
+}
+
+absl::Status Measure(const Flags& flags) {
+  SetThreads(flags.threads);
+  at::set_num_threads(Threads());
+  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
+  RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
+  RADLADS_ASSIGN_OR_RETURN(const std::shared_ptr<Transformer> model, LoadForInference(directory, precision.dtype));
+  const int64_t vocabulary = model->config().vocab_size();
+  EngineOptions options;
+  options.prompt_tokens = 512;
+  RADLADS_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Create(*model, options));
+
+  std::vector<double> seconds;
+  for (int i = 0; i <= flags.repeats; ++i) {
+    RADLADS_ASSIGN_OR_RETURN(const auto read, ReadPrompt(*engine, SomeTokens(flags.prompt, vocabulary)));
+    if (i > 0) seconds.push_back(read.second);  // the first one warms up
+  }
+  Print(Concatenate("prompt of ", flags.prompt), flags.prompt, seconds);
+
+  const auto measure = [&](SnapshotPtr from, int64_t texts) -> absl::StatusOr<std::vector<double>> {
+    EngineRequest request = {.from = std::move(from), .prompt = {1}, .max_tokens = flags.tokens + 1};
+    request.sampling.temperature = 0;
+    std::vector<double> taken;
+    for (int i = 0; i <= flags.repeats; ++i) {
+      RADLADS_ASSIGN_OR_RETURN(const double time, Continue(*engine, request, texts));
+      if (i > 0) taken.push_back(time);
+    }
+    return taken;
+  };
+  for (const int64_t texts : flags.together) {
+    RADLADS_ASSIGN_OR_RETURN(seconds, measure(nullptr, texts));
+    // The first text is some tokens ahead of the last one: what they do together is less than all.
+    Print(Concatenate("decode, ", texts, " together"), texts * (flags.tokens - (texts - 1)), seconds);
+  }
+  for (const int64_t depth : flags.depths) {
+    RADLADS_ASSIGN_OR_RETURN(const auto read, ReadPrompt(*engine, SomeTokens(depth, vocabulary)));
+    RADLADS_ASSIGN_OR_RETURN(seconds, measure(read.first, 1));
+    Print(Concatenate("decode after ", depth), flags.tokens, seconds);
+  }
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  KeepFreedMemory();
+  absl::Status status = EnterWorkingDirectory();
+  if (!status.ok()) return ExitCode(status);
+  CLI::App app("Measures the engine of the server.");
+  Flags flags;
+  const auto positive = CLI::PositiveNumber;
+  app.add_option("model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
+  app.add_option("--dtype", flags.dtype, "fp32, bf16 or auto.")->capture_default_str();
+  app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(positive);
+  app.add_option("--prompt", flags.prompt, "Tokens of the prompts.")->check(positive)->capture_default_str();
+  app.add_option("--tokens", flags.tokens, "That each text goes on for.")->check(CLI::Range(2, 1 << 20))->capture_default_str();
+  app.add_option("--together", flags.together, "Texts that go on together.")->check(positive)->capture_default_str();
+  app.add_option("--depths", flags.depths, "Lengths of texts to go on from.")->check(positive);
+  app.add_option("--repeats", flags.repeats, "Of each measurement.")->check(positive)->capture_default_str();
+  app.callback([&] { status = Measure(flags); });
+  CLI11_PARSE(app, argc, argv);
+  return ExitCode(status);
+}
+
+}  // namespace
+}  // namespace radlads
+
+int main(int argc, char** argv) { return radlads::Main(argc, argv); }
