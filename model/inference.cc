@@ -11,8 +11,10 @@ at::Tensor InferenceVector(const at::Tensor& parameter) {
 WeightMatrix InferenceMatrix(const at::Tensor& projection) {
   const at::Tensor rows = projection.t();
   TORCH_CHECK(rows.is_contiguous(), "a projection ", projection.sizes(), " that is not laid out for inference");
-  const WeightKind kind = rows.scalar_type() == at::kBFloat16 ? WeightKind::kBf16 : WeightKind::kFp32;
-  return WeightMatrix::Borrow(kind, rows.size(0), rows.size(1), rows.const_data_ptr());
+  if (rows.scalar_type() == at::kFloat && rows.is_cpu()) {
+    return WeightMatrix::Pack(rows.size(0), rows.size(1), rows.const_data_ptr<float>());
+  }
+  return WeightMatrix::Borrow(WeightKind::kBf16, rows.size(0), rows.size(1), rows.const_data_ptr());
 }
 
 at::Tensor OwnState(const at::Tensor& carried, at::IntArrayRef sizes, at::ScalarType dtype) {

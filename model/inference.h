@@ -33,8 +33,8 @@ inline const float* Floats(const at::Tensor& vector) {
   return vector.defined() ? vector.const_data_ptr<float>() : nullptr;
 }
 
-// A matrix that stays where it is: [in,out] as SetProjectionForInference lays it out, which must outlive it. A pass reads
-// those in fp32 and bf16 on the CPU; of others it is a placeholder.
+// A matrix [in,out] as SetProjectionForInference lays it out: packed in fp32, where it is, and must outlive the result,
+// in bf16. A pass reads these; of other dtypes and devices it is a placeholder.
 WeightMatrix InferenceMatrix(const at::Tensor& projection);
 
 // The tensor of a state that the pass overwrites: `carried` if nobody else holds it, a copy of it if somebody does, or

@@ -483,6 +483,8 @@ namespace {
 // Rows that are prepared at a time.
 constexpr int64_t kPreparedRows = 1024;
 constexpr int64_t kMaxParts = kPreparedRows / kMaxRows;
+// Of 64 bytes of weights: less is not worth being fetched as a piece.
+constexpr int64_t kShareUnits = 512;
 
 // x of one or more products, in parts of about the same size: few rows make little of the weights that they read.
 struct Input {
@@ -565,8 +567,7 @@ void MultiplySome(std::span<Product> products, int64_t first, int64_t rows, bool
      std::min(kGroup, p.product->w->out() - group * kGroup), sums);
   };
   if (parts == 1) {
-    // Shares of equal bytes.
-    ParallelFor(units, 1 + 1024 / rows, [&](int64_t begin, int64_t end) {
+    const auto multiply_units = [&](int64_t begin, int64_t end) {
       int64_t before = 0;
       for (const Product& p : products) {
         const auto group_at = [&](int64_t unit) {
@@ -575,7 +576,14 @@ void MultiplySome(std::span<Product> products, int64_t first, int64_t rows, bool
         for (int64_t group = group_at(begin), last = group_at(end); group < last; ++group) multiply(p, group, 0);
         before += p.groups * p.unit;
       }
-    });
+    };
+    if (InTeam()) {
+      // The memory does not serve all threads alike: who is done takes more.
+      const int64_t shares = std::clamp<int64_t>(units / kShareUnits, Threads(), 8 * Threads());
+      ParallelForDynamic(shares, [&](int64_t i) { multiply_units(units * i / shares, units * (i + 1) / shares); });
+    } else {
+      ParallelFor(units, 1 + 1024 / rows, multiply_units);
+    }
   } else {
     ParallelForDynamic(items * parts, [&](int64_t item) {
       for (const Product& p : products) {
