@@ -1,7 +1,8 @@
 // Tokens per second of the engine: bazel run //serve/engine:engine_benchmark -- MODEL [--dtype fp32|bf16] [--threads N]
 //
 // Prints one line of JSON for each measurement: prompts read, texts that go on alone and beside others, and, with
-// --depths, what a token takes after texts of that length. The best and the median of --repeats are given.
+// --depths, what a token takes after texts of that length. The best and the median of --repeats are given, and for
+// texts that go on the share of the memory's rate, measured on the spot, at which the weights are read.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -20,6 +21,7 @@
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "base/working_directory.h"
+#include "kernels/benchmarks/machine.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
 #include "serve/engine/engine.h"
@@ -81,15 +83,26 @@ absl::StatusOr<std::pair<SnapshotPtr, double>> ReadPrompt(Engine& engine, std::v
   return std::pair(std::move(result.snapshot), Seconds(Clock::now() - begun));
 }
 
-void Print(const std::string& what, int64_t tokens, std::vector<double> seconds) {
+// Bytes of the matrices that a token reads. (The low-rank ones of RWKV are some percent more.)
+int64_t WeightBytes(const Transformer& model) {
+  int64_t bytes = 0;
+  const bool tied = model.config().tie_word_embeddings();
+  for (const auto& [name, linear] : model.LinearsByWeight()) {
+    if (tied || name != "model.embed_tokens.weight") bytes += linear->matrix().bytes();
+  }
+  return bytes;
+}
+
+void Print(const std::string& what, int64_t tokens, std::vector<double> seconds, double steps = 0,
+           double least_seconds_per_step = 0) {
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
-  std::printf("%s\n", nlohmann::ordered_json({{"what", what},
-                                              {"best_tokens_per_second", tokens / seconds.front()},
-                                              {"median_tokens_per_second", tokens / median},
-                                              {"median_ms_per_step", 1e3 * median / tokens}})
-                          .dump()
-                          .c_str());
+  nlohmann::ordered_json line = {{"what", what},
+                                 {"best_tokens_per_second", tokens / seconds.front()},
+                                 {"median_tokens_per_second", tokens / median},
+                                 {"median_ms_per_token", 1e3 * median / tokens}};
+  if (steps > 0) line["share_of_memory_rate"] = steps * least_seconds_per_step / seconds.front();
+  std::printf("%s\n", line.dump().c_str());
   std::fflush(stdout);
 }
 
@@ -100,6 +113,8 @@ absl::Status Measure(const Flags& flags) {
   RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
   RADLADS_ASSIGN_OR_RETURN(const std::shared_ptr<Transformer> model, LoadForInference(directory, precision.dtype));
   const int64_t vocabulary = model->config().vocab_size();
+  const int64_t bytes = WeightBytes(*model);
+  const double least = bytes / MeasureReadBandwidth(bytes);
   EngineOptions options;
   options.prompt_tokens = 512;
   RADLADS_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Create(*model, options));
@@ -111,25 +126,36 @@ absl::Status Measure(const Flags& flags) {
   }
   Print(Concatenate("prompt of ", flags.prompt), flags.prompt, seconds);
 
-  const auto measure = [&](SnapshotPtr from, int64_t texts) -> absl::StatusOr<std::vector<double>> {
+  const auto request_from = [&](SnapshotPtr from) {
     EngineRequest request = {.from = std::move(from), .prompt = {1}, .max_tokens = flags.tokens + 1};
     request.sampling.temperature = 0;
-    std::vector<double> taken;
-    for (int i = 0; i <= flags.repeats; ++i) {
-      RADLADS_ASSIGN_OR_RETURN(const double time, Continue(*engine, request, texts));
-      if (i > 0) taken.push_back(time);
-    }
-    return taken;
+    return request;
   };
   for (const int64_t texts : flags.together) {
-    RADLADS_ASSIGN_OR_RETURN(seconds, measure(nullptr, texts));
+    seconds.clear();
+    for (int i = 0; i <= flags.repeats; ++i) {
+      RADLADS_ASSIGN_OR_RETURN(const double time, Continue(*engine, request_from(nullptr), texts));
+      if (i > 0) seconds.push_back(time);
+    }
     // The first text is some tokens ahead of the last one: what they do together is less than all.
-    Print(Concatenate("decode, ", texts, " together"), texts * (flags.tokens - (texts - 1)), seconds);
+    const int64_t steps = flags.tokens - (texts - 1);
+    Print(Concatenate("decode, ", texts, " together"), texts * steps, seconds, steps, least);
   }
+  // In turns, so that what else the machine does meets all of them alike.
+  std::vector<SnapshotPtr> snapshots;
   for (const int64_t depth : flags.depths) {
     RADLADS_ASSIGN_OR_RETURN(const auto read, ReadPrompt(*engine, SomeTokens(depth, vocabulary)));
-    RADLADS_ASSIGN_OR_RETURN(seconds, measure(read.first, 1));
-    Print(Concatenate("decode after ", depth), flags.tokens, seconds);
+    snapshots.push_back(read.first);
+  }
+  std::vector<std::vector<double>> taken(snapshots.size());
+  for (int i = 0; i <= flags.repeats; ++i) {
+    for (size_t depth = 0; depth < snapshots.size(); ++depth) {
+      RADLADS_ASSIGN_OR_RETURN(const double time, Continue(*engine, request_from(snapshots[depth]), 1));
+      if (i > 0) taken[depth].push_back(time);
+    }
+  }
+  for (size_t depth = 0; depth < snapshots.size(); ++depth) {
+    Print(Concatenate("decode after ", flags.depths[depth]), flags.tokens, taken[depth], flags.tokens, least);
   }
   return absl::OkStatus();
 }
