@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "base/parallel_for.h"
 #include "kernels/quantized_linear/quantized_linear.h"
 
 namespace radlads {
@@ -25,6 +26,14 @@ struct InferencePass {
   int64_t rows() const { return batch * time; }
   // Of an array of activations.
   int64_t Bytes(int64_t width) const { return rows() * width * (bf16 ? 2 : 4); }
+
+  // Runs operations that follow each other, each a loop over the rows. Of few rows there is less to compute than it takes
+  // threads to meet: one of them runs all.
+  template <class Operations>
+  void RunRows(const Operations& operations) const {
+    rows() < kFewRows ? RunOnce(operations) : operations();
+  }
+  static constexpr int64_t kFewRows = 4;
 };
 
 // A parameter as contiguous fp32, itself if it is that; undefined stays undefined.

@@ -485,6 +485,8 @@ constexpr int64_t kPreparedRows = 1024;
 constexpr int64_t kMaxParts = kPreparedRows / kMaxRows;
 // Of 64 bytes of weights: less is not worth being fetched as a piece.
 constexpr int64_t kShareUnits = 512;
+// Blocks of x.
+constexpr int64_t kOwnBlocks = 128;
 
 // x of one or more products, in parts of about the same size: few rows make little of the weights that they read.
 struct Input {
@@ -533,10 +535,18 @@ void MultiplySome(std::span<Product> products, int64_t first, int64_t rows, bool
     units += p.groups * p.unit;
   }
   const int64_t parts = inputs[0].parts;
-  std::optional<SharedMemory> prepared;
+  // A thread of a team makes little for itself sooner than it meets the others.
+  const bool alone = InTeam() && blocks * rows <= kOwnBlocks;
+  static thread_local std::vector<uint8_t> own;
+  std::optional<SharedMemory> shared;
   if (bytes > 0) {
-    prepared.emplace(bytes);
-    uint8_t* next = static_cast<uint8_t*>(prepared->data());
+    uint8_t* next;
+    if (alone) {
+      own.resize(std::max<size_t>(own.size(), bytes + 64));
+      next = own.data() + 63 - (reinterpret_cast<uintptr_t>(own.data()) + 63) % 64;
+    } else {
+      next = static_cast<uint8_t*>(shared.emplace(bytes).data());
+    }
     for (Input& input : inputs) {
       if (input.bytes == 0) continue;
       for (int64_t part = 0; part < parts; ++part) {
@@ -544,7 +554,7 @@ void MultiplySome(std::span<Product> products, int64_t first, int64_t rows, bool
         next += input.PartBytes(part);
       }
     }
-    ParallelFor(blocks, 1 + 1024 / rows, [&](int64_t begin, int64_t end) {
+    const auto prepare = [&](int64_t begin, int64_t end) {
       int64_t before = 0;  // blocks of the inputs before
       for (const Input& input : inputs) {
         if (input.bytes == 0) continue;
@@ -556,7 +566,8 @@ void MultiplySome(std::span<Product> products, int64_t first, int64_t rows, bool
         }
         before += of_input;
       }
-    });
+    };
+    alone ? prepare(0, blocks) : ParallelFor(blocks, 1 + 1024 / rows, prepare);
   }
   const auto multiply = [&](const Product& p, int64_t group, int64_t part) {
     alignas(64) float sums[kMaxRows * kGroup];

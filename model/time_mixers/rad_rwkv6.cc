@@ -121,14 +121,8 @@ void RadRwkv6::InferShift(const InferencePass& pass, const void* x, Tensor& befo
                           const std::array<void*, 5>& shifted) const {
   const int64_t width = sizes_.width, rows = pass.rows();
   const SharedMemory previous(pass.batch * width * sizeof(float));
+  const SharedMemory mixed(pass.Bytes(width)), amounts(5 * pass.Bytes(width)), low(5 * pass.Bytes(shift_[0].rank()));
   char* const carried = static_cast<char*>(before.mutable_data_ptr());
-  const int64_t row_bytes = width * (pass.bf16 ? 2 : 4);
-  ParallelFor(pass.batch * width, 8192, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      previous.floats()[i] = pass.bf16 ? static_cast<float>(reinterpret_cast<const c10::BFloat16*>(carried)[i])
-                                       : reinterpret_cast<const float*>(carried)[i];
-    }
-  });
   TokenShiftArguments shift = {.batch = pass.batch,
                                .time = pass.time,
                                .width = width,
@@ -139,9 +133,16 @@ void RadRwkv6::InferShift(const InferencePass& pass, const void* x, Tensor& befo
                                .maa = Floats(maa_x_floats_),
                                .amounts = nullptr,
                                .bf16 = pass.bf16};
-  const SharedMemory mixed(pass.Bytes(width)), amounts(5 * pass.Bytes(width)), low(5 * pass.Bytes(shift_[0].rank()));
   void* const one[] = {mixed.data()};
-  TokenShiftForwardCpu(shift, one);
+  pass.RunRows([&] {
+    ParallelFor(pass.batch * width, 8192, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        previous.floats()[i] = pass.bf16 ? static_cast<float>(reinterpret_cast<const c10::BFloat16*>(carried)[i])
+                                         : reinterpret_cast<const float*>(carried)[i];
+      }
+    });
+    TokenShiftForwardCpu(shift, one);
+  });
   std::vector<LinearProduct> down, up;
   for (int64_t i = 0; i < 5; ++i) {
     char* const low_i = static_cast<char*>(low.data()) + i * pass.Bytes(shift_[i].rank());
@@ -153,11 +154,15 @@ void RadRwkv6::InferShift(const InferencePass& pass, const void* x, Tensor& befo
   shift.mixes = 5;
   shift.maa = Floats(maa_floats_);
   shift.amounts = amounts.data();
-  TokenShiftForwardCpu(shift, shifted.data());
-  ParallelFor(pass.batch, 1, [&](int64_t first, int64_t last) {
-    for (int64_t b = first; b < last; ++b) {
-      std::memcpy(carried + b * row_bytes, static_cast<const char*>(x) + ((b + 1) * pass.time - 1) * row_bytes, row_bytes);
-    }
+  const int64_t row_bytes = width * (pass.bf16 ? 2 : 4);
+  pass.RunRows([&] {
+    TokenShiftForwardCpu(shift, shifted.data());
+    ParallelFor(pass.batch, 1, [&](int64_t first, int64_t last) {
+      for (int64_t b = first; b < last; ++b) {
+        const char* const row = static_cast<const char*>(x) + ((b + 1) * pass.time - 1) * row_bytes;
+        std::memcpy(carried + b * row_bytes, row, row_bytes);
+      }
+    });
   });
 }
 
@@ -172,28 +177,32 @@ void RadRwkv6::Infer(const InferencePass& pass, const void* x, LayerState* state
     InferShift(pass, x, state->tensors.at("shift"), shifted);
   }
   const SharedMemory q(pass.Bytes(width)), k(pass.Bytes(kv_width)), v(pass.Bytes(kv_width)), decay(pass.Bytes(width)),
-      low(pass.Bytes(low_decay_->rank()));
+      gate(pass.Bytes(width));
+  const SharedMemory low(pass.Bytes(low_decay_->rank())), low_gate(pass.Bytes(head_output_->gate_rank()));
   std::vector<LinearProduct> products = ProjectionProducts(pass, {in[0], in[1], in[2]}, {q.data(), k.data(), v.data()});
   products.push_back(low_decay_->Down(pass, in[3], low.data(), LinearActivation::kTanh));
+  std::vector<LinearProduct> up = {low_decay_->Up(pass, low.data(), decay.data())};
+  head_output_->AddGateProducts(pass, in[4], low_gate.data(), gate.data(), &products, &up);
   QuantizedLinears(products, rows, pass.bf16);
-  NormHeads(pass, q.data(), k.data());
-  const LinearProduct up[] = {low_decay_->Up(pass, low.data(), decay.data())};
   QuantizedLinears(up, rows, pass.bf16);
-  if (config_.use_pos_emb()) RotateHeads(pass, q.data(), k.data());
 
   const size_t wide = rows * width * sizeof(float);
   const SharedMemory log_w(wide), keys(wide), values(wide), o(wide);
-  Rwkv6PrepareForwardCpu({.rows = rows,
-                          .heads = sizes_.heads,
-                          .kv_heads = sizes_.kv_heads,
-                          .head_dim = sizes_.head_dim,
-                          .bf16 = pass.bf16,
-                          .balance_state = config_.balance_state() != 0,
-                          .k = k.data(),
-                          .v = v.data(),
-                          .low = decay.data(),
-                          .w0 = Floats(decay_floats_)},
-                         {.log_w = log_w.floats(), .k = keys.floats(), .v = values.floats()});
+  pass.RunRows([&] {
+    NormHeads(pass, q.data(), k.data());
+    if (config_.use_pos_emb()) RotateHeads(pass, q.data(), k.data());
+    Rwkv6PrepareForwardCpu({.rows = rows,
+                            .heads = sizes_.heads,
+                            .kv_heads = sizes_.kv_heads,
+                            .head_dim = sizes_.head_dim,
+                            .bf16 = pass.bf16,
+                            .balance_state = config_.balance_state() != 0,
+                            .k = k.data(),
+                            .v = v.data(),
+                            .low = decay.data(),
+                            .w0 = Floats(decay_floats_)},
+                           {.log_w = log_w.floats(), .k = keys.floats(), .v = values.floats()});
+  });
   InferRecurrence(pass, sizes_,
                   {.r = q.data(),
                    .r_bf16 = pass.bf16,
@@ -204,7 +213,7 @@ void RadRwkv6::Infer(const InferencePass& pass, const void* x, LayerState* state
                    .b = nullptr,
                    .scale = 1 / std::sqrt(static_cast<double>(sizes_.head_dim))},
                   state->tensors.at("wkv"), o.floats());
-  head_output_->Infer(pass, o.floats(), in[4], /*scale=*/1, q.data());
+  head_output_->Infer(pass, o.floats(), gate.data(), /*scale=*/1, q.data());
   AddOutput(pass, q.data(), residual);
 }
 

@@ -100,17 +100,19 @@ void RadRwkv7::Infer(const InferencePass& pass, const void* x, LayerState* state
   const int64_t rows = pass.rows(), width = sizes_.attention, kv_width = sizes_.kv_heads * sizes_.head_dim;
   const bool first = plan_.first_of_kind, bf16 = pass.bf16;
   const SharedMemory q(pass.Bytes(width)), k(pass.Bytes(kv_width)), v(pass.Bytes(kv_width)), w(pass.Bytes(width)),
-      a(pass.Bytes(width)), v_mix(pass.Bytes(width));
-  const SharedMemory low_w(pass.Bytes(decay_->rank())), low_a(pass.Bytes(iclr_->rank())), low_v(pass.Bytes(value_->rank()));
+      a(pass.Bytes(width)), v_mix(pass.Bytes(width)), gate(pass.Bytes(width));
+  const SharedMemory low_w(pass.Bytes(decay_->rank())), low_a(pass.Bytes(iclr_->rank())),
+      low_v(pass.Bytes(value_->rank())), low_gate(pass.Bytes(head_output_->gate_rank()));
   std::vector<LinearProduct> in = ProjectionProducts(pass, {x, x, x}, {q.data(), k.data(), v.data()});
   in.push_back(decay_->Down(pass, x, low_w.data(), LinearActivation::kTanh));
   in.push_back(iclr_->Down(pass, x, low_a.data()));
   if (!first) in.push_back(value_->Down(pass, x, low_v.data()));
-  QuantizedLinears(in, rows, bf16);
-  NormHeads(pass, q.data(), k.data());
   std::vector<LinearProduct> up = {decay_->Up(pass, low_w.data(), w.data()), iclr_->Up(pass, low_a.data(), a.data())};
   if (!first) up.push_back(value_->Up(pass, low_v.data(), v_mix.data()));
+  head_output_->AddGateProducts(pass, x, low_gate.data(), gate.data(), &in, &up);
+  QuantizedLinears(in, rows, bf16);
   QuantizedLinears(up, rows, bf16);
+  NormHeads(pass, q.data(), k.data());
 
   const size_t wide = rows * width * sizeof(float);
   const SharedMemory r(wide), log_w(wide), keys(wide), values(wide), minus_kk(wide), kk_iclr(wide), o(wide);
@@ -155,7 +157,7 @@ void RadRwkv7::Infer(const InferencePass& pass, const void* x, LayerState* state
                    .b = kk_iclr.floats(),
                    .scale = 1},
                   state->tensors.at("wkv"), o.floats());
-  head_output_->Infer(pass, o.floats(), x, 1 / std::sqrt(static_cast<double>(sizes_.head_dim)), q.data());
+  head_output_->Infer(pass, o.floats(), gate.data(), 1 / std::sqrt(static_cast<double>(sizes_.head_dim)), q.data());
   AddOutput(pass, q.data(), residual);
 }
 

@@ -78,20 +78,16 @@ void HeadOutput::SetForInference() {
   low_rank_.emplace(g1_, g2_);
 }
 
-void HeadOutput::Infer(const InferencePass& pass, const float* o, const void* x, double scale, void* y) const {
-  const int64_t rows = pass.rows();
-  const SharedMemory gate(pass.Bytes(heads_ * head_dim_));
-  if (gate_) {
-    const LinearProduct product[] = {gate_->Product(pass, x, gate.data())};
-    QuantizedLinears(product, rows, pass.bf16);
-  } else if (low_rank_) {
-    const SharedMemory low(pass.Bytes(low_rank_->rank()));
-    const LinearProduct down[] = {low_rank_->Down(pass, x, low.data(), LinearActivation::kSigmoid)};
-    const LinearProduct up[] = {low_rank_->Up(pass, low.data(), gate.data())};
-    QuantizedLinears(down, rows, pass.bf16);
-    QuantizedLinears(up, rows, pass.bf16);
-  }
-  HeadNormGateForwardCpu({.rows = rows,
+void HeadOutput::AddGateProducts(const InferencePass& pass, const void* x, void* low, void* gate,
+                                 std::vector<LinearProduct>* first, std::vector<LinearProduct>* second) const {
+  if (gate_) first->push_back(gate_->Product(pass, x, gate));
+  if (!low_rank_) return;
+  first->push_back(low_rank_->Down(pass, x, low, LinearActivation::kSigmoid));
+  second->push_back(low_rank_->Up(pass, low, gate));
+}
+
+void HeadOutput::Infer(const InferencePass& pass, const float* o, const void* gate, double scale, void* y) const {
+  HeadNormGateForwardCpu({.rows = pass.rows(),
                           .heads = heads_,
                           .head_dim = head_dim_,
                           .o = o,
@@ -100,7 +96,7 @@ void HeadOutput::Infer(const InferencePass& pass, const float* o, const void* x,
                           .bias = Floats(norm_bias_floats_),
                           .eps = static_cast<float>(eps_),
                           .scale = static_cast<float>(scale),
-                          .gate = gate_ || low_rank_ ? gate.data() : nullptr,
+                          .gate = gate_ || low_rank_ ? gate : nullptr,
                           .gate_bf16 = pass.bf16,
                           .gate_sigmoid = gate_ != nullptr,
                           .out_bf16 = pass.bf16},

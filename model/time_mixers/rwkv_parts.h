@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "model/layer_plan.h"
 #include "model/linear.h"
@@ -35,8 +36,12 @@ class HeadOutput {
   Tensor Forward(const Tensor& o, const Tensor& x, double scale) const;
   void Initialize();
   void SetForInference();
-  // Inference: o [rows,A] fp32 and gate input x [rows,C] -> y [rows,A] activations.
-  void Infer(const InferencePass& pass, const float* o, const void* x, double scale, void* y) const;
+  // Inference: the products that make the gate [rows,A] of its input x [rows,C], through low [rows,R] where there is one.
+  int64_t gate_rank() const { return low_rank_ ? low_rank_->rank() : 0; }
+  void AddGateProducts(const InferencePass& pass, const void* x, void* low, void* gate,
+                       std::vector<LinearProduct>* first, std::vector<LinearProduct>* second) const;
+  // ... and with it o [rows,A] fp32 -> y [rows,A] activations.
+  void Infer(const InferencePass& pass, const float* o, const void* gate, double scale, void* y) const;
 
  private:
   const double eps_, initial_gate_;

@@ -188,8 +188,6 @@ void SoftmaxAttention::Infer(const InferencePass& pass, const void* x, LayerStat
   const int64_t D = sizes_.head_dim, KV = sizes_.kv_heads, bytes = pass.bf16 ? 2 : 4;
   const SharedMemory q(pass.Bytes(sizes_.attention)), k(pass.Bytes(KV * D)), v(pass.Bytes(KV * D));
   QuantizedLinears(ProjectionProducts(pass, {x, x, x}, {q.data(), k.data(), v.data()}), pass.rows(), pass.bf16);
-  NormHeads(pass, q.data(), k.data());
-  RotateHeads(pass, q.data(), k.data());
   const Tensor &keys = state->tensors.at("key"), &values = state->tensors.at("value");
   const int64_t S = keys.size(2);
   const auto append = [&](const SharedMemory& from, const Tensor& to, int64_t row) {
@@ -200,11 +198,15 @@ void SoftmaxAttention::Infer(const InferencePass& pass, const void* x, LayerStat
                   static_cast<const char*>(from.data()) + (row * KV + h) * D * bytes, D * bytes);
     }
   };
-  ParallelFor(pass.rows(), 8, [&](int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; ++row) {
-      append(k, keys, row);
-      append(v, values, row);
-    }
+  pass.RunRows([&] {
+    NormHeads(pass, q.data(), k.data());
+    RotateHeads(pass, q.data(), k.data());
+    ParallelFor(pass.rows(), 8, [&](int64_t first, int64_t last) {
+      for (int64_t row = first; row < last; ++row) {
+        append(k, keys, row);
+        append(v, values, row);
+      }
+    });
   });
   const auto operand = [&](const Tensor& tensor) -> AttentionOperand {
     return {tensor.const_data_ptr(), tensor.stride(0), tensor.stride(2), tensor.stride(1)};
