@@ -484,7 +484,7 @@ namespace {
 constexpr int64_t kPreparedRows = 1024;
 constexpr int64_t kMaxParts = kPreparedRows / kMaxRows;
 // Of 64 bytes of weights: less is not worth being fetched as a piece.
-constexpr int64_t kShareUnits = 512;
+constexpr int64_t kShareUnits = 1024;
 // Blocks of x.
 constexpr int64_t kOwnBlocks = 128;
 
