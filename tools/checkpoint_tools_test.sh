@@ -74,7 +74,7 @@ refused "dtype" "$import" --from "$gguf" --to "$out/x" --dtype int4
 "$import" --help | grep -q max_shard_size || fail "import_checkpoint --help"
 
 # Out and in again: the same tensors.
-tools/write_small_models "$out/models" 2>/dev/null
+eval/write_small_models "$out/models" 2>/dev/null
 for to in llama.gguf llama3_tied.gguf rad_rwkv6.gguf hybrid.gguf rad_rwkv7.pth hybrid-hf qwen3-hf; do
   model="$out/models/${to%[.-]*}"
   "$export" --from "$model" --to "$out/$to" >/dev/null 2>&1 || fail "export $to"
