@@ -1,6 +1,6 @@
 """lm_eval, as PyPI has it, asks //eval:server what //eval:run computes in process: the answers are the same.
 
-    lm_eval_client_test.py WRITE_SMALL_MODEL RUN SERVER      (paths of the programs; in the root of the repository)
+    lm_eval_client_test.py WRITE_SMALL_MODELS RUN SERVER      (paths of the programs; in the root of the repository)
 
 Every way that lm_eval has to ask: token ids or text, the server's tokenizer or Hugging Face's, one request at a time or
 eight, alone or in batches, its command line, and its other client (gguf). All three types of requests, on the tasks of
@@ -27,7 +27,7 @@ from lm_eval.tasks import TaskManager  # noqa: E402
 
 DATA = 'eval/testdata'
 TASKS = ['arc_easy', 'piqa', 'science', 'lambada', 'blanks', 'prose', 'sums']
-MODEL = f'{SCRATCH}/model'
+MODEL = f'{SCRATCH}/models/hybrid'
 # lm_eval keeps a place of its context for what is generated, and one more in rolling windows. Some texts are longer.
 CONTEXT, CLIENT_CONTEXT = 448, 450
 TOLERANCE = 1e-5  # relative, below 1 absolute
@@ -182,9 +182,9 @@ class Comparison:
         self.equal(f'{task}, {metric}', results[task].get(metric), value)
 
 
-def main(write_small_model, run, server):
+def main(write_small_models, run, server):
   print('lm_eval', importlib.metadata.version('lm_eval'), flush=True)
-  subprocess.run([write_small_model, MODEL], check=True)
+  subprocess.run([write_small_models, f'{SCRATCH}/models'], check=True)
   files = [f'{DATA}/{task}.yaml' for task in TASKS]
   samples, results = run_in_process(run, 'in_process', files)
   more = write_tasks(samples)

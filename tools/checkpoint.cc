@@ -146,7 +146,7 @@ at::ScalarType PlainDtype(std::string_view flag, const TensorInfo& info) {
 }
 
 TensorToWrite PlainTensor(const TensorSource& source, const TensorInfo& info, at::ScalarType dtype) {
-  return {info.name, dtype, info.shape, [&source, name = info.name] { return source.Read(name); }};
+  return {info.name, dtype, info.shape, [&source, name = info.name](int64_t first, int64_t count) { return source.ReadRows(name, first, count); }};
 }
 
 std::string DtypeName(at::ScalarType dtype) {

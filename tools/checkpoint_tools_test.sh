@@ -74,7 +74,7 @@ refused "dtype" "$import" --from "$gguf" --to "$out/x" --dtype int4
 "$import" --help | grep -q max_shard_size || fail "import_checkpoint --help"
 
 # Out and in again: the same tensors.
-tools/write_small_models "$out/models" 2>/dev/null
+eval/write_small_models "$out/models" 2>/dev/null
 for to in llama.gguf llama3_tied.gguf rad_rwkv6.gguf hybrid.gguf rad_rwkv7.pth hybrid-hf qwen3-hf; do
   model="$out/models/${to%[.-]*}"
   "$export" --from "$model" --to "$out/$to" >/dev/null 2>&1 || fail "export $to"
@@ -90,7 +90,7 @@ for type in q8_0 q4_0; do
   "$import" --from "$out/$type.gguf" --to "$out/$type" >/dev/null 2>&1
   expect "$type kept" "$("$inspect" --diff "$out/$type" "$out/$type.gguf" 2>/dev/null)" "0 differ"
 done
-for file in config.json modeling_radlads.py configuration_radlads.py README.md generation_config.json tokenizer.json; do
+for file in config.json modeling_radlads.py mixers_radlads.py configuration_radlads.py README.md generation_config.json tokenizer.json; do
   [ -s "$out/hybrid-hf/$file" ] || fail "export wrote no $file"
 done
 [ ! -e "$out/qwen3-hf/modeling_radlads.py" ] || fail "a plain model came with code"

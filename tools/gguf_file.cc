@@ -105,8 +105,8 @@ class Writer {
     const ModelConfig& config = checkpoint_.config;
     if (arch_ == gguf::kRwkv6Architecture && config.tie_word_embeddings()) AddHead();
     if (arch_ == "llama" && config.rope().type() == "llama3") {
-      tensors_.push_back({gguf::kRopeFactors, "F32", {config.head_size() / 2}, [this]() -> absl::StatusOr<at::Tensor> {
-                            return RopeFactors(checkpoint_.config);
+      tensors_.push_back({gguf::kRopeFactors, "F32", {config.head_size() / 2}, [this](int64_t first, int64_t count) -> absl::StatusOr<at::Tensor> {
+                            return RowsOf(RopeFactors(checkpoint_.config), first, count);
                           }});
     }
     GgufMetadata metadata;
@@ -134,22 +134,32 @@ class Writer {
       parts.resize(5);
       parts[place->part] = info.name;
       if (std::any_of(parts.begin(), parts.end(), [](const std::string& part) { return part.empty(); })) return;
-      Append({place->name, "F32", gguf::ShapeInGguf(Layout::kFused, info.shape), [&source, parts]() -> absl::StatusOr<at::Tensor> {
+      Append({place->name, "F32", gguf::ShapeInGguf(Layout::kFused, info.shape), [&source, parts](int64_t first, int64_t count) -> absl::StatusOr<at::Tensor> {
                 std::vector<at::Tensor> tensors;
                 for (const std::string& part : parts) {
                   RADLADS_ASSIGN_OR_RETURN(const at::Tensor tensor, source.Read(part));
                   tensors.push_back(tensor.to(at::kFloat).reshape({1, 1, -1}));
                 }
-                return at::stack(tensors);
+                return RowsOf(at::stack(tensors), first, count);
               }});
       return;
     }
     const std::string_view type = TypeOf(info, dtype_);
     const bool as_blocks = info.blocks && ((type == "Q8_0" && *info.blocks == WeightKind::kQ8) || type == "Q4_1");
     Append({place->name, type, gguf::ShapeInGguf(place->layout, info.shape),
-            [&source, name = info.name, layout = place->layout, heads = Heads(info), as_blocks]() -> absl::StatusOr<at::Tensor> {
-              RADLADS_ASSIGN_OR_RETURN(const at::Tensor tensor, as_blocks ? source.ReadBlocks(name) : source.Read(name));
-              return gguf::ToGguf(layout, tensor, heads);
+            [&source, name = info.name, layout = place->layout, head_rows = info.shape[0] / Heads(info),
+             as_blocks](int64_t first, int64_t count) -> absl::StatusOr<at::Tensor> {
+              auto read = [&](gguf::Rows rows) -> absl::StatusOr<at::Tensor> {
+                return as_blocks ? source.ReadBlockRows(name, rows.first, rows.count) : source.ReadRows(name, rows.first, rows.count);
+              };
+              if (layout == Layout::kAsIs) return read({first, count});
+              if (layout == Layout::kHeads) {
+                const gguf::Rows whole = gguf::WholeHeads({first, count}, head_rows);
+                RADLADS_ASSIGN_OR_RETURN(const at::Tensor tensor, read(whole));
+                return RowsOf(gguf::ToGguf(layout, tensor, whole.count / head_rows), first - whole.first, count);
+              }
+              RADLADS_ASSIGN_OR_RETURN(const at::Tensor tensor, source.Read(name));
+              return RowsOf(gguf::ToGguf(layout, tensor, /*heads=*/0), first, count);
             }});
   }
 

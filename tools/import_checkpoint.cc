@@ -63,9 +63,9 @@ TensorToWrite ToWrite(const TensorSource& source, const TensorInfo& info, const 
   if (!storage.blocks) return PlainTensor(source, info, storage.dtype);
   const WeightKind kind = *storage.blocks;
   return {StoredName(info.name, kind), at::kByte, StoredShape(info.shape, kind),
-          [&source, &info, kind]() -> absl::StatusOr<at::Tensor> {
-            if (info.blocks == kind) return source.ReadBlocks(info.name);
-            RADLADS_ASSIGN_OR_RETURN(const at::Tensor tensor, source.Read(info.name));
+          [&source, &info, kind](int64_t first, int64_t count) -> absl::StatusOr<at::Tensor> {
+            if (info.blocks == kind) return source.ReadBlockRows(info.name, first, count);
+            RADLADS_ASSIGN_OR_RETURN(const at::Tensor tensor, source.ReadRows(info.name, first, count));
             const auto blocks = QuantizeTensor(tensor, kind);
             return blocks.ok() ? blocks : Annotate(blocks.status(), info.name);
           }};

@@ -15,14 +15,20 @@ using nlohmann::json;
 
 // Larger ids are a damaged file: no vocabulary comes near.
 constexpr int64_t kMaxId = Bpe::kMaxId;
+constexpr int kMaxDepth = 64;  // of lists and objects; messages print values recursively
 
 absl::StatusOr<json> ParseObject(std::string_view text) {
   json value;
+  bool is_deep = false;
   try {
-    value = json::parse(text.begin(), text.end());
+    value = json::parse(text.begin(), text.end(), [&](int depth, json::parse_event_t, const json&) {
+      is_deep |= depth > kMaxDepth;
+      return !is_deep;
+    });
   } catch (const json::exception& error) {
     return InvalidArgument("is not valid JSON: ", error.what());
   }
+  if (is_deep) return InvalidArgument("nests values more than ", kMaxDepth, " deep");
   if (!value.is_object())
     return InvalidArgument("holds a JSON ", value.type_name(), ", expected an object");
   return value;

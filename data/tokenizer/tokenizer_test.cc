@@ -335,6 +335,13 @@ TEST(BadTokenizer, NotJson) {
   }
 }
 
+TEST(BadTokenizer, NestedDeeply) {
+  const std::string text = "{\"model\": " + std::string(200000, '[') + std::string(200000, ']') + "}";
+  const auto t = Tokenizer::FromJson(text, "deep.json");
+  EXPECT_EQ(t.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(std::string(t.status().message()).find("more than 64 deep"), std::string::npos) << t.status();
+}
+
 TEST(Tokenizer, HolesInTheVocabularyStayHoles) {
   json file = SmallTokenizer();
   file["model"]["vocab"]["abc"] = 300;

@@ -2,7 +2,8 @@
 
 #include "base/status.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+// clang has no such pragmas.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #include <immintrin.h>
 
 #include <algorithm>

@@ -273,31 +273,53 @@ const TensorInfo* GgufFile::Find(std::string_view name) const {
   return found == index_.end() ? nullptr : &tensors_[found->second];
 }
 
-absl::StatusOr<at::Tensor> GgufFile::Read(const std::string& name) const {
+absl::StatusOr<at::Tensor> GgufFile::Read(const std::string& name) const { return Part(name, 0, std::nullopt); }
+
+absl::StatusOr<at::Tensor> GgufFile::ReadRows(const std::string& name, int64_t first, int64_t count) const {
+  return Part(name, first, count);
+}
+
+absl::StatusOr<at::Tensor> GgufFile::Part(const std::string& name, int64_t first, std::optional<int64_t> count) const {
   auto found = index_.find(name);
   if (found == index_.end()) return NotFound(path(), " has no tensor ", name);
   const TensorInfo& info = tensors_[found->second];
-  const uint64_t offset = offsets_[found->second];
   const gguf::TensorType& type = *gguf::FindTensorType(std::string_view(info.dtype));
-  if (type.dtype != at::ScalarType::Undefined) return MappedTensor(file_, offset, info.shape, type.dtype);
+  std::vector<int64_t> shape = info.shape;
+  uint64_t offset = offsets_[found->second], bytes = info.bytes;
+  // Rows are whole blocks where there are two dimensions or more.
+  const bool is_narrow = count && !shape.empty() && bytes > 0 && (shape.size() > 1 || type.block == 1);
+  if (is_narrow) {
+    const uint64_t row = bytes / shape[0];
+    offset += row * first;
+    bytes = row * *count;
+    shape[0] = *count;
+  }
+  if (type.dtype != at::ScalarType::Undefined) return MappedTensor(file_, offset, shape, type.dtype);
   if (type.decode == nullptr) {
     return Unimplemented(path(), ": tensor ", name, " is quantised as ", info.dtype, ", which is not read; types that are: ",
                          gguf::ReadableTypes(), ". Requantise the model or take another file of it");
   }
-  at::Tensor values = at::empty(info.shape, at::kFloat);
-  gguf::Dequantize(type, file_->bytes().data() + offset, info.bytes / type.bytes, values.data_ptr<float>());
-  return values;
+  at::Tensor values = at::empty(shape, at::kFloat);
+  gguf::Dequantize(type, file_->bytes().data() + offset, bytes / type.bytes, values.data_ptr<float>());
+  return count && !is_narrow ? RowsOf(values, first, *count) : values;
 }
 
 absl::StatusOr<at::Tensor> GgufFile::ReadBlocks(const std::string& name) const {
   auto found = index_.find(name);
   if (found == index_.end() || !tensors_[found->second].blocks) return TensorSource::ReadBlocks(name);
+  return ReadBlockRows(name, 0, tensors_[found->second].shape[0]);
+}
+
+absl::StatusOr<at::Tensor> GgufFile::ReadBlockRows(const std::string& name, int64_t first, int64_t count) const {
+  auto found = index_.find(name);
+  if (found == index_.end() || !tensors_[found->second].blocks) return TensorSource::ReadBlocks(name);
   const TensorInfo& info = tensors_[found->second];
   const gguf::TensorType& type = *gguf::FindTensorType(std::string_view(info.dtype));
-  const int64_t rows = info.shape[0], blocks = info.shape[1] / kWeightBlock, bytes = BlockBytes(*info.blocks);
-  if (type.bytes == bytes) return MappedTensor(file_, offsets_[found->second], {rows, blocks, bytes}, at::kByte);
-  at::Tensor converted = at::empty({rows, blocks, bytes}, at::kByte);
-  const absl::Status status = Q4FromQ4_0(file_->bytes().data() + offsets_[found->second], rows * blocks, converted.mutable_data_ptr<uint8_t>());
+  const int64_t blocks = info.shape[1] / kWeightBlock, bytes = BlockBytes(*info.blocks);
+  const uint64_t offset = offsets_[found->second] + first * blocks * type.bytes;
+  if (type.bytes == bytes) return MappedTensor(file_, offset, {count, blocks, bytes}, at::kByte);
+  at::Tensor converted = at::empty({count, blocks, bytes}, at::kByte);
+  const absl::Status status = Q4FromQ4_0(file_->bytes().data() + offset, count * blocks, converted.mutable_data_ptr<uint8_t>());
   if (!status.ok()) return Annotate(status, Concatenate(path(), ": tensor ", name));
   return converted;
 }

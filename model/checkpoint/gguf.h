@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -62,8 +63,10 @@ class GgufFile : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   bool Has(std::string_view name) const override { return index_.contains(name); }
   absl::StatusOr<at::Tensor> Read(const std::string& name) const override;
+  absl::StatusOr<at::Tensor> ReadRows(const std::string& name, int64_t first, int64_t count) const override;
   // Q8_0 and Q4_1: views of the file. Q4_0: as Q4, INVALID_ARGUMENT where that is not exact (Q4FromQ4_0).
   absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const override;
+  absl::StatusOr<at::Tensor> ReadBlockRows(const std::string& name, int64_t first, int64_t count) const override;
   // nullptr if there is none.
   const TensorInfo* Find(std::string_view name) const;
 
@@ -71,6 +74,8 @@ class GgufFile : public TensorSource {
   friend class GgufParser;
   GgufFile() = default;
   absl::StatusOr<const GgufValue*> Value(std::string_view key) const;
+  // `count` rows, or all.
+  absl::StatusOr<at::Tensor> Part(const std::string& name, int64_t first, std::optional<int64_t> count) const;
 
   std::shared_ptr<const MappedFile> file_;
   int version_ = 0;

@@ -9,6 +9,7 @@
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/gguf_layout.h"
 #include "model/checkpoint/hf_config.h"
+#include "model/checkpoint/safetensors.h"
 
 namespace radlads {
 namespace {
@@ -94,13 +95,22 @@ class HuggingFaceView : public TensorSource {
     RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file_->Read(found->second.raw_name));
     return gguf::ToHuggingFace(found->second.layout, tensor, found->second.heads, found->second.part);
   }
+  absl::StatusOr<at::Tensor> ReadRows(const std::string& name, int64_t first, int64_t count) const override {
+    auto found = entries_.find(name);
+    if (found == entries_.end()) return NotFound(file_->path(), " has no tensor for ", name);
+    if (!HasRows(found->second)) return TensorSource::ReadRows(name, first, count);
+    return Rows(found->second, {first, count}, &TensorSource::ReadRows);
+  }
   absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const override {
     auto found = entries_.find(name);
-    if (found == entries_.end()) return TensorSource::ReadBlocks(name);
-    const Entry& entry = found->second;
-    if (entry.layout != Layout::kAsIs && entry.layout != Layout::kHeads) return TensorSource::ReadBlocks(name);
-    RADLADS_ASSIGN_OR_RETURN(at::Tensor blocks, file_->ReadBlocks(entry.raw_name));
-    return gguf::ToHuggingFace(entry.layout, blocks, entry.heads, 0);  // rows are whole blocks
+    if (found == entries_.end() || !HasRows(found->second)) return TensorSource::ReadBlocks(name);
+    RADLADS_ASSIGN_OR_RETURN(at::Tensor blocks, file_->ReadBlocks(found->second.raw_name));
+    return gguf::ToHuggingFace(found->second.layout, blocks, found->second.heads, 0);  // rows are whole blocks
+  }
+  absl::StatusOr<at::Tensor> ReadBlockRows(const std::string& name, int64_t first, int64_t count) const override {
+    auto found = entries_.find(name);
+    if (found == entries_.end() || !HasRows(found->second)) return TensorSource::ReadBlocks(name);
+    return Rows(found->second, {first, count}, &TensorSource::ReadBlockRows);
   }
 
  private:
@@ -120,29 +130,54 @@ class HuggingFaceView : public TensorSource {
     int part;
     int64_t heads;  // of kHeads
   };
+
+  // Whether its rows are those of the file, be it in another order.
+  static bool HasRows(const Entry& entry) { return entry.layout == Layout::kAsIs || entry.layout == Layout::kHeads; }
+
+  absl::StatusOr<at::Tensor> Rows(const Entry& entry, gguf::Rows rows,
+                                  absl::StatusOr<at::Tensor> (TensorSource::*read)(const std::string&, int64_t, int64_t) const) const {
+    const TensorSource& file = *file_;
+    if (entry.layout == Layout::kAsIs) return (file.*read)(entry.raw_name, rows.first, rows.count);
+    const int64_t head_rows = file_->Find(entry.raw_name)->shape[0] / entry.heads;
+    const gguf::Rows whole = gguf::WholeHeads(rows, head_rows);
+    RADLADS_ASSIGN_OR_RETURN(const at::Tensor heads, (file.*read)(entry.raw_name, whole.first, whole.count));
+    return RowsOf(gguf::ToHuggingFace(Layout::kHeads, heads, whole.count / head_rows, 0), rows.first - whole.first, rows.count);
+  }
+
   std::shared_ptr<const GgufFile> file_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-// Llama 3.1 files carry the divisors of the rotary frequencies [D/2] instead of the four numbers they come from. All
-// published models share three of the four; the tensor itself says whether this one does too.
+// Llama 3.1 files carry the divisors of the rotary frequencies [D/2] instead of the four numbers that they come from. All
+// published models share two of these, low 1 and high 4; the other two follow from the divisors, and whether these do too.
 absl::Status RopeFromFactors(const GgufFile& file, int64_t head_size, RopeConfig& rope) {
   RADLADS_ASSIGN_OR_RETURN(at::Tensor tensor, file.Read(gguf::kRopeFactors));
-  const at::Tensor factors = tensor.to(at::kDouble).contiguous();
-  rope.set_type("llama3");
-  rope.set_low_freq_factor(1);
-  rope.set_high_freq_factor(4);
-  rope.set_original_max_position_embeddings(8192);
-  bool same = factors.dim() == 1 && factors.numel() == head_size / 2 && factors.numel() > 0;
-  if (same) rope.set_factor(factors.max().item<double>());
-  for (int64_t i = 0; same && i < factors.numel(); ++i) {
-    const double wavelength = 2 * M_PI * std::pow(rope.base(), 2.0 * i / head_size), periods = 8192 / wavelength;
-    const double smooth = std::clamp((periods - 1) / 3, 0.0, 1.0);
-    const double expected = 1 / ((1 - smooth) / rope.factor() + smooth);
-    same = std::abs(factors.data_ptr<double>()[i] - expected) <= 1e-4 * expected;
+  const at::Tensor divisors = tensor.to(at::kDouble).contiguous();
+  const absl::Status refusal = Unimplemented(file.path(), ": ", gguf::kRopeFactors, " is not a llama3 scaling with low_freq_factor 1 and high_freq_factor 4");
+  if (divisors.dim() != 1 || divisors.numel() != head_size / 2 || divisors.numel() == 0) return refusal;
+  constexpr double kLow = 1, kHigh = 4;
+  const double* divisor = divisors.const_data_ptr<double>();
+  const double factor = divisors.max().item<double>();
+  const auto wavelength = [&](int64_t i) { return 2 * M_PI * std::pow(rope.base(), 2.0 * i / head_size); };
+  double positions = 8192, nearest = 0.5;  // from the divisor that lies deepest between 1 and `factor`, if there is one
+  for (int64_t i = 0; i < divisors.numel(); ++i) {
+    const double smooth = (1 / divisor[i] - 1 / factor) / (1 - 1 / factor);
+    if (!(std::abs(smooth - 0.5) < nearest - 1e-4)) continue;
+    nearest = std::abs(smooth - 0.5);
+    positions = std::round((kLow + smooth * (kHigh - kLow)) * wavelength(i));
   }
-  if (!same) return Unimplemented(file.path(), ": ", gguf::kRopeFactors, " is not the llama3 scaling of 8192 positions by one factor");
+  for (int64_t i = 0; i < divisors.numel(); ++i) {
+    const double smooth = std::clamp((positions / wavelength(i) - kLow) / (kHigh - kLow), 0.0, 1.0);
+    const double expected = 1 / ((1 - smooth) / factor + smooth);
+    if (!(std::abs(divisor[i] - expected) <= 1e-4 * expected)) return refusal;
+  }
+  if (!(positions >= 1 && positions <= INT32_MAX)) return refusal;
+  rope.set_type("llama3");
+  rope.set_factor(factor);
+  rope.set_low_freq_factor(kLow);
+  rope.set_high_freq_factor(kHigh);
+  rope.set_original_max_position_embeddings(static_cast<int64_t>(positions));
   return absl::OkStatus();
 }
 
@@ -216,6 +251,23 @@ absl::StatusOr<ModelConfig> Rwkv6Config(const GgufFile& file) {
   return config;
 }
 
+// llama.cpp's rwkv6qwen2 has a head of its own, always: that of a tied model is the embedding again.
+absl::StatusOr<bool> IsTied(const GgufFile& file, const TensorInfo& embedding) {
+  const TensorInfo* head = file.Find("output.weight");
+  if (head == nullptr) return true;
+  if (head->dtype != embedding.dtype || head->shape != embedding.shape) return false;
+  bool same = true;
+  const absl::Status read = ForEachPieceOfRows(head->shape, kPieceBytes, [&](int64_t first, int64_t count) -> absl::Status {
+    if (!same) return absl::OkStatus();
+    RADLADS_ASSIGN_OR_RETURN(const at::Tensor a, file.ReadRows(embedding.name, first, count));
+    RADLADS_ASSIGN_OR_RETURN(const at::Tensor b, file.ReadRows(head->name, first, count));
+    same = at::equal(a, b);
+    return absl::OkStatus();
+  });
+  if (!read.ok()) return read;
+  return same;
+}
+
 // What all architectures have: vocabulary, tied head, token ids.
 absl::Status ReadVocabulary(const GgufFile& file, ModelConfig& config) {
   const TensorInfo* embedding = file.Find("token_embd.weight");
@@ -224,7 +276,11 @@ absl::Status ReadVocabulary(const GgufFile& file, ModelConfig& config) {
     return InvalidArgument(file.path(), ": token_embd.weight is ", ShapeString(embedding->shape), ", expected [vocabulary,", config.n_embd(), "]");
   }
   config.set_vocab_size(embedding->shape[0]);
-  config.set_tie_word_embeddings(!file.Has("output.weight"));
+  bool is_tied = !file.Has("output.weight");
+  if (config.tmix() == "rad_rwkv6") {
+    RADLADS_ASSIGN_OR_RETURN(is_tied, IsTied(file, *embedding));
+  }
+  config.set_tie_word_embeddings(is_tied);
   if (file.HasKey("tokenizer.ggml.bos_token_id")) {
     RADLADS_ASSIGN_OR_RETURN(const int64_t id, file.Int("tokenizer.ggml.bos_token_id"));
     config.set_bos_token_id(id);

@@ -47,6 +47,15 @@ std::vector<int64_t> ShapeInHuggingFace(Layout layout, const std::vector<int64_t
 at::Tensor ToGguf(Layout layout, const at::Tensor& tensor, int64_t heads);
 at::Tensor ToHuggingFace(Layout layout, const at::Tensor& tensor, int64_t heads, int part);
 
+struct Rows {
+  int64_t first, count;
+};
+// What kHeads makes `rows` of: the whole heads that they lie in.
+inline Rows WholeHeads(Rows rows, int64_t head_rows) {
+  const int64_t first = rows.first / head_rows, end = (rows.first + rows.count + head_rows - 1) / head_rows;
+  return {first * head_rows, (end - first) * head_rows};
+}
+
 }  // namespace radlads::gguf
 
 #endif  // RADLADS_MODEL_CHECKPOINT_GGUF_LAYOUT_H_

@@ -106,6 +106,25 @@ TEST(Gguf, ReadsEveryTypeAsGgufPyDoes) {
   }
 }
 
+TEST(Gguf, RowsAreThoseOfTheWhole) {
+  auto quants = OpenTensors(std::string(kTestdata) + "quants.gguf"), llama = OpenGgufAsHuggingFace(std::string(kTinyLlama));
+  ASSERT_TRUE(quants.ok() && llama.ok()) << quants.status() << llama.status();
+  for (const auto* source : {quants->get(), llama->get()}) {
+    for (const TensorInfo& info : source->tensors()) {
+      const at::Tensor whole = *source->Read(info.name);
+      for (int64_t first = 0; first < info.shape[0]; first += 7) {
+        const int64_t count = std::min<int64_t>(info.shape[0] - first, 5);
+        const auto rows = source->ReadRows(info.name, first, count);
+        ASSERT_TRUE(rows.ok()) << rows.status();
+        EXPECT_TRUE(at::equal(*rows, whole.narrow(0, first, count))) << info.name << " from row " << first;
+        if (info.blocks) {
+          EXPECT_TRUE(at::equal(*source->ReadBlockRows(info.name, first, count), source->ReadBlocks(info.name)->narrow(0, first, count)));
+        }
+      }
+    }
+  }
+}
+
 TEST(Gguf, HuggingFaceViewEqualsTheSafetensors) {
   auto view = OpenGgufAsHuggingFace(std::string(kTinyLlama));
   ASSERT_TRUE(view.ok()) << view.status();
@@ -255,22 +274,28 @@ TEST(GgufConfig, OtherArchitecturesAndScalings) {
 }
 
 TEST(GgufConfig, Llama3ScalingIsRecognised) {
-  Builder builder = Model("llama").F32("llama.rope.freq_base", 500000).Tensor("rope_freqs.weight", {8}, 0, 512, 32);
-  std::vector<float> factors;
-  for (int i = 0; i < 8; ++i) {
-    const double periods = 8192 / (2 * M_PI * std::pow(500000.0, 2.0 * i / 16));
-    const double smooth = std::min(1.0, std::max(0.0, (periods - 1) / 3));
-    factors.push_back(1 / ((1 - smooth) / 32 + smooth));
+  for (const auto& [positions, high] : {std::pair{8192, 4.0}, {4096, 4.0}, {131072, 4.0}, {8192, 8.0}}) {
+    Builder builder = Model("llama").F32("llama.rope.freq_base", 500000).Tensor("rope_freqs.weight", {8}, 0, 512, 32);
+    std::vector<float> factors;
+    for (int i = 0; i < 8; ++i) {
+      const double periods = positions / (2 * M_PI * std::pow(500000.0, 2.0 * i / 16));
+      const double smooth = std::min(1.0, std::max(0.0, (periods - 1) / (high - 1)));
+      factors.push_back(1 / ((1 - smooth) / 32 + smooth));
+    }
+    std::memcpy(builder.data.data() + 512, factors.data(), 32);
+    auto config = ConfigOf(builder);
+    if (high != 4) {
+      ExpectError(config.status(), "high_freq_factor 4");
+      continue;
+    }
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->rope().type(), "llama3");
+    EXPECT_EQ(config->rope().factor(), 32);
+    EXPECT_EQ(config->rope().original_max_position_embeddings(), positions);
+    factors[3] *= 1.5;
+    std::memcpy(builder.data.data() + 512, factors.data(), 32);
+    ExpectError(ConfigOf(builder).status(), "llama3 scaling");
   }
-  std::memcpy(builder.data.data() + 512, factors.data(), 32);
-  auto config = ConfigOf(builder);
-  ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->rope().type(), "llama3");
-  EXPECT_EQ(config->rope().factor(), 32);
-  EXPECT_EQ(config->rope().original_max_position_embeddings(), 8192);
-  factors[3] *= 1.5;
-  std::memcpy(builder.data.data() + 512, factors.data(), 32);
-  ExpectError(ConfigOf(builder).status(), "llama3 scaling");
 }
 
 TEST(GgufHuggingFace, RefusesTensorsItCannotName) {

@@ -94,27 +94,26 @@ absl::Status WriteTensor(AtomicFile& file, const GgufTensorToWrite& tensor, cons
     return ForEachPiece({tensor.name, type.format->dtype, tensor.shape, tensor.make},
                         [&](const at::Tensor& piece) { return append(piece.const_data_ptr(), piece.nbytes()); });
   }
-  RADLADS_ASSIGN_OR_RETURN(const at::Tensor made, tensor.make());
-  if (made.scalar_type() == at::kByte) {
-    RADLADS_CHECK(made.nbytes() == BytesOf(tensor, type)) << tensor.name << " is not made of the blocks announced";
-    const at::Tensor blocks = made.contiguous();
-    return append(blocks.const_data_ptr(), blocks.nbytes());
-  }
-  // Pieces are whole blocks: their size is a power of two.
+  const int64_t row_bytes = BytesOf(tensor, type) / std::max<int64_t>(tensor.shape[0], 1);
   std::vector<uint8_t> bytes;
-  return ForEachPiece({tensor.name, at::kFloat, tensor.shape, [&made]() -> absl::StatusOr<at::Tensor> { return made; }},
-                      [&](const at::Tensor& piece) -> absl::Status {
-                        const float* values = piece.const_data_ptr<float>();
-                        if (const float most = piece.abs().max().item<float>(); !(most / 8 <= 65504)) {
-                          return InvalidArgument(tensor.name, " holds ", most, ", beyond what ", tensor.type, " can hold");
-                        }
-                        const int64_t blocks = piece.numel() / kBlock, size = type.format->bytes;
-                        bytes.resize(blocks * size);
-                        ParallelFor(blocks, kGrain, [&](int64_t first, int64_t last) {
-                          for (int64_t i = first; i < last; ++i) type.encode(values + i * kBlock, bytes.data() + i * size);
-                        });
-                        return append(bytes.data(), bytes.size());
-                      });
+  return ForEachPieceOfRows(tensor.shape, kPieceBytes, [&](int64_t first, int64_t count) -> absl::Status {
+    RADLADS_ASSIGN_OR_RETURN(const at::Tensor made, tensor.make(first, count));
+    if (made.scalar_type() == at::kByte) {
+      RADLADS_CHECK(static_cast<int64_t>(made.nbytes()) == count * row_bytes) << tensor.name << " is not made of the blocks announced";
+      return append(made.contiguous().const_data_ptr(), made.nbytes());
+    }
+    const at::Tensor piece = made.to(at::kFloat).contiguous();
+    if (const float most = piece.abs().max().item<float>(); !(most / 8 <= 65504)) {
+      return InvalidArgument(tensor.name, " holds ", most, ", beyond what ", tensor.type, " can hold");
+    }
+    const float* values = piece.const_data_ptr<float>();
+    const int64_t blocks = piece.numel() / kBlock, size = type.format->bytes;
+    bytes.resize(blocks * size);
+    ParallelFor(blocks, kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) type.encode(values + i * kBlock, bytes.data() + i * size);
+    });
+    return append(bytes.data(), bytes.size());
+  });
 }
 
 }  // namespace

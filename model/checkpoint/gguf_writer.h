@@ -48,8 +48,9 @@ struct GgufTensorToWrite {
   std::string name;
   std::string_view type;       // F32, F16, BF16, Q8_0, Q4_1 or Q4_0
   std::vector<int64_t> shape;  // outermost first
-  // Its numbers, of any float dtype; for Q8_0 and Q4_1 also its blocks, uint8 as TensorSource::ReadBlocks gives them.
-  std::function<absl::StatusOr<at::Tensor>()> make;
+  // Rows [first, first + count), of any float dtype; for Q8_0 and Q4_1 also their blocks, uint8 as
+  // TensorSource::ReadBlocks gives them.
+  std::function<absl::StatusOr<at::Tensor>(int64_t first, int64_t count)> make;
 };
 
 // Writes `path` atomically; tensors are made, encoded and written one after the other, a piece at a time. Numbers are

@@ -11,12 +11,11 @@
 namespace radlads {
 namespace {
 
-// Takes the whole pages of a mapped, read-only range out of the process; the next reader finds them in the page cache.
-void ReleasePages(const uint8_t* data, uint64_t bytes) {
+void AdviseWholePages(const uint8_t* data, uint64_t bytes, int advice) {
   static const uintptr_t kPage = sysconf(_SC_PAGESIZE);
   const uintptr_t first = (reinterpret_cast<uintptr_t>(data) + kPage - 1) / kPage * kPage;
   const uintptr_t last = (reinterpret_cast<uintptr_t>(data) + bytes) / kPage * kPage;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, advice);
 }
 
 }  // namespace
@@ -34,7 +33,9 @@ at::Tensor MappedTensor(const std::shared_ptr<const MappedFile>& file, uint64_t 
     std::memcpy(copy.data_ptr(), data, bytes);
     return copy;
   }
-  auto release = [file, bytes](void* start) { ReleasePages(static_cast<uint8_t*>(start), bytes); };
+  AdviseWholePages(data, bytes, MADV_WILLNEED);  // in large reads, not page by page as they are touched
+  // Out of this process; the next reader finds them in the page cache.
+  auto release = [file, bytes](void* start) { AdviseWholePages(static_cast<uint8_t*>(start), bytes, MADV_DONTNEED); };
   return at::from_blob(const_cast<uint8_t*>(data), shape, release, options);
 }
 

@@ -25,8 +25,8 @@ absl::StatusOr<std::unique_ptr<TensorSource>> OpenPth(const std::string& path);
 // Whether an archive holds a pickle as torch.save's do (other ZIP archives: wheels, TorchScript).
 bool LooksLikePth(const std::string& path);
 
-// Writes `path` atomically as torch.save writes a dict of CPU tensors, in the order given. One tensor at a time is
-// converted. INVALID_ARGUMENT as WriteSafetensors, and for dtypes other than floats of 16, 32 and 64 bits and integers.
+// Writes `path` atomically as torch.save writes a dict of CPU tensors, in the order given. Memory: that of a piece of a
+// tensor. INVALID_ARGUMENT as WriteSafetensors, and for dtypes other than floats of 16, 32 and 64 bits and integers.
 absl::Status WritePth(const std::string& path, const std::vector<TensorToWrite>& tensors, const BytesWritten& written = {});
 
 }  // namespace radlads

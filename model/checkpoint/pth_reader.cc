@@ -153,6 +153,10 @@ class PthFile : public TensorSource {
         if (candidate.offset == begin && candidate.size > 0) record = &candidate;
       }
       if (record == nullptr || skipped > record->size || bytes > record->size - skipped) return outside();
+      if (count > entry.elements) {
+        return InvalidArgument(file_->path(), ": tensor ", name, " is ", ShapeString(tensor.sizes().vec()), ", of which ", entry.elements,
+                               " elements are stored; save tensor.contiguous()");
+      }
       entry.offset = begin + skipped;
     }
     TensorInfo info{name, *dtype, tensor.sizes().vec(), static_cast<uint64_t>(count) * item, file_->path(), std::nullopt};

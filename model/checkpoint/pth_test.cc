@@ -1,11 +1,13 @@
 #include "model/checkpoint/pth.h"
 
 #include <ATen/ATen.h>
+#include <caffe2/serialize/inline_container.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 
 #include "base/file.h"
+#include "base/status.h"
 #include "model/checkpoint/checked_pickle.h"
 
 namespace radlads {
@@ -123,19 +125,54 @@ TEST(PthTest, WritesWhatItReads) {
   ASSERT_TRUE(source.ok()) << source.status();
   std::vector<TensorToWrite> tensors;
   for (const TensorInfo& info : (*source)->tensors()) {
-    tensors.push_back({info.name, *SafetensorsDtype(info.dtype), info.shape, [&, name = info.name] { return (*source)->Read(name); }});
+    tensors.push_back({info.name, *SafetensorsDtype(info.dtype), info.shape, [&, name = info.name](int64_t first, int64_t count) { return (*source)->ReadRows(name, first, count); }});
   }
   const std::string path = testing::TempDir() + "/written.pth";
   ASSERT_TRUE(WritePth(path, tensors).ok());
   const auto written = OpenTensors(path);
   ASSERT_TRUE(written.ok()) << written.status();
   ExpectSame(**written, **source);
+  caffe2::serialize::PyTorchStreamReader torch(path);
+  for (const std::string& record : torch.getAllRecords()) torch.getRecord(record);  // throws when a checksum is wrong
+}
+
+TEST(PthTest, ReadsShards) {
+  const std::string directory = testing::TempDir() + "/sharded", index = directory + "/pytorch_model.bin.index.json";
+  ASSERT_TRUE(MakeDirectories(directory).ok());
+  const auto source = OpenTensors(TestFile("state_dict.pth"));
+  ASSERT_TRUE(source.ok()) << source.status();
+  std::vector<TensorToWrite> shards[2];
+  std::string map;
+  for (const TensorInfo& info : (*source)->tensors()) {
+    const size_t shard = map.empty() ? 0 : 1;
+    shards[shard].push_back({info.name, *SafetensorsDtype(info.dtype), info.shape,
+                             [&, name = info.name](int64_t first, int64_t count) { return (*source)->ReadRows(name, first, count); }});
+    map += Concatenate(map.empty() ? "" : ", ", "\"", info.name, "\": \"part-", shard, ".bin\"");
+  }
+  for (int shard : {0, 1}) ASSERT_TRUE(WritePth(Concatenate(directory, "/part-", shard, ".bin"), shards[shard]).ok());
+  const auto open = [&](const std::string& weight_map) {
+    EXPECT_TRUE(WriteFileAtomically(index, Concatenate("{\"weight_map\": {", weight_map, "}}")).ok());
+    return OpenTensors(directory);
+  };
+  const auto read = open(map);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ExpectSame(**read, **source);
+  for (const auto& [weight_map, words] : {std::pair<std::string, const char*>(map + ", \"x\": \"../../x\"", "beside the index"),
+                                          {map + ", \"x\": \"part-2.bin\"", "a shard is missing"},
+                                          {map + ", \"x\": \"part-1.bin\"", "not of one checkpoint"}}) {
+    const absl::Status status = open(weight_map).status();
+    EXPECT_NE(status.message().find(words), std::string::npos) << status;
+  }
+  shards[0].push_back(shards[1][0]);
+  ASSERT_TRUE(WritePth(directory + "/part-0.bin", shards[0]).ok());
+  const absl::Status status = open(map).status();
+  EXPECT_NE(status.message().find("is both in part-0.bin and in part-1.bin"), std::string::npos) << status;
 }
 
 TEST(PthTest, FullDisk) {
   const std::string path = testing::TempDir() + "/full.pth";
   SetDiskSpaceForTesting(1000);
-  const absl::Status status = WritePth(path, {{"x", at::kFloat, {1000}, [] { return at::ones({1000}); }}});
+  const absl::Status status = WritePth(path, {{"x", at::kFloat, {1000}, [](int64_t, int64_t count) { return at::ones({count}); }}});
   SetDiskSpaceForTesting(-1);
   EXPECT_FALSE(status.ok());
   EXPECT_FALSE(FileExists(path));

@@ -1,15 +1,16 @@
 #include <ATen/ATen.h>
-#include <caffe2/serialize/inline_container.h>
 
-#include <cstring>
 #include <set>
 
 #include "base/file.h"
 #include "base/status.h"
 #include "model/checkpoint/pth.h"
+#include "model/checkpoint/stored_zip.h"
 
 namespace radlads {
 namespace {
+
+constexpr char kArchive[] = "archive/";
 
 // nullptr: torch.save has none.
 const char* StorageName(at::ScalarType dtype) {
@@ -77,18 +78,6 @@ class PickleWriter {
   std::string text_;
 };
 
-// The whole tensor, contiguous, in its dtype: a record of the archive is written at once.
-absl::StatusOr<at::Tensor> Converted(const TensorToWrite& entry) {
-  at::Tensor whole = at::empty(entry.shape, entry.dtype);
-  auto* to = static_cast<uint8_t*>(whole.data_ptr());
-  RADLADS_RETURN_IF_ERROR(ForEachPiece(entry, [&](const at::Tensor& piece) {
-    std::memcpy(to, piece.const_data_ptr(), piece.nbytes());
-    to += piece.nbytes();
-    return absl::OkStatus();
-  }));
-  return whole;
-}
-
 }  // namespace
 
 absl::Status WritePth(const std::string& path, const std::vector<TensorToWrite>& tensors, const BytesWritten& written) {
@@ -105,30 +94,23 @@ absl::Status WritePth(const std::string& path, const std::vector<TensorToWrite>&
   const std::string program = std::move(pickle).Finish();
 
   RADLADS_ASSIGN_OR_RETURN(auto file, AtomicFile::Create(path));
-  absl::Status status;
-  // The archive's destructor throws when it cannot write, so it is never told.
-  auto append = [&](const void* data, size_t size) {
-    if (status.ok()) status = file->Append(data, size);
-    return size;
+  StoredZipWriter archive(*file);
+  auto put = [&](const char* name, std::string_view text) -> absl::Status {
+    RADLADS_RETURN_IF_ERROR(archive.Begin(Concatenate(kArchive, name), text.size()));
+    return archive.Append(text.data(), text.size());
   };
-  try {
-    caffe2::serialize::PyTorchStreamWriter archive(append);
-    archive.writeRecord("data.pkl", program.data(), program.size());
-    archive.writeRecord("byteorder", "little", 6);
-    for (size_t i = 0; status.ok() && i < tensors.size(); ++i) {
-      const absl::StatusOr<at::Tensor> tensor = Converted(tensors[i]);
-      if (!tensor.ok()) {
-        status = tensor.status();
-        break;
-      }
-      archive.writeRecord("data/" + std::to_string(i), tensor->const_data_ptr(), tensor->nbytes());
-      if (written) written(tensor->nbytes());
-    }
-    archive.writeEndOfFile();
-  } catch (const std::exception& error) {
-    return absl::InternalError(Concatenate("cannot write ", path, ": ", error.what()));
+  RADLADS_RETURN_IF_ERROR(put("data.pkl", program));
+  RADLADS_RETURN_IF_ERROR(put("byteorder", "little"));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const uint64_t bytes = c10::multiply_integers(tensors[i].shape) * c10::elementSize(tensors[i].dtype);
+    RADLADS_RETURN_IF_ERROR(archive.Begin(Concatenate(kArchive, "data/", i), bytes));
+    RADLADS_RETURN_IF_ERROR(ForEachPiece(tensors[i], [&](const at::Tensor& piece) {
+      if (written) written(piece.nbytes());
+      return archive.Append(piece.const_data_ptr(), piece.nbytes());
+    }));
   }
-  RADLADS_RETURN_IF_ERROR(status);
+  RADLADS_RETURN_IF_ERROR(put("version", "3\n"));
+  RADLADS_RETURN_IF_ERROR(archive.Finish());
   return file->Commit();
 }
 

@@ -61,10 +61,15 @@ class QuantizedView : public TensorSource {
   absl::StatusOr<at::Tensor> Read(const std::string& name) const override {
     if (!Has(name)) return NotFound("there is no tensor ", name);
     if (!stored_name_.contains(name)) return source_->Read(name);
+    return ReadRows(name, 0, tensors_[index_.at(name)].shape[0]);
+  }
+  absl::StatusOr<at::Tensor> ReadRows(const std::string& name, int64_t first, int64_t count) const override {
+    if (!Has(name)) return NotFound("there is no tensor ", name);
+    if (!stored_name_.contains(name)) return source_->ReadRows(name, first, count);
     RADLADS_ASSIGN_OR_RETURN(const at::Tensor blocks, ReadBlocks(name));
     const TensorInfo& info = tensors_[index_.at(name)];
-    at::Tensor values = at::empty(info.shape, at::kFloat);
-    Dequantize(*info.blocks, blocks.const_data_ptr<uint8_t>(), info.shape[0], info.shape[1],
+    at::Tensor values = at::empty({count, info.shape[1]}, at::kFloat);
+    Dequantize(*info.blocks, RowsOf(blocks, first, count).const_data_ptr<uint8_t>(), count, info.shape[1],
                values.mutable_data_ptr<float>());
     return values;
   }

@@ -26,25 +26,29 @@ inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenSafetensors(const std::string& path);
 
-// `index_path` is a model.safetensors.index.json; its shards lie beside it. Every name that the index maps must be
-// in its shard; what a shard holds beyond that is not visible, but no tensor may be in two. "metadata" may be missing.
-absl::StatusOr<std::unique_ptr<TensorSource>> OpenShardedSafetensors(const std::string& index_path);
-
 // The "__metadata__" of one .safetensors file; empty if it has none.
 absl::StatusOr<std::map<std::string, std::string>> SafetensorsMetadata(const std::string& path);
 
-// A tensor that is made only when its turn to be written comes, and dropped after that.
+// A tensor that is made piece by piece when its turn to be written comes.
 struct TensorToWrite {
   std::string name;
   at::ScalarType dtype;
   std::vector<int64_t> shape;
-  // Must give `shape`; any strides, any device, any dtype: it is converted to `dtype`.
-  std::function<absl::StatusOr<at::Tensor>()> make;
+  // Gives rows [first, first + count) of the first dimension (one row if there is none); any strides, any device, any
+  // dtype: they are converted to `dtype`.
+  std::function<absl::StatusOr<at::Tensor>(int64_t first, int64_t count)> make;
 };
 
-// Makes the tensor and calls `use` with its elements, contiguous, in `dtype` and in order, a piece at a time: however
-// large a tensor is, its conversion takes little memory. INVALID_ARGUMENT when finite numbers do not fit into fp16.
-absl::Status ForEachPiece(const TensorToWrite& tensor, const std::function<absl::Status(const at::Tensor&)>& use);
+// As much of a tensor as is in memory at a time, counted in fp32.
+inline constexpr int64_t kPieceBytes = 64 << 20;
+
+// Makes the tensor in pieces of at most `piece_bytes` (at least a row) and calls `use` with each: its elements in order,
+// contiguous and in `dtype`. INVALID_ARGUMENT when finite numbers do not fit into fp16.
+absl::Status ForEachPiece(const TensorToWrite& tensor, const std::function<absl::Status(const at::Tensor&)>& use,
+                          int64_t piece_bytes = kPieceBytes);
+// The same for what is written in another way: calls `use` with the rows of each piece.
+absl::Status ForEachPieceOfRows(const std::vector<int64_t>& shape, int64_t piece_bytes,
+                                const std::function<absl::Status(int64_t first, int64_t count)>& use);
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 using SafetensorsMetadataMap = std::map<std::string, std::string>;
@@ -54,7 +58,7 @@ using BytesWritten = std::function<void(uint64_t)>;
 
 // Writes `path` atomically. Tensors are laid out by falling alignment, then by name; the header is padded with
 // spaces so that data begins at a multiple of 8. "format": "pt" is put into the metadata unless it is there, because
-// transformers asks for it. At most one tensor is copied at a time (one that is strided or not on the CPU).
+// transformers asks for it. Memory: that of one piece, whatever the tensors' sizes.
 // INVALID_ARGUMENT: duplicate or reserved names, names that are not UTF-8, dtypes that the format lacks.
 absl::Status WriteSafetensors(const std::string& path, std::vector<TensorToWrite> tensors,
                               const SafetensorsMetadataMap& metadata = {}, const BytesWritten& written = {});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <unordered_map>
 
 #include "base/file.h"
@@ -31,17 +32,27 @@ class SafetensorsFile : public TensorSource {
 
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   bool Has(std::string_view name) const override { return entries_.contains(std::string(name)); }
-  const TensorInfo* Find(const std::string& name) const {
-    auto found = entries_.find(name);
-    return found == entries_.end() ? nullptr : &tensors_[found->second.index];
-  }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  absl::StatusOr<at::Tensor> Read(const std::string& name) const override {
+  absl::StatusOr<at::Tensor> Read(const std::string& name) const override { return View(name, 0, std::nullopt); }
+  absl::StatusOr<at::Tensor> ReadRows(const std::string& name, int64_t first, int64_t count) const override {
+    return View(name, first, count);
+  }
+
+ private:
+  struct Entry {
+    size_t index;     // into tensors_
+    uint64_t offset;  // in the file
+    const Type* type;
+  };
+
+  // `count` rows, or all.
+  absl::StatusOr<at::Tensor> View(const std::string& name, int64_t first, std::optional<int64_t> count) const {
     auto found = entries_.find(name);
     if (found == entries_.end()) return NotFound(file_->path(), " has no tensor ", name);
     const Entry& entry = found->second;
-    std::vector<int64_t> shape = tensors_[entry.index].shape;
+    const TensorInfo& info = tensors_[entry.index];
+    std::vector<int64_t> shape = info.shape;
     if (entry.type->dtype == at::ScalarType::Undefined) {
       return Unimplemented(file_->path(), ": tensor ", name, " is ", entry.type->name, ", which torch does not have");
     }
@@ -52,20 +63,18 @@ class SafetensorsFile : public TensorSource {
       shape.back() /= 2;
     }
     if (entry.type->dtype == at::kBool) {
-      const auto bytes = file_->bytes().subspan(entry.offset, tensors_[entry.index].bytes);
+      const auto bytes = file_->bytes().subspan(entry.offset, info.bytes);
       if (std::any_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte > 1; })) {
         return InvalidArgument(file_->path(), ": tensor ", name, " is BOOL but holds bytes other than 0 and 1");
       }
     }
-    return MappedTensor(file_, entry.offset, shape, entry.type->dtype);
+    uint64_t offset = entry.offset;
+    if (count && !shape.empty() && info.bytes > 0) {
+      offset += info.bytes / shape[0] * first;
+      shape[0] = *count;
+    }
+    return MappedTensor(file_, offset, shape, entry.type->dtype);
   }
-
- private:
-  struct Entry {
-    size_t index;     // into tensors_
-    uint64_t offset;  // in the file
-    const Type* type;
-  };
 
   absl::Status ReadHeader();
   absl::Status ReadMetadata(const json& value);
@@ -200,76 +209,9 @@ absl::Status SafetensorsFile::ReadHeader() {
   return absl::OkStatus();
 }
 
-class ShardedSafetensors : public TensorSource {
- public:
-  static absl::StatusOr<std::unique_ptr<ShardedSafetensors>> Open(const std::string& index_path) {
-    RADLADS_ASSIGN_OR_RETURN(std::string text, ReadFile(index_path));
-    RADLADS_ASSIGN_OR_RETURN(json index, ParseStrictJson(text, index_path));
-    if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
-      return InvalidArgument(index_path, ": expected an object with a \"weight_map\" from tensor names to files");
-    }
-    const size_t slash = index_path.rfind('/');
-    const std::string directory = slash == index_path.npos ? "." : index_path.substr(0, slash);
-    std::map<std::string, std::vector<std::string>> names_of;  // shard -> names
-    for (const auto& [name, file] : index["weight_map"].items()) {
-      if (!file.is_string()) return InvalidArgument(index_path, ": the file of \"", name, "\" is not a string");
-      const std::string shard = file.get<std::string>();
-      if (shard.empty() || shard == "." || shard == ".." || shard.find('/') != shard.npos) {
-        return InvalidArgument(index_path, ": \"", name, "\" is said to be in \"", shard,
-                               "\", expected the name of a file beside the index");
-      }
-      names_of[shard].push_back(name);
-    }
-    std::unique_ptr<ShardedSafetensors> source(new ShardedSafetensors);
-    source->index_path_ = index_path;
-    std::unordered_map<std::string, std::string> first_shard;  // of every tensor, mapped or not
-    for (const auto& [shard, names] : names_of) {
-      auto opened = SafetensorsFile::Open(JoinPath(directory, shard));
-      if (absl::IsNotFound(opened.status())) {
-        return NotFound(index_path, ": a shard is missing: ", opened.status().message(),
-                        "; fetch it, or the whole checkpoint again");
-      }
-      if (!opened.ok()) return Annotate(opened.status(), index_path);
-      std::shared_ptr<const SafetensorsFile> file = std::move(opened).value();
-      for (const std::string& name : names) {
-        if (!file->Has(name)) {
-          return InvalidArgument(index_path, ": the index says that \"", name, "\" is in ", shard, ", but it is not; ",
-                                 "the shards and the index are not of one checkpoint");
-        }
-        source->shard_of_[name] = file;
-      }
-      for (const TensorInfo& info : file->tensors()) {
-        if (const auto [other, is_new] = first_shard.emplace(info.name, shard); !is_new) {
-          return InvalidArgument(index_path, ": \"", info.name, "\" is both in ", other->second, " and in ", shard,
-                                 "; which of them counts is not for the reader to choose");
-        }
-        if (source->shard_of_.contains(info.name) && source->shard_of_[info.name] == file) source->tensors_.push_back(info);
-      }
-    }
-    return source;
-  }
-
-  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
-  bool Has(std::string_view name) const override { return shard_of_.contains(std::string(name)); }
-  absl::StatusOr<at::Tensor> Read(const std::string& name) const override {
-    auto found = shard_of_.find(name);
-    if (found == shard_of_.end()) return NotFound(index_path_, " has no tensor ", name);
-    return found->second->Read(name);
-  }
-
- private:
-  std::string index_path_;
-  std::vector<TensorInfo> tensors_;
-  std::unordered_map<std::string, std::shared_ptr<const SafetensorsFile>> shard_of_;
-};
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenSafetensors(const std::string& path) { return SafetensorsFile::Open(path); }
-
-absl::StatusOr<std::unique_ptr<TensorSource>> OpenShardedSafetensors(const std::string& index_path) {
-  return ShardedSafetensors::Open(index_path);
-}
 
 absl::StatusOr<std::map<std::string, std::string>> SafetensorsMetadata(const std::string& path) {
   RADLADS_ASSIGN_OR_RETURN(auto file, SafetensorsFile::Open(path));

@@ -182,6 +182,42 @@ TEST(SafetensorsWriter, WritesStridedTensorsInOrder) {
   EXPECT_EQ((*source)->Read("absent").status().code(), absl::StatusCode::kNotFound);
 }
 
+// However large a tensor is, only so many bytes of it are asked for, and used, at a time.
+TEST(SafetensorsWriter, KeepsToItsMemory) {
+  constexpr int64_t kBytes = 4096, kRows = 1000, kColumns = 48;
+  const at::Tensor whole = at::arange(kRows * kColumns, at::kFloat).reshape({kRows, kColumns});
+  int64_t most = 0;
+  const TensorToWrite tensor{"t", at::kDouble, {kRows, kColumns}, [&](int64_t first, int64_t count) -> absl::StatusOr<at::Tensor> {
+                               most = std::max<int64_t>(most, count * kColumns * sizeof(float));
+                               return whole.narrow(0, first, count);
+                             }};
+  std::vector<at::Tensor> pieces;
+  ASSERT_TRUE(ForEachPiece(tensor, [&](const at::Tensor& piece) {
+                pieces.push_back(piece);
+                return absl::OkStatus();
+              }, kBytes).ok());
+  EXPECT_LE(most, kBytes);
+  EXPECT_GT(most, kBytes / 2);
+  EXPECT_TRUE(at::equal(at::cat(pieces), whole.to(at::kDouble)));
+}
+
+TEST(Safetensors, RowsAreThoseOfTheWhole) {
+  // Data after a header of odd length is not aligned.
+  const std::string path = TemporaryPath("rows.safetensors");
+  std::string header = R"({"a":{"dtype":"F32","shape":[7,3],"data_offsets":[0,84]},"b":{"dtype":"F32","shape":[],"data_offsets":[84,88]}})";
+  header.append(header.size() % 2 == 0, ' ');
+  const uint64_t length = header.size();
+  const at::Tensor numbers = at::arange(22, at::kFloat);
+  std::string file(reinterpret_cast<const char*>(&length), 8);
+  file += header;
+  file.append(static_cast<const char*>(numbers.data_ptr()), 88);
+  ASSERT_TRUE(WriteFileAtomically(path, file).ok());
+  auto source = OpenTensors(path);
+  ASSERT_TRUE(source.ok()) << source.status();
+  EXPECT_TRUE(at::equal(*(*source)->ReadRows("a", 2, 4), numbers.slice(0, 6, 18).reshape({4, 3})));
+  EXPECT_TRUE(at::equal(*(*source)->ReadRows("b", 0, 1), numbers[21]));
+}
+
 TEST(SafetensorsWriter, RefusesBadNamesAndTypes) {
   const std::string path = TemporaryPath("bad.safetensors");
   const at::Tensor one = at::ones({1});

@@ -18,9 +18,6 @@ namespace {
 using nlohmann::ordered_json;
 using safetensors::Type;
 
-// Of a tensor that is converted: 64 MB in fp32.
-constexpr int64_t kPieceElements = int64_t{1} << 24;
-
 uint64_t BytesOf(const TensorToWrite& tensor) {
   uint64_t bytes = c10::elementSize(tensor.dtype);
   for (int64_t size : tensor.shape) bytes *= size;
@@ -64,27 +61,37 @@ std::string HeaderText(const std::vector<TensorToWrite>& tensors, const Safetens
 std::vector<TensorToWrite> Deferred(const NamedTensors& tensors) {
   std::vector<TensorToWrite> deferred;
   for (const auto& [name, tensor] : tensors) {
-    deferred.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), [tensor = tensor]() -> absl::StatusOr<at::Tensor> { return tensor; }});
+    deferred.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), [tensor = tensor](int64_t first, int64_t count) -> absl::StatusOr<at::Tensor> { return RowsOf(tensor, first, count); }});
   }
   return deferred;
 }
 
 }  // namespace
 
-absl::Status ForEachPiece(const TensorToWrite& entry, const std::function<absl::Status(const at::Tensor&)>& use) {
-  RADLADS_ASSIGN_OR_RETURN(const at::Tensor made, entry.make());
-  RADLADS_CHECK(made.sizes() == at::IntArrayRef(entry.shape)) << entry.name << " is not of the shape announced";
-  const at::Tensor whole = made.detach().resolve_conj().resolve_neg().cpu().contiguous().view(-1);
-  for (int64_t first = 0; first < whole.numel(); first += kPieceElements) {
-    const at::Tensor part = whole.narrow(0, first, std::min(kPieceElements, whole.numel() - first));
-    const at::Tensor piece = part.to(entry.dtype);
+absl::Status ForEachPieceOfRows(const std::vector<int64_t>& shape, int64_t piece_bytes,
+                                const std::function<absl::Status(int64_t first, int64_t count)>& use) {
+  const int64_t elements = c10::multiply_integers(shape), rows = shape.empty() ? 1 : shape[0];
+  if (elements == 0) return absl::OkStatus();
+  const int64_t step = std::max<int64_t>(piece_bytes / sizeof(float) / (elements / rows), 1);
+  for (int64_t first = 0; first < rows; first += step) RADLADS_RETURN_IF_ERROR(use(first, std::min(step, rows - first)));
+  return absl::OkStatus();
+}
+
+absl::Status ForEachPiece(const TensorToWrite& entry, const std::function<absl::Status(const at::Tensor&)>& use,
+                          int64_t piece_bytes) {
+  return ForEachPieceOfRows(entry.shape, piece_bytes, [&](int64_t first, int64_t count) -> absl::Status {
+    RADLADS_ASSIGN_OR_RETURN(const at::Tensor made, entry.make(first, count));
+    std::vector<int64_t> shape = entry.shape;
+    if (!shape.empty()) shape[0] = count;
+    RADLADS_CHECK(made.sizes() == at::IntArrayRef(shape)) << entry.name << " is not of the shape announced";
+    const at::Tensor part = made.detach().resolve_conj().resolve_neg().cpu();
+    const at::Tensor piece = part.to(entry.dtype).contiguous();
     if (entry.dtype == at::kHalf && part.scalar_type() != at::kHalf &&
         !at::isfinite(piece).logical_or(at::isfinite(part).logical_not()).all().item<bool>()) {
       return InvalidArgument(entry.name, " holds numbers beyond the range of fp16 (65504); write it as bf16 or fp32");
     }
-    RADLADS_RETURN_IF_ERROR(use(piece));
-  }
-  return absl::OkStatus();
+    return use(piece);
+  });
 }
 
 absl::Status WriteSafetensors(const std::string& path, std::vector<TensorToWrite> tensors, const SafetensorsMetadataMap& metadata,

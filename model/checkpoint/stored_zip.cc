@@ -1,5 +1,7 @@
 #include "model/checkpoint/stored_zip.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -8,11 +10,14 @@
 namespace radlads {
 namespace {
 
-constexpr uint32_t kLocal = 0x04034b50, kCentral = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50, kLocator64 = 0x07064b50;
+constexpr uint32_t kLocal = 0x04034b50, kDescriptor = 0x08074b50, kCentral = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50, kLocator64 = 0x07064b50;
 constexpr uint64_t kLocalBytes = 30, kCentralBytes = 46, kEndBytes = 22, kEnd64Bytes = 56, kLocator64Bytes = 20;
 constexpr uint64_t kMaxComment = 65535;
 constexpr uint16_t kExtra64 = 1;      // extra field with the sizes that do not fit into 32 bits
 constexpr uint32_t kIn64 = 0xffffffff;
+constexpr uint16_t kVersion64 = 45, kChecksumFollows = 8;
+constexpr uint16_t kPaddingExtra = 0x4246;  // "FB", PyTorch's
+constexpr uint64_t kAlignment = 64;
 
 class Reader {
  public:
@@ -101,5 +106,77 @@ class Reader {
 }  // namespace
 
 absl::StatusOr<std::map<std::string, ZipEntry>> ReadStoredZip(const MappedFile& file) { return Reader(file).Read(); }
+
+namespace {
+
+// Little-endian numbers, one after the other.
+class Fields {
+ public:
+  template <typename T>
+  Fields& Add(T value) {
+    text_.append(reinterpret_cast<const char*>(&value), sizeof(value));
+    return *this;
+  }
+  Fields& Add(const std::string& text) {
+    text_ += text;
+    return *this;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+// What every entry begins with, here and in the directory.
+Fields& AddCommon(Fields& fields, uint32_t checksum, uint32_t size) {
+  return fields.Add(kVersion64).Add(kChecksumFollows).Add<uint16_t>(0).Add<uint32_t>(0).Add(checksum).Add(size).Add(size);
+}
+
+}  // namespace
+
+absl::Status StoredZipWriter::Begin(const std::string& name, uint64_t size) {
+  if (!entries_.empty()) RADLADS_RETURN_IF_ERROR(EndEntry());
+  const uint64_t header = file_.size(), extra64 = 4 + 16, unpadded = header + kLocalBytes + name.size() + extra64 + 4;
+  const uint16_t padding = (kAlignment - unpadded % kAlignment) % kAlignment;
+  entries_.push_back({name, header, size, 0});
+  left_ = size;
+  Fields fields;
+  AddCommon(fields.Add(kLocal), 0, kIn64).Add<uint16_t>(name.size()).Add<uint16_t>(extra64 + 4 + padding).Add(name);
+  fields.Add(kExtra64).Add<uint16_t>(16).Add(size).Add(size).Add(kPaddingExtra).Add(padding).Add(std::string(padding, 'Z'));
+  return file_.Append(fields.text());
+}
+
+absl::Status StoredZipWriter::Append(const void* data, size_t size) {
+  RADLADS_CHECK(size <= left_) << entries_.back().name << " is longer than was said";
+  left_ -= size;
+  uint32_t& checksum = entries_.back().checksum;
+  checksum = crc32_z(checksum, static_cast<const Bytef*>(data), size);
+  return file_.Append(data, size);
+}
+
+absl::Status StoredZipWriter::EndEntry() {
+  const Entry& entry = entries_.back();
+  RADLADS_CHECK(left_ == 0) << entry.name << " is shorter than was said";
+  return file_.Append(Fields().Add(kDescriptor).Add(entry.checksum).Add(entry.size).Add(entry.size).text());
+}
+
+absl::Status StoredZipWriter::Finish() {
+  if (!entries_.empty()) RADLADS_RETURN_IF_ERROR(EndEntry());
+  const uint64_t directory = file_.size(), count = entries_.size();
+  for (const Entry& entry : entries_) {
+    Fields fields;
+    AddCommon(fields.Add(kCentral).Add(kVersion64), entry.checksum, kIn64).Add<uint16_t>(entry.name.size()).Add<uint16_t>(4 + 24);
+    fields.Add<uint16_t>(0).Add<uint16_t>(0).Add<uint16_t>(0).Add<uint32_t>(0).Add(kIn64).Add(entry.name);
+    fields.Add(kExtra64).Add<uint16_t>(24).Add(entry.size).Add(entry.size).Add(entry.header);
+    RADLADS_RETURN_IF_ERROR(file_.Append(fields.text()));
+  }
+  const uint64_t end = file_.size(), size = end - directory;
+  Fields fields;
+  fields.Add(kEnd64).Add(kEnd64Bytes - 12).Add(kVersion64).Add(kVersion64).Add<uint32_t>(0).Add<uint32_t>(0);
+  fields.Add(count).Add(count).Add(size).Add(directory);
+  fields.Add(kLocator64).Add<uint32_t>(0).Add(end).Add<uint32_t>(1);
+  fields.Add(kEnd).Add<uint16_t>(0).Add<uint16_t>(0).Add<uint16_t>(0xffff).Add<uint16_t>(0xffff).Add(kIn64).Add(kIn64).Add<uint16_t>(0);
+  return file_.Append(fields.text());
+}
 
 }  // namespace radlads

@@ -8,20 +8,22 @@
 #include "model/checkpoint/pth.h"
 #include "model/checkpoint/quantized.h"
 #include "model/checkpoint/safetensors.h"
+#include "model/checkpoint/shards.h"
 
 namespace radlads {
 
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenTensors(const std::string& path) {
   if (IsDirectory(path)) {
-    for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
-      const std::string file = JoinPath(path, name);
-      if (!FileExists(file)) continue;
-      RADLADS_ASSIGN_OR_RETURN(auto source, std::string_view(name).ends_with(".json") ? OpenShardedSafetensors(file) : OpenSafetensors(file));
-      return ShowQuantized(std::move(source));
+    for (const char* name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+      if (const std::string file = JoinPath(path, name); FileExists(file)) return OpenTensors(file);
     }
-    if (const std::string file = JoinPath(path, "pytorch_model.bin"); FileExists(file)) return OpenPth(file);
     return NotFound("no weights in the directory ", path,
-                    ": expected model.safetensors, model.safetensors.index.json or pytorch_model.bin");
+                    ": expected model.safetensors, pytorch_model.bin or the index of one of the two (.index.json)");
+  }
+  if (path.ends_with(".bin.index.json")) return OpenShards(path, OpenPth);
+  if (path.ends_with(".index.json")) {
+    RADLADS_ASSIGN_OR_RETURN(auto source, OpenShards(path, OpenSafetensors));
+    return ShowQuantized(std::move(source));
   }
   RADLADS_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path));
   const auto bytes = file->bytes();

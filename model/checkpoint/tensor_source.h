@@ -42,14 +42,24 @@ class TensorSource {
   // NOT_FOUND for an unknown name, UNIMPLEMENTED for a type that torch does not have.
   virtual absl::StatusOr<at::Tensor> Read(const std::string& name) const = 0;
 
+  // Rows [first, first + count) of the first dimension of what Read gives, in the memory of these rows alone, so that a
+  // tensor of any size can be read piece by piece. A tensor without dimensions is one row.
+  virtual absl::StatusOr<at::Tensor> ReadRows(const std::string& name, int64_t first, int64_t count) const;
+
   // The blocks of a tensor [N,C] whose info says that it has some, uint8 [N, C/32, 34 or 20] in the layout of
   // kernels/quantized_linear; read-only as Read. They stand for exactly what Read gives. NOT_FOUND for a tensor without.
   virtual absl::StatusOr<at::Tensor> ReadBlocks(const std::string& name) const;
+  // The blocks of rows [first, first + count), as ReadRows.
+  virtual absl::StatusOr<at::Tensor> ReadBlockRows(const std::string& name, int64_t first, int64_t count) const;
 };
 
-// Opens a .safetensors file, a directory that holds model.safetensors, model.safetensors.index.json or
-// pytorch_model.bin, a .pth file, or a GGUF file (names as in that file; see gguf.h for Hugging Face names). Formats are recognised by content, not by name.
+// Opens a .safetensors file, a .pth file, a GGUF file (names as in that file; see gguf.h for Hugging Face names), all
+// recognised by content, a .index.json (shards.h), or a directory that holds model.safetensors, pytorch_model.bin or the
+// index of one of the two.
 absl::StatusOr<std::unique_ptr<TensorSource>> OpenTensors(const std::string& path);
+
+// Those rows of a tensor that is there as a whole.
+at::Tensor RowsOf(const at::Tensor& tensor, int64_t first, int64_t count);
 
 // "[576,1536]", for messages.
 std::string ShapeString(const std::vector<int64_t>& shape);

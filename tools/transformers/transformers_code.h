@@ -11,7 +11,7 @@ struct EmbeddedFile {
   std::string_view name, contents;
 };
 
-// configuration_radlads.py and modeling_radlads.py.
+// The Python files of this folder.
 std::span<const EmbeddedFile> TransformersCode();
 
 }  // namespace radlads

@@ -1,5 +1,5 @@
-// Writes small models that other software is to compute the same with: write_small_models DIRECTORY. Each is a Hugging
-// Face directory DIRECTORY/NAME with golden.safetensors:
+// Writes small models, to start programs with and for other software to compute the same: write_small_models DIRECTORY.
+// Each is a Hugging Face directory DIRECTORY/NAME, NAME of SmallKinds or more, with golden.safetensors:
 //   input_ids [2,70], logits [2,70,W], loss (of the next token), grad.<parameter> of the loss (no gradient: zero)
 //   prompt [1,9], greedy [1,64]
 #include <ATen/ATen.h>
