@@ -3,7 +3,6 @@
 #define RADLADS_SERVE_SESSIONS_PREFIX_CACHE_H_
 
 #include <cstdint>
-#include <cstring>
 #include <list>
 #include <mutex>
 #include <span>
@@ -40,13 +39,6 @@ class PrefixCache {
   PrefixCacheStats stats() const;
 
  private:
-  struct HashOfHash {
-    size_t operator()(const PrefixHash& hash) const {
-      size_t bits;
-      std::memcpy(&bits, hash.data(), sizeof(bits));
-      return bits;
-    }
-  };
   struct Entry {
     PrefixHash hash;
     SnapshotPtr snapshot;
@@ -56,11 +48,11 @@ class PrefixCache {
   const int64_t limit_;
   mutable std::mutex mutex_;  // guards what follows
   std::list<Entry> entries_;  // the last used first
-  std::unordered_map<PrefixHash, std::list<Entry>::iterator, HashOfHash> by_hash_;
+  std::unordered_map<PrefixHash, std::list<Entry>::iterator, HashOfPrefixHash> by_hash_;
   int64_t bytes_ = 0;
   // Texts that were looked up, at every kStride-th token: the last used first.
   std::list<PrefixHash> seen_;
-  std::unordered_map<PrefixHash, std::list<PrefixHash>::iterator, HashOfHash> seen_by_hash_;
+  std::unordered_map<PrefixHash, std::list<PrefixHash>::iterator, HashOfPrefixHash> seen_by_hash_;
 };
 
 }  // namespace radlads

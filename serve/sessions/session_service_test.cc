@@ -4,12 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <span>
 #include <string_view>
 
 #include "base/crc32c.h"
 #include "base/status.h"
 #include "serve/sessions/failing_disk.h"
+#include "serve/sessions/model_hash.h"
+#include "serve/sessions/prefix_hash.h"
 #include "serve/sessions/service_testing.h"
+#include "serve/sessions/session_store.h"
 
 namespace radlads {
 namespace {
@@ -18,6 +22,8 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using Ids = std::vector<int64_t>;
+
+constexpr char kLookups[] = "radlads_serve_prefix_cache_lookups_total";
 
 // A blob with its checksum set right.
 std::string Framed(std::string bytes) {
@@ -191,8 +197,58 @@ TEST_P(SessionServiceTest, ThePrefixCacheGivesEqualBits) {
   Reader next(*with, {.prompt = Joined({prompt, reply, RandomTokens(6, 10)}), .max_tokens = 5, .sampling = Greedy()});
   EXPECT_EQ(next.Wait().cached_tokens, 49);
   EXPECT_EQ(next.Wait().prompt_tokens, 60);
-  EXPECT_EQ(with.Metric("radlads_serve_prefix_cache_lookups_total", "hit"), 4);
-  EXPECT_EQ(with.Metric("radlads_serve_prefix_cache_lookups_total", "miss"), 3);
+  EXPECT_EQ(with.Metric(kLookups, "memory"), 4);
+  EXPECT_EQ(with.Metric(kLookups, "disk"), 0);
+  EXPECT_EQ(with.Metric(kLookups, "miss"), 3);
+}
+
+// What a text has in common with a session is not read again, in another process either.
+TEST_P(SessionServiceTest, ThePrefixCacheOutlivesTheProcess) {
+  SmallService service(GetParam()), other(GetParam());
+  ASSERT_TRUE(service->CreateSession("s", 0).ok());
+  const Ids prompt = RandomTokens(1, 40), reply = Say(service, "s", prompt, 10, Greedy());
+  const Ids longer = Joined({prompt, reply, RandomTokens(2, 10)});
+  const Ids want = Reply(other, longer, 12, Seeded(3));
+  for (const char* from : {"disk", "memory"}) {
+    if (std::string_view(from) == "disk") service.Reopen();
+    const double found = service.Metric(kLookups, from);
+    Reader reader(*service, {.prompt = longer, .max_tokens = 12, .sampling = Seeded(3)});
+    EXPECT_EQ(reader.Wait().cached_tokens, 49) << from;
+    EXPECT_EQ(reader.ids(), want) << from;
+    EXPECT_EQ(service.Metric(kLookups, from), found + 1);
+  }
+  service.Reopen();
+  ASSERT_TRUE(service->DeleteSession("s").ok());
+  Reader reader(*service, {.prompt = longer, .max_tokens = 12, .sampling = Seeded(3)});
+  EXPECT_EQ(reader.Wait().cached_tokens, 0) << "a session that is deleted is forgotten";
+  EXPECT_EQ(service.Metric(kLookups, "miss"), 1);
+}
+
+// A state that is damaged costs a text that begins alike time, and nothing else.
+TEST(SessionService, ADamagedStateOfAnotherSessionIsNotUsed) {
+  SmallService service("rad_rwkv7");
+  const Ids prompt = RandomTokens(1, 30), want = Reply(service, prompt, 10, Greedy());
+  const std::string directory = NewDirectory();
+  {
+    auto store = SessionStore::Open(directory, ModelHash(service.model()), "small", {});
+    ASSERT_TRUE(store.ok()) << store.status();
+    SessionStore::Place place{.state = "no state"};
+    const PrefixHash hash = Chain({}, prompt)[20];
+    place.record.set_tokens(20);
+    place.record.set_read(20);
+    place.record.set_prefix_hash(hash.data(), hash.size());
+    place.record.set_message(true);
+    ASSERT_TRUE((*store)->Insert("s", 0, "", std::span(prompt).first(20), &place).ok());
+  }
+  service.options.directory = directory;
+  service.Reopen();
+  Reader reader(*service, {.prompt = prompt, .max_tokens = 10, .sampling = Greedy()});
+  EXPECT_EQ(reader.Wait().cached_tokens, 0);
+  EXPECT_EQ(reader.ids(), want);
+  EXPECT_EQ(service.Metric("radlads_serve_store_errors_total", "model"), 1);
+  const auto status = service->Start({.session = "s", .prompt = {5}}, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("session 's'"));
 }
 
 TEST_P(SessionServiceTest, ExportedEqualsImported) {
@@ -271,6 +327,7 @@ TEST(SessionService, AForgedStateReachesNoOtherText) {
   const Ids text = Joined({*service->Tokens("s", 0), RandomTokens(2, 5)});
   SmallService clean("rad_rwkv7");
   const Ids want = Reply(clean, text, 20, Greedy());
+  service.Reopen();
   ASSERT_NE(strange, want) << "the damage changes nothing: the test shows nothing";
   EXPECT_EQ(Reply(service, text, 20, Greedy()), want);
   EXPECT_EQ(Say(service, "s", RandomTokens(2, 5), 20, Greedy()), want);

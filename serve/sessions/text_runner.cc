@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/logging.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -113,6 +114,24 @@ absl::Status TextRunner::DropReplyEnd(ServedText& text, const StoredPlace& place
   return absl::OkStatus();
 }
 
+// A state in the store that has read more of the text than the one in memory, if there is one, takes its place.
+bool TextRunner::LoadLonger(std::span<const PrefixHash> hashes, PrefixCache::Match* match) {
+  const auto prefix = store_.FindPrefix(hashes.subspan(match->place + 1));
+  if (!prefix) return false;
+  const auto& record = prefix->session.record.snapshots(prefix->snapshot);
+  auto state = LoadState(store_, layout_, {.session = prefix->session, .snapshot = prefix->snapshot, .read = record.read()});
+  if (!state.ok()) {
+    // It is another session's: this text is computed instead.
+    metrics_.store_errors.Increment();
+    Log().warn("a text begins as a session does, but {}", std::string(state.status().message()));
+    return false;
+  }
+  match->place += 1 + prefix->place;
+  match->snapshot = *std::move(state);
+  cache_.Put(hashes[match->place], match->snapshot);
+  return true;
+}
+
 absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const StoredPlace& place) {
   const TextRequest& request = text.request;
   // All that is known of the text after the stored state: what was before the prompt, the prompt, the reply.
@@ -129,13 +148,16 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   text.full_hash = text.hashes.back();
   text.last_hash = text.hashes[size - 1];
   // The last token is left to read: what comes after it is wanted.
-  const PrefixCache::Match match = cache_.Find(std::span(text.hashes).first(size), place.read);
-  (match.snapshot != nullptr ? metrics_.hits : metrics_.misses).Increment();
-  SnapshotPtr from = match.snapshot;
-  if (from == nullptr && place.snapshot >= 0) {
-    RADLADS_ASSIGN_OR_RETURN(from, LoadState(store_, layout_, place));
-    cache_.Put(place.hash, from);
+  const auto hashes = std::span(text.hashes).first(size);
+  PrefixCache::Match match = cache_.Find(hashes, place.read);
+  bool stored = LoadLonger(hashes, &match);
+  if (match.snapshot == nullptr && place.snapshot >= 0) {
+    RADLADS_ASSIGN_OR_RETURN(match.snapshot, LoadState(store_, layout_, place));
+    cache_.Put(place.hash, match.snapshot);
+    stored = true;
   }
+  (stored ? metrics_.disk_hits : match.snapshot != nullptr ? metrics_.memory_hits : metrics_.misses).Increment();
+  const SnapshotPtr from = match.snapshot;
   const int64_t at = match.place, prompt_at = text.begin - place.read;
   text.cached = std::clamp<int64_t>(at - prompt_at, 0, static_cast<int64_t>(request.prompt.size()));
 
@@ -157,10 +179,10 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   asked.stop_ids = text.stop_ids;
   const int64_t bytes = layout_.ByteSize(prompt_end), shared = place.read + match.shared;
   const bool cached = bytes <= options_.cache_bytes;
-  const bool stored =
+  const bool kept =
       text.lease && bytes <= options_.state_bytes && prompt_end - place.read >= options_.snapshot_tokens;
   if (cached && match.shared > at) asked.snapshot_at.push_back(shared);
-  if ((cached || stored) && prompt_end > std::max(shared, place.read + at)) asked.snapshot_at.push_back(prompt_end);
+  if ((cached || kept) && prompt_end > std::max(shared, place.read + at)) asked.snapshot_at.push_back(prompt_end);
   if (text.lease && !layout_.grows()) asked.snapshot_every = options_.snapshot_tokens;
   text.stored_at = place.read;
   return asked;

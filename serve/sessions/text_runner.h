@@ -48,6 +48,7 @@ class TextRunner {
   absl::StatusOr<StoredPlace> Begin(ServedText& text);
   absl::Status DropReplyEnd(ServedText& text, const StoredPlace& place);
   absl::StatusOr<EngineRequest> MakeRequest(ServedText& text, const StoredPlace& place);
+  bool LoadLonger(std::span<const PrefixHash> hashes, PrefixCache::Match* match);
 
   // On the thread that hands out.
   void HandOut(std::vector<TextEvent> events);
