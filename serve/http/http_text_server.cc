@@ -4,6 +4,7 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <atomic>
 #include <charconv>
 #include <ctime>
 #include <functional>
@@ -78,6 +79,7 @@ class HttpTextServer::Impl {
       : models_(std::move(models)),
         options_(options),
         created_(std::time(nullptr)),
+        starting_(options.starting),
         registry_(metrics),
         log_(metrics),
         texts_(models_, options.max_tokens, log_),
@@ -108,6 +110,7 @@ class HttpTextServer::Impl {
   }
   int port() const { return port_; }
   absl::Status Serve() { return server_.Serve(); }
+  void Ready() { starting_ = false; }
   void Shutdown() {
     texts_.Drain(std::chrono::steady_clock::now() + options_.drain_time);
     server_.stop();
@@ -185,8 +188,10 @@ class HttpTextServer::Impl {
       });
     }
     open_paths_.insert("/health");
-    Get("/health", "/health",
-        [](const auto&, const auto&, auto& response) { response.set_content("{\"status\":\"ok\"}", kJsonType); });
+    Get("/health", "/health", [this](const auto&, const auto&, auto& response) {
+      if (starting_) response.status = 503;
+      response.set_content(Dump({{"status", starting_ ? "starting" : "ok"}}), kJsonType);
+    });
     Get("/metrics", "/metrics", [this](const auto&, const auto&, auto& response) {
       connections_.Set(static_cast<double>(server_.open()));
       response.set_content(prometheus::TextSerializer().Serialize(registry_.Collect()),
@@ -269,6 +274,7 @@ class HttpTextServer::Impl {
   const HttpTextServerOptions options_;
   const int64_t created_;
   int port_ = 0;
+  std::atomic<bool> starting_;
   std::set<std::string> open_paths_;  // for which no key is needed
   prometheus::Registry& registry_;
   RequestLog log_;
@@ -290,6 +296,9 @@ int HttpTextServer::port() const {
 }
 absl::Status HttpTextServer::Serve() {
   return impl_->Serve();
+}
+void HttpTextServer::Ready() {
+  impl_->Ready();
 }
 void HttpTextServer::Shutdown() {
   impl_->Shutdown();

@@ -208,6 +208,18 @@ TEST_F(HttpTextServerTest, SmallPaths) {
   }
 }
 
+class StartingTest : public HttpTextServerTest {
+ protected:
+  StartingTest() : HttpTextServerTest({.starting = true}) {}
+};
+
+TEST_F(StartingTest, HealthWaitsForTheServerToBeReady) {
+  EXPECT_EQ(Get("/health", 503), Json({{"status", "starting"}}));
+  Post(kChat, kHello);  // is answered, as fast as it can be
+  server_->Ready();
+  EXPECT_EQ(Get("/health"), Json({{"status", "ok"}}));
+}
+
 class TwoModelsTest : public HttpTextServerTest {
  protected:
   TwoModelsTest() : HttpTextServerTest({}, {.reply = {40, 0}}, {"one", "two/chat"}) {}

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ class SmallService {
   TextService* operator->() { return service_.get(); }
   TextService& operator*() { return *service_; }
   Transformer& model() { return *model_; }
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts) { return service_->Warm(prompts); }
   double Metric(const std::string& name, const std::string& label_value) const;
   SessionServiceOptions options;
 

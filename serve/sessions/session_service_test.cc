@@ -9,9 +9,12 @@
 
 #include "base/crc32c.h"
 #include "base/status.h"
+#include "data/tokenizer/testing/small_tokenizer.h"
+#include "model/testing.h"
 #include "serve/sessions/failing_disk.h"
 #include "serve/sessions/model_hash.h"
 #include "serve/sessions/prefix_hash.h"
+#include "serve/sessions/service_sizes.h"
 #include "serve/sessions/service_testing.h"
 #include "serve/sessions/session_store.h"
 
@@ -249,6 +252,62 @@ TEST(SessionService, ADamagedStateOfAnotherSessionIsNotUsed) {
   const auto status = service->Start({.session = "s", .prompt = {5}}, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), HasSubstr("session 's'"));
+}
+
+// The state of a warm text is there for the first text that begins so, and for all later ones.
+TEST_P(SessionServiceTest, WarmTextsStay) {
+  SmallService cold(GetParam());
+  const Ids warm = RandomTokens(1, 50), text = Joined({warm, RandomTokens(2, 5)});
+  Reader want(*cold, {.prompt = text, .max_tokens = 10, .sampling = Seeded(3)});
+  const int64_t bytes = want.Wait().state_bytes;
+  SmallService service(GetParam(), {.directory = NewDirectory(), .cache_bytes = 3 * bytes});
+  const Ids warms[] = {warm};
+  const absl::Status warmed = service.Warm(warms);
+  ASSERT_TRUE(warmed.ok()) << warmed;
+  for (int others = 0; others < 3; ++others) {
+    Reader reader(*service, {.prompt = text, .max_tokens = 10, .sampling = Seeded(3)});
+    EXPECT_GE(reader.Wait().cached_tokens, 50) << "after " << 6 * others << " others";
+    EXPECT_EQ(reader.ids(), want.ids());
+    for (int i = 0; i < 6; ++i) Reply(service, RandomTokens(10 * others + i, 50), 5, Greedy());
+  }
+  EXPECT_LE(service.Metric("radlads_serve_state_bytes", "cache"), 3 * static_cast<double>(bytes));
+  const auto message = [](const absl::Status& status) { return std::string(status.message()); };
+  const Ids unknown[] = {{1, 97}}, more[] = {RandomTokens(5, 50), RandomTokens(6, 50), RandomTokens(7, 50)};
+  EXPECT_THAT(message(service.Warm(unknown)), HasSubstr("token id 97"));
+  EXPECT_THAT(message(service.Warm(more)), HasSubstr("kept for good"));
+}
+
+TEST(SessionService, SizesComeFromTheMemory) {
+  const ServiceSizes large = ChooseSizes(int64_t{32} << 30, 2 << 20);
+  EXPECT_EQ(large.active, 64) << "more would not be faster";
+  EXPECT_EQ(large.cache_bytes, int64_t{4} << 30);
+  // 8 GiB for texts of 400 MiB each.
+  EXPECT_EQ(ChooseSizes(int64_t{16} << 30, 400 << 20).active, 20);
+  EXPECT_EQ(ChooseSizes(1 << 20, 400 << 20).active, 1) << "one always goes on";
+  EXPECT_EQ(ChooseSizes(-1, 1).cache_bytes, 0) << "nothing is free";
+
+  // Of the model's own states: 100 tokens of the softmax one are larger than the state of the recurrent one.
+  SessionServiceOptions options{
+      .engine = {.active = kFromMemory, .waiting = kFromMemory}, .cache_bytes = kFromMemory, .memory = 1 << 20, .context = 100};
+  for (const char* kind : {"rad_rwkv7", "qwen2"}) {
+    options.directory = NewDirectory();
+    SmallService service(kind, options);
+    EXPECT_EQ(Reply(service, RandomTokens(1, 10), 5, Greedy()).size(), 5u);
+    const Ids warm[] = {RandomTokens(1, 99)};
+    EXPECT_TRUE(service.Warm(warm).ok());
+    const Ids longer[] = {RandomTokens(1, 100)};
+    EXPECT_THAT(std::string(service.Warm(longer).message()), HasSubstr("of the 100 that a text may have"));
+  }
+  auto model = SmallModel("qwen2");
+  model->SetForInference();
+  prometheus::Registry metrics;
+  const auto refused = [&] {
+    return std::string(SessionService::Create(*model, SmallTokenizer(), options, metrics).status().message());
+  };
+  options.context = 0;
+  EXPECT_THAT(refused(), HasSubstr("grows with every token"));
+  options.memory = 0;
+  EXPECT_THAT(refused(), HasSubstr("none is given"));
 }
 
 TEST_P(SessionServiceTest, ExportedEqualsImported) {

@@ -42,8 +42,10 @@ class TextRunner {
   absl::StatusOr<uint64_t> Start(TextRequest request, TextCallbacks callbacks);
   void Cancel(uint64_t number);
   void Drain();
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts);
 
  private:
+  absl::StatusOr<SnapshotPtr> Compute(EngineRequest request);
   absl::Status Check(const TextRequest& request) const;
   absl::StatusOr<StoredPlace> Begin(ServedText& text);
   absl::Status DropReplyEnd(ServedText& text, const StoredPlace& place);
