@@ -123,8 +123,12 @@ class TextService {
   virtual absl::Status DeleteSession(std::string_view id) = 0;
   // The snapshots that can be rewound to, in the order of the text.
   virtual absl::StatusOr<std::vector<SnapshotInfo>> Snapshots(std::string_view session) = 0;
-  // The tokens of the text from `first` on.
-  virtual absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first) = 0;
+  // The tokens of the text from `first` on, at most `limit`.
+  virtual absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first, int64_t limit) = 0;
+  // All of them.
+  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first) {
+    return Tokens(session, first, INT64_MAX);
+  }
   // A new session that begins as `session` does, up to its end or to `snapshot`. `id` as for CreateSession.
   virtual absl::StatusOr<SessionInfo> ForkSession(std::string_view session, std::string_view snapshot,
                                                   std::string_view id) = 0;

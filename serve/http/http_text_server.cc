@@ -8,6 +8,7 @@
 #include <charconv>
 #include <ctime>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -31,6 +32,7 @@ namespace {
 using Reply = absl::StatusOr<std::string>;  // JSON
 
 constexpr int64_t kMaxSessionsListed = 1000;
+constexpr int64_t kTokensShown = 16384, kMaxTokensShown = 1 << 20;  // of a session
 
 // Nothing from elsewhere, and in no frame.
 constexpr char kPagePolicy[] =
@@ -236,8 +238,13 @@ class HttpTextServer::Impl {
            return ImportSessionCall(model, body, request.get_param_value("id"));
          }));
     Get(one, "/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) -> Reply {
-          RADLADS_ASSIGN_OR_RETURN(const int64_t first, IntegerParameter(request, "first", 0, 0, INT64_MAX));
-          return GetSessionCall(model, request.matches[1], first);
+          RADLADS_ASSIGN_OR_RETURN(const int64_t limit,
+                                   IntegerParameter(request, "limit", kTokensShown, 1, kMaxTokensShown));
+          std::optional<int64_t> first;
+          if (request.has_param("first")) {
+            RADLADS_ASSIGN_OR_RETURN(first, IntegerParameter(request, "first", 0, 0, INT64_MAX));
+          }
+          return GetSessionCall(model, request.matches[1], first, limit);
         }));
     server_.Delete(
         one, WithBody("/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) {

@@ -119,6 +119,16 @@ TEST_F(HttpTextServerTest, AConversationGoesOnFromItsSession) {
   EXPECT_EQ(session["snapshots"][0]["id"], first["id"]);
   EXPECT_EQ(session["snapshots"][0]["tokens"], 14);
   EXPECT_EQ(Get("/v1/sessions/mine?first=20")["text"], "<|end|>a:Hi!<|end|>");
+  // A part begins with a turn's mark or a character, and says so.
+  const Json part = Get("/v1/sessions/mine?first=21&limit=3");
+  EXPECT_EQ(part["first"], 20);
+  EXPECT_EQ(part["text"], "<|end|>a:H");
+  EXPECT_EQ(part["messages"], Json({{{"role", "assistant"}, {"content", "H"}, {"tokens", 24}}}));
+  const Json end = Get("/v1/sessions/mine?limit=9");
+  EXPECT_EQ(end["first"], 18);
+  EXPECT_EQ(end["messages"][0], Json({{"role", "user"}, {"content", "re"}, {"tokens", 20}, {"continues", true}}));
+  EXPECT_EQ(Get("/v1/sessions/mine?first=27")["text"], "");
+  Get("/v1/sessions/mine?limit=0", 400);
   EXPECT_TRUE(absl::IsNotFound(service().GetSession("nobody").status()));
 }
 

@@ -129,12 +129,13 @@ class ModelSessions : public SessionService {
     return list;
   }
 
-  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view id, int64_t first) override {
+  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view id, int64_t first, int64_t limit) override {
     RADLADS_ASSIGN_OR_RETURN(const StoredSession session, store_->Find(id));
     if (first < 0 || first > session.tokens) {
       return InvalidArgument("session '", id, "' has ", session.tokens, " tokens; none from ", first, " on");
     }
-    return store_->Tokens(session, first, session.tokens);
+    if (limit < 0) return InvalidArgument("limit must be 0 or more, found ", limit);
+    return store_->Tokens(session, first, limit < session.tokens - first ? first + limit : session.tokens);
   }
 
   absl::StatusOr<SessionInfo> ForkSession(std::string_view id, std::string_view snapshot,
