@@ -33,6 +33,7 @@ struct TextRequest {
   int64_t reply_end = 0;
   int64_t max_tokens = 256;  // 0: only the prompt is read
   SamplingOptions sampling;
+  bool json = false;                // the reply is one JSON object, in UTF-8, and ends with it
   std::vector<std::string> stop;    // the text ends before the first of them
   std::optional<int64_t> logprobs;  // of each token, and so many of the likeliest, at most 20
   bool keep =

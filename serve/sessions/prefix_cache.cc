@@ -53,9 +53,9 @@ absl::Status PrefixCache::Pin(const PrefixHash& hash, SnapshotPtr snapshot) {
   const int64_t bytes = BytesOf(*snapshot);
   std::lock_guard lock(mutex_);
   if (pinned_bytes_ + bytes > limit_) {
-    return absl::ResourceExhaustedError(
-        Concatenate("the state takes ", bytes, " bytes, beside ", pinned_bytes_, " of others that are kept for good; ",
-                    "the limit of states in memory is ", limit_, " bytes; raise it"));
+    return absl::ResourceExhaustedError(Concatenate("the state takes ", bytes, " bytes, beside ", pinned_bytes_,
+                                                    " of others that are kept for good; ",
+                                                    "the limit of states in memory is ", limit_, " bytes; raise it"));
   }
   PutLocked(hash, std::move(snapshot), /*pinned=*/true);
   return absl::OkStatus();

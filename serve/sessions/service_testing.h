@@ -43,6 +43,15 @@ class SmallService {
   std::unique_ptr<SessionService> service_;
 };
 
+// One after the other.
+std::vector<int64_t> Joined(const std::vector<std::vector<int64_t>>& parts);
+// The reply to a prompt that nothing came before.
+std::vector<int64_t> Reply(SmallService& service, const std::vector<int64_t>& prompt, int64_t tokens,
+                           const SamplingOptions& sampling);
+// In `session`; checks what the result says of it.
+std::vector<int64_t> Say(SmallService& service, const std::string& session, const std::vector<int64_t>& prompt,
+                         int64_t tokens, const SamplingOptions& sampling);
+
 // A text as its reader sees it.
 class Reader {
  public:

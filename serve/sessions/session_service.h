@@ -39,7 +39,7 @@ struct SessionServiceOptions {
   // Bytes that this service may take. Where engine.active, engine.waiting or cache_bytes is kFromMemory, it decides
   // (service_sizes.h).
   int64_t memory = 0;
-  int64_t snapshot_tokens = 512;           // a state is stored after so many tokens of a reply, and at its end
+  int64_t snapshot_tokens = 512;  // a state is stored after so many tokens of a reply, and at its end
   // A larger state, of a softmax model, is not stored but made again from the tokens when it is needed.
   int64_t state_bytes = int64_t{64} << 20;
   int64_t context = 0;  // tokens that a text may have; 0: no limit

@@ -171,7 +171,7 @@ class SessionStore {
   mutable std::mutex mutex_;  // guards what follows, not what a lease guards
   std::unordered_map<uint64_t, std::unique_ptr<Entry>> entries_;
   std::map<std::string, Entry*, std::less<>> ids_;
-  std::map<std::string, Entry*, std::less<>> names_;  // of snapshots
+  std::map<std::string, Entry*, std::less<>> names_;                        // of snapshots
   std::unordered_multimap<PrefixHash, Entry*, HashOfPrefixHash> prefixes_;  // an element for each snapshot with a state
   int64_t bytes_ = 0;
 };

@@ -85,7 +85,7 @@ absl::StatusOr<StoredPlace> TextRunner::Begin(ServedText& text) {
     if (text.again) {
       RADLADS_ASSIGN_OR_RETURN(text.request.prompt, store_.Tokens(session, text.begin, session.reply->reply()));
       RADLADS_ASSIGN_OR_RETURN(const auto known, store_.Tokens(session, session.reply->reply(), session.tokens));
-      for (const int64_t id : known) text.Replay(id);
+      for (const int64_t id : known) RADLADS_RETURN_IF_ERROR(text.Replay(id));
       text.replayed = static_cast<int64_t>(known.size());
       text.logged = true;
     }
@@ -120,7 +120,8 @@ bool TextRunner::LoadLonger(std::span<const PrefixHash> hashes, PrefixCache::Mat
   const auto prefix = store_.FindPrefix(hashes.subspan(match->place + 1));
   if (!prefix) return false;
   const auto& record = prefix->session.record.snapshots(prefix->snapshot);
-  auto state = LoadState(store_, layout_, {.session = prefix->session, .snapshot = prefix->snapshot, .read = record.read()});
+  auto state =
+      LoadState(store_, layout_, {.session = prefix->session, .snapshot = prefix->snapshot, .read = record.read()});
   if (!state.ok()) {
     // It is another session's: this text is computed instead.
     metrics_.store_errors.Increment();
@@ -172,7 +173,7 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   asked.prompt = request.prompt;
   asked.read = std::max<int64_t>(0, at - prompt_at);
   asked.replay = text.reply;
-  asked.max_tokens = text.growing.ended() ? text.replayed : text.replayed + request.max_tokens;
+  asked.max_tokens = text.Ended() ? text.replayed : text.replayed + request.max_tokens;
   if (options_.context > 0) {
     asked.max_tokens = std::min(asked.max_tokens, std::max(text.replayed, options_.context - prompt_end));
   }
@@ -180,8 +181,7 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   asked.stop_ids = text.stop_ids;
   const int64_t bytes = layout_.ByteSize(prompt_end), shared = place.read + match.shared;
   const bool cached = bytes <= options_.cache_bytes;
-  const bool kept =
-      text.lease && bytes <= options_.state_bytes && prompt_end - place.read >= options_.snapshot_tokens;
+  const bool kept = text.lease && bytes <= options_.state_bytes && prompt_end - place.read >= options_.snapshot_tokens;
   if (cached && match.shared > at) asked.snapshot_at.push_back(shared);
   if ((cached || kept) && prompt_end > std::max(shared, place.read + at)) asked.snapshot_at.push_back(prompt_end);
   if (text.lease && !layout_.grows()) asked.snapshot_every = options_.snapshot_tokens;
@@ -201,6 +201,7 @@ absl::StatusOr<uint64_t> TextRunner::Start(TextRequest request, TextCallbacks ca
     events_->Push(std::move(event));
   };
   asked.on_token = [text, emit](int64_t id, const Tensor& logits) { return text->OnToken(id, logits, emit); };
+  if (text->json) asked.allows = [text](int64_t id) { return text->Allows(id); };
   asked.on_snapshot = [this, text, emit](SnapshotPtr snapshot) {
     const PrefixHash hash = text->HashAt(snapshot->tokens);
     if (!text->sampled) cache_.Put(hash, snapshot);
