@@ -25,6 +25,31 @@ bool IsLessLikely(const Candidate& a, const Candidate& b) {
   return a.weight != b.weight ? a.weight < b.weight : a.id > b.id;
 }
 
+// After so many refused tokens of a draw, all candidates are asked about.
+constexpr int kMostRefused = 64;
+
+// Steele, Lea, Flood, 2014, "Fast splittable pseudorandom number generators": the numbers after the first of a token,
+// so that every token takes one number of the text's own generator.
+uint64_t Split(uint64_t* state) {
+  uint64_t number = *state += 0x9E3779B97F4A7C15;
+  number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9;
+  number = (number ^ (number >> 27)) * 0x94D049BB133111EB;
+  return number ^ (number >> 31);
+}
+
+absl::StatusOr<int64_t> LikeliestAllowed(const double* logits, int64_t count, const TokenSampler::Allows& allows) {
+  std::vector<Candidate> heap;
+  for (int64_t id = 0; id < count; ++id) {
+    if (std::isfinite(logits[id])) heap.push_back({id, logits[id]});
+  }
+  std::make_heap(heap.begin(), heap.end(), IsLessLikely);
+  for (; !heap.empty(); heap.pop_back()) {
+    std::pop_heap(heap.begin(), heap.end(), IsLessLikely);
+    if (allows(heap.back().id)) return heap.back().id;
+  }
+  return FailedPrecondition("none of the ", count, " tokens of the vocabulary may come next");
+}
+
 }  // namespace
 
 void TokenSampler::Read(std::span<const int64_t> prompt) {
@@ -52,7 +77,7 @@ void TokenSampler::Penalise(double* logits) const {
   }
 }
 
-absl::StatusOr<int64_t> TokenSampler::Sample(const at::Tensor& logits) {
+absl::StatusOr<int64_t> TokenSampler::Sample(const at::Tensor& logits, const Allows& allows) {
   RADLADS_CHECK(logits.dim() == 1) << "logits must be [W], found " << logits.sizes();
   const at::Tensor values = logits.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true).contiguous();
   double* const logit = values.mutable_data_ptr<double>();
@@ -67,6 +92,9 @@ absl::StatusOr<int64_t> TokenSampler::Sample(const at::Tensor& logits) {
   if (!std::isfinite(logit[best]))
     return DataLoss("the largest logit is ", logit[best], "; the model's weights or state are damaged");
   if (options_.temperature == 0) {
+    if (allows && !allows(best)) {
+      RADLADS_ASSIGN_OR_RETURN(best, LikeliestAllowed(logit, count, allows));
+    }
     ++sampled_[best];
     return best;
   }
@@ -106,17 +134,33 @@ absl::StatusOr<int64_t> TokenSampler::Sample(const at::Tensor& logits) {
     likeliest.resize(i);
     heap.clear();
     total = sum;
-    sum = 0;
   }
-  const double target = static_cast<double>(random_() >> 11) * 0x1p-53 * total;
-  size_t i = 0;
-  do {
-    sum += i < likeliest.size() ? likeliest[i].weight : next();
-    ++i;
-    // Rounding may leave the whole sum just below the target: then it is the last.
-  } while (sum <= target && (i < likeliest.size() || !heap.empty()));
-  ++sampled_[likeliest[i - 1].id];
-  return likeliest[i - 1].id;
+  uint64_t state = random_(), number = state;
+  for (int refused = 0;; number = Split(&state)) {
+    const double target = static_cast<double>(number >> 11) * 0x1p-53 * total;
+    size_t i = 0;
+    sum = 0;
+    do {
+      sum += i < likeliest.size() ? likeliest[i].weight : next();
+      ++i;
+      // Rounding may leave the whole sum just below the target: then it is the last.
+    } while (sum <= target && (i < likeliest.size() || !heap.empty()));
+    Candidate& drawn = likeliest[i - 1];
+    if (!allows || (drawn.weight > 0 && allows(drawn.id))) {
+      ++sampled_[drawn.id];
+      return drawn.id;
+    }
+    total -= std::exchange(drawn.weight, 0);
+    if (++refused < kMostRefused) continue;
+    while (!heap.empty()) next();
+    std::erase_if(likeliest, [&](const Candidate& c) { return c.weight == 0 || !allows(c.id); });
+    total = 0;
+    for (const Candidate& candidate : likeliest) total += candidate.weight;
+    if (!likeliest.empty()) continue;
+    RADLADS_ASSIGN_OR_RETURN(const int64_t id, LikeliestAllowed(logit, count, allows));
+    ++sampled_[id];
+    return id;
+  }
 }
 
 }  // namespace radlads

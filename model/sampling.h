@@ -3,6 +3,7 @@
 #define RADLADS_MODEL_SAMPLING_H_
 
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <span>
 #include <unordered_map>
@@ -28,7 +29,11 @@ class TokenSampler {
   // What came before the text; for the repetition penalty.
   void Read(std::span<const int64_t> prompt);
   // logits [W] fp32 or double, on the CPU -> an id in [0,W). DATA_LOSS when a logit is not a number or none is finite.
-  absl::StatusOr<int64_t> Sample(const at::Tensor& logits);
+  // With `allows`, of the tokens that the options leave, by their probabilities, one that it allows; if they leave
+  // none, the likeliest that it allows: it is asked about few tokens, most often. FAILED_PRECONDITION where it allows
+  // none.
+  using Allows = std::function<bool(int64_t id)>;
+  absl::StatusOr<int64_t> Sample(const at::Tensor& logits, const Allows& allows = nullptr);
   // As if Sample had just given `id`: continues a text whose first tokens are known.
   void Replay(int64_t id);
 

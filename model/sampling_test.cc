@@ -67,6 +67,44 @@ TEST(TokenSamplerTest, BiasMovesATokenAndCanForbidOne) {
   EXPECT_EQ(TokenSampler({.logit_bias = {{1, -100}}}).Sample(logits).value(), 2);
 }
 
+TEST(TokenSamplerTest, OnlyAllowedTokensAreDrawn) {
+  const auto allows = [](int64_t id) { return id % 2 == 1; };
+  const at::Tensor logits = at::log(at::tensor({0.5, 0.1, 0.2, 0.05, 0.0, 0.15}, at::kDouble));
+  EXPECT_EQ(TokenSampler({}).Sample(logits, allows).value(), 5);
+  // The likeliest that is left, where the options leave none.
+  EXPECT_EQ(TokenSampler({.temperature = 1, .top_k = 1}).Sample(logits, allows).value(), 5);
+  EXPECT_EQ(TokenSampler({.temperature = 1, .top_p = 0.6}).Sample(logits, allows).value(), 5);
+  TokenSampler sampler({.temperature = 1, .seed = 3});
+  std::map<int64_t, int> counts;
+  const int draws = 20000;
+  for (int i = 0; i < draws; ++i) ++counts[sampler.Sample(logits, allows).value()];
+  const std::map<int64_t, double> want = {{1, 1.0 / 3}, {3, 1.0 / 6}, {5, 1.0 / 2}};
+  EXPECT_EQ(counts.size(), want.size());
+  for (const auto& [id, share] : want) {
+    EXPECT_NEAR(counts[id], share * draws, 4 * std::sqrt(share * (1 - share) * draws)) << id;
+  }
+  const auto none = sampler.Sample(logits, [](int64_t) { return false; });
+  EXPECT_EQ(none.status().code(), absl::StatusCode::kFailedPrecondition) << none.status();
+}
+
+// All but one of 40,000 are refused; two are as likely as they were.
+TEST(TokenSamplerTest, RareAllowedTokensAreFoundAndAllAllowedOnesChangeNothing) {
+  at::manual_seed(4);
+  const at::Tensor logits = at::randn({40000});
+  int asked = 0;
+  TokenSampler plain({.temperature = 1, .seed = 8}), all({.temperature = 1, .seed = 8}),
+      rare({.temperature = 1, .seed = 8});
+  for (int i = 0; i < 20; ++i) {
+    const int64_t want = plain.Sample(logits).value();
+    const auto everything = [&](int64_t) { return ++asked > 0; };
+    EXPECT_EQ(all.Sample(logits, everything).value(), want);
+    EXPECT_EQ(rare.Sample(logits, [](int64_t id) { return id == 12345; }).value(), 12345);
+  }
+  EXPECT_EQ(asked, 20);
+  // One number of the seed for each token, however many were refused.
+  EXPECT_EQ(rare.Sample(logits).value(), plain.Sample(logits).value());
+}
+
 // Greedy tokens of `count` steps at the same logits.
 std::vector<int64_t> Steps(TokenSampler sampler, const at::Tensor& logits, int count) {
   std::vector<int64_t> ids;
@@ -85,7 +123,7 @@ TEST(TokenSamplerTest, PenaltiesCountWhatWasSampled) {
   EXPECT_EQ(Steps(TokenSampler({.repetition_penalty = 2}), logits, 3), (Ids{0, 1, 0}));
   TokenSampler sampler({.repetition_penalty = 2});
   sampler.Read(Ids{0, 0, 1});
-  EXPECT_EQ(sampler.Sample(at::tensor({-1.0f, -3.0f, -2.5f})).value(), 0);   // -2, -6, -2.5
+  EXPECT_EQ(sampler.Sample(at::tensor({-1.0f, -3.0f, -2.5f})).value(), 0);  // -2, -6, -2.5
   EXPECT_EQ(sampler.Sample(at::tensor({-1.5f, -3.0f, -2.5f})).value(), 2);  // -3, -6, -2.5
 }
 

@@ -7,10 +7,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <memory>
-#include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "base/file.h"
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
+#include "base/memory.h"
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "base/working_directory.h"
@@ -28,12 +30,13 @@
 #include "serve/http/access.h"
 #include "serve/http/http_text_server.h"
 #include "serve/sessions/session_service.h"
+#include "serve/warm_text.h"
 
 namespace radlads {
 namespace {
 
 struct Flags {
-  std::vector<std::string> models;
+  std::vector<std::string> models, warm;
   std::string dtype = "fp32", listen = "127.0.0.1:8080", store = "out/sessions", key_file;
   bool no_keys = false;
   int threads = 0;
@@ -43,7 +46,7 @@ struct Flags {
 };
 
 struct Model {
-  std::string name;
+  std::string name, directory;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<Transformer> transformer;
   std::unique_ptr<SessionService> service;
@@ -99,14 +102,18 @@ std::string FolderName(std::string name) {
   return name;
 }
 
-absl::StatusOr<Model> Open(const Flags& flags, const std::string& argument, prometheus::Registry& metrics) {
+absl::StatusOr<Model> Load(const std::string& argument, const Precision& precision) {
   Model model;
   std::string path;
   std::tie(model.name, path) = NameAndPath(argument);
-  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
-  RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(path));
-  RADLADS_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(directory));
-  RADLADS_ASSIGN_OR_RETURN(model.transformer, LoadForInference(directory, precision.dtype));
+  RADLADS_ASSIGN_OR_RETURN(model.directory, ResolveModelDirectory(path));
+  RADLADS_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(model.directory));
+  RADLADS_ASSIGN_OR_RETURN(model.transformer, LoadForInference(model.directory, precision.dtype));
+  Log().info("model {} from {} in {}", model.name, model.directory, precision.dtype == at::kBFloat16 ? "bf16" : "fp32");
+  return model;
+}
+
+absl::Status OpenSessions(const Flags& flags, prometheus::Registry& metrics, Model& model) {
   SessionServiceOptions options = flags.service;
   options.model = model.name;
   options.directory = JoinPath(flags.store, FolderName(model.name));
@@ -116,11 +123,23 @@ absl::StatusOr<Model> Open(const Flags& flags, const std::string& argument, prom
   }
   RADLADS_ASSIGN_OR_RETURN(model.service,
                            SessionService::Create(*model.transformer, model.tokenizer, options, metrics));
-  Log().info("model {} from {}: {}, {}, sessions in {}", model.name, directory,
-             precision.dtype == at::kBFloat16 ? "bf16" : "fp32",
+  Log().info("model {}: {}, {} sessions in {}", model.name,
              options.context > 0 ? Concatenate("context of ", options.context, " tokens") : "no limit to the context",
-             options.directory);
-  return model;
+             model.service->ListSessions("", INT64_MAX)->size(), options.directory);
+  return absl::OkStatus();
+}
+
+// What the first requests would wait for.
+absl::Status Warm(std::span<const WarmText> texts, const Model& model) {
+  const auto begun = std::chrono::steady_clock::now();
+  RADLADS_ASSIGN_OR_RETURN(const auto prefixes, PromptPrefixes(texts, model.name, *model.tokenizer));
+  const absl::Status warm = model.service->Warm(prefixes);
+  if (!warm.ok()) return Annotate(warm, Concatenate("--warm of model ", model.name));
+  size_t tokens = 0;
+  for (const auto& prefix : prefixes) tokens += prefix.size();
+  Log().info("model {}: warm after {:.1f} s, with {} texts of {} tokens", model.name,
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(), prefixes.size(), tokens);
+  return absl::OkStatus();
 }
 
 absl::Status Serve(Flags flags) {
@@ -136,29 +155,33 @@ absl::Status Serve(Flags flags) {
   flags.http.drain_time = std::chrono::seconds(flags.drain_seconds);
   SetThreads(flags.threads);
   at::set_num_threads(Threads());
-  const int64_t models = static_cast<int64_t>(flags.models.size());
-  const int64_t memory = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
-  flags.service.cache_bytes = flags.cache_mib > 0 ? flags.cache_mib << 20 : memory / 16 / models;
+  if (flags.cache_mib > 0) flags.service.cache_bytes = flags.cache_mib << 20;
   flags.service.store.bytes = flags.store_gib << 30;
   flags.service.store.session_bytes = flags.session_mib << 20;
-  Log().info("{} threads; at most {} texts at once and {} waiting, {} MiB of states in memory for each model",
-             Threads(), flags.service.engine.active, flags.service.engine.waiting, flags.service.cache_bytes >> 20);
 
   prometheus::Registry metrics;
-  std::set<std::string> names;
+  std::vector<std::string> names;
   for (const std::string& argument : flags.models) {
-    const std::string name = NameAndPath(argument).first;
-    if (!names.insert(name).second) {
-      return InvalidArgument("two models are called ", name, "; give --model NAME=", argument);
+    names.push_back(NameAndPath(argument).first);
+    if (std::count(names.begin(), names.end(), names.back()) > 1) {
+      return InvalidArgument("two models are called ", names.back(), "; give --model NAME=", argument);
     }
   }
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<WarmText> warm_texts, ReadWarmTexts(flags.warm, names));
+  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
   std::vector<Model> opened;
-  std::vector<ServedModel> served_models;
   for (const std::string& argument : flags.models) {
-    RADLADS_ASSIGN_OR_RETURN(Model model, Open(flags, argument, metrics));
-    served_models.push_back({.name = model.name, .service = model.service.get(), .tokenizer = model.tokenizer});
-    opened.push_back(std::move(model));
+    RADLADS_ASSIGN_OR_RETURN(opened.emplace_back(), Load(argument, precision));
   }
+  const int64_t memory = MemoryLimit(), weights = MemoryInUse();
+  Log().info("{} threads; {} of memory, of which {} are in use", Threads(), SpellBytes(memory), SpellBytes(weights));
+  flags.service.memory = std::max<int64_t>(1, (memory - weights) / static_cast<int64_t>(opened.size()));
+  std::vector<ServedModel> served_models;
+  for (Model& model : opened) {
+    RADLADS_RETURN_IF_ERROR(OpenSessions(flags, metrics, model));
+    served_models.push_back({.name = model.name, .service = model.service.get(), .tokenizer = model.tokenizer});
+  }
+  flags.http.starting = true;
   HttpTextServer server(std::move(served_models), metrics, flags.http);
   RADLADS_RETURN_IF_ERROR(server.Bind());
   absl::Status served;
@@ -166,6 +189,16 @@ absl::Status Serve(Flags flags) {
     served = server.Serve();
     if (!served.ok()) kill(getpid(), SIGTERM);
   });
+  absl::Status warm;
+  for (const Model& model : opened) {
+    if (warm.ok()) warm = Warm(warm_texts, model);
+  }
+  if (!warm.ok()) {
+    server.Shutdown();
+    serving.join();
+    return warm;
+  }
+  server.Ready();
   Log().info("serving on {}://{}:{}/, {}", flags.http.tls_key.empty() ? "http" : "https", flags.http.host,
              server.port(),
              flags.http.keys.empty() ? "without keys" : Concatenate(flags.http.keys.size(), " API keys"));
@@ -188,6 +221,7 @@ int Main(int argc, char** argv) {
       "properly "
       "and exits.");
   Flags flags;
+  flags.service.engine.active = flags.service.engine.waiting = flags.service.cache_bytes = kFromMemory;
   const auto positive = CLI::PositiveNumber;
   app.add_option("--model", flags.models, "Hugging Face directory, GGUF file or run, or NAME=PATH; repeatable.")
       ->required();
@@ -211,7 +245,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--cache_mib", flags.cache_mib,
-                 "Of states in memory, for prompts that begin alike; default: a sixteenth of the memory.")
+                 "Of states in memory, for prompts that begin alike; default: an eighth of the memory that is free.")
       ->check(positive);
   app.add_option("--snapshot_tokens", flags.service.snapshot_tokens,
                  "Of a reply, after which its state is stored on the way.")
@@ -220,12 +254,16 @@ int Main(int argc, char** argv) {
   app.add_option("--context", flags.service.context,
                  "Tokens that a text may have; default: no limit, or that of the config for softmax layers.")
       ->check(positive);
-  app.add_option("--active", flags.service.engine.active, "Texts of a model that go on at once.")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--waiting", flags.service.engine.waiting, "Texts that may wait; more are told to come back.")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  app.add_option("--active", flags.service.engine.active,
+                 "Texts of a model that go on at once; default: as many as have room, at most 64.")
+      ->check(positive);
+  app.add_option("--waiting", flags.service.engine.waiting,
+                 "Texts that may wait, more are told to come back; default: 16 for each that goes on.")
+      ->check(positive);
+  app.add_option(
+      "--warm", flags.warm,
+      "FILE, or NAME=FILE for one of the models: a system message, or beginning of plain prompts where there "
+      "is no chat template, whose state is computed before the server is ready and kept; repeatable.");
   app.add_option("--max_tokens", flags.http.max_tokens, "Of a reply whose request does not say.")
       ->check(positive)
       ->capture_default_str();

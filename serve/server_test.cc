@@ -122,6 +122,23 @@ TEST_F(ServerTest, SigtermEndsStreamsProperly) {
   EXPECT_THAT(stream, HasSubstr("the server shuts down"));
 }
 
+// The first request that has the system message, and one that has another.
+TEST_F(ServerTest, AWarmSystemMessageIsReadBeforeTheFirstRequest) {
+  const std::string file = ::testing::TempDir() + "/system.txt";
+  ASSERT_TRUE(WriteFileAtomically(file, "be brief\n").ok());
+  const auto [server, port] = Start({"--warm", "model=" + file, "--active", "3"});
+  EXPECT_THAT(server->Log(), HasSubstr("3 texts at once, with states of "));
+  EXPECT_THAT(server->Log(), HasSubstr(", 48 more may wait; "));
+  const auto cached = [&, port = port](const std::string& system) {
+    const Json messages = {{{"role", "system"}, {"content", system}}, {{"role", "user"}, {"content", "hello"}}};
+    return Post(port, kChat, Say("", {{"messages", messages}}))["usage"]["prompt_tokens_details"]["cached_tokens"];
+  };
+  EXPECT_EQ(cached("be brief"), 13);  // s:be brief<|end|>u:
+  EXPECT_EQ(cached("be rude"), 0);
+  httplib::Client client("127.0.0.1", port);
+  EXPECT_EQ(client.Get("/health")->body, "{\"status\":\"ok\"}");
+}
+
 TEST_F(ServerTest, WhatIsWrongIsNamed) {
   const std::string keys = ::testing::TempDir() + "/keys";
   ASSERT_TRUE(WriteFileAtomically(keys, "0123456789abcdef\n").ok());
@@ -132,6 +149,8 @@ TEST_F(ServerTest, WhatIsWrongIsNamed) {
       {{"--listen", "127.0.0.1:0", "--key_file", keys}, "chmod 600"},
       {{"--listen", "127.0.0.1:0", "--tls_cert", keys, "--tls_key", keys}, "the certificate cannot be used"},
       {{"--listen", "127.0.0.1:0", "--model", Model()}, "two models are called model"},
+      {{"--listen", "127.0.0.1:0", "--warm", "other=" + keys}, "there is no model other"},
+      {{"--listen", "127.0.0.1:0", "--warm", keys, "--cache_mib", "1", "--context", "5"}, "of the 5 that a text may"},
       {{"--listen", "127.0.0.1:0", "--tls_cert", keys}, "--tls_key"}};
   for (auto [arguments, words] : cases) {
     arguments.insert(arguments.end(), {"--model", Model(), "--store", Store(), "--threads", "1"});

@@ -33,6 +33,7 @@ struct TextRequest {
   int64_t reply_end = 0;
   int64_t max_tokens = 256;  // 0: only the prompt is read
   SamplingOptions sampling;
+  bool json = false;                // the reply is one JSON object, in UTF-8, and ends with it
   std::vector<std::string> stop;    // the text ends before the first of them
   std::optional<int64_t> logprobs;  // of each token, and so many of the likeliest, at most 20
   bool keep =
@@ -123,8 +124,12 @@ class TextService {
   virtual absl::Status DeleteSession(std::string_view id) = 0;
   // The snapshots that can be rewound to, in the order of the text.
   virtual absl::StatusOr<std::vector<SnapshotInfo>> Snapshots(std::string_view session) = 0;
-  // The tokens of the text from `first` on.
-  virtual absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first) = 0;
+  // The tokens of the text from `first` on, at most `limit`.
+  virtual absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first, int64_t limit) = 0;
+  // All of them.
+  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first) {
+    return Tokens(session, first, INT64_MAX);
+  }
   // A new session that begins as `session` does, up to its end or to `snapshot`. `id` as for CreateSession.
   virtual absl::StatusOr<SessionInfo> ForkSession(std::string_view session, std::string_view snapshot,
                                                   std::string_view id) = 0;

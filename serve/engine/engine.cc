@@ -245,7 +245,7 @@ class BatchingEngine : public Engine {
       Finish(std::move(taken), FinishReason::kLength);
     } else {
       const Tensor logits = model_.Logits(hidden.select(1, time - 1)).to(at::kFloat);
-      absl::StatusOr<int64_t> id = text.sampler.Sample(logits[0]);
+      absl::StatusOr<int64_t> id = text.sampler.Sample(logits[0], text.request.allows);
       if (!id.ok()) return FinishWith(std::move(taken), FinishReason::kError, id.status());
       if (!Deliver(*id, logits[0], &text)) return Finish(std::move(taken), FinishReason::kCallback);
       AfterLast(std::move(taken));
@@ -320,7 +320,7 @@ class BatchingEngine : public Engine {
     const Tensor logits = model_.Logits(hidden.size() == 1 ? hidden[0] : at::cat(hidden)).to(at::kFloat);
     std::vector<absl::StatusOr<int64_t>> sampled(texts.size(), absl::UnknownError(""));
     ParallelFor(static_cast<int64_t>(texts.size()), 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) sampled[i] = texts[i]->sampler.Sample(logits[i]);
+      for (int64_t i = first; i < last; ++i) sampled[i] = texts[i]->sampler.Sample(logits[i], texts[i]->request.allows);
     });
     size_t i = texts.size();
     for (auto cohort = cohorts_.rbegin(); cohort != cohorts_.rend(); ++cohort) {

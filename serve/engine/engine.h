@@ -50,6 +50,8 @@ struct EngineRequest {
   // Tokens that an earlier run of the same request sampled: they are taken as they are, not sampled again, and not given
   // to on_token. At most max_tokens.
   std::vector<int64_t> replay;
+  // Which tokens may come next (TokenSampler::Sample); empty: all. Asked between two calls of on_token.
+  TokenSampler::Allows allows;
   // Where on_snapshot is called: after so many tokens of the text, `from` included, in rising order, as far as they are
   // read before the first token is sampled; and each time `snapshot_every` more have been sampled, 0: never.
   std::vector<int64_t> snapshot_at;

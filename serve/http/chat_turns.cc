@@ -107,28 +107,54 @@ absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, con
   return next;
 }
 
-std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer) {
+int64_t PartBegin(std::span<const int64_t> ids, int64_t place, const Tokenizer& tokenizer) {
+  const Spelled spelled = Spell(ids, tokenizer);
+  size_t byte = place == 0 ? 0 : spelled.ends[place - 1];
+  if (const std::optional<Marks> marks = MarksOf(tokenizer)) {
+    for (const std::string& mark : {marks->to_user, marks->to_answer}) {
+      // One that ends right here is the beginning of what follows, too.
+      const size_t begin = byte < mark.size() ? 0 : byte - mark.size(), found = spelled.text.find(mark, begin);
+      if (found != std::string::npos && found < byte) byte = found;
+    }
+  }
+  while (byte > 0 && byte < spelled.text.size() && (spelled.text[byte] & 0xC0) == 0x80) --byte;
+  return spelled.TokensTo(byte);
+}
+
+std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer, int64_t first) {
   const std::optional<Marks> marks = MarksOf(tokenizer);
   if (!marks) return {};
   const Spelled spelled = Spell(ids, tokenizer);
   const std::string_view text = spelled.text;
   std::vector<ChatTurn> turns;
   const auto add = [&](const char* role, size_t begin, size_t end) {
-    turns.push_back({.message = {role, std::string(text.substr(begin, end - begin))}, .tokens = spelled.TokensTo(end)});
+    turns.push_back(
+        {.message = {role, std::string(text.substr(begin, end - begin))}, .tokens = first + spelled.TokensTo(end)});
   };
-  size_t at = text.find(marks->question);
-  if (at == std::string_view::npos) return {};
-  at += marks->question.size();
-  if (const std::string_view head = text.substr(0, at);
-      head.size() > marks->before_system.size() + marks->after_system.size() &&
-      head.starts_with(marks->before_system) && head.ends_with(marks->after_system)) {
-    add("system", marks->before_system.size(), head.size() - marks->after_system.size());
+  size_t at = 0;
+  bool user = true;
+  if (first == 0) {
+    at = text.find(marks->question);
+    if (at == std::string_view::npos) return {};
+    at += marks->question.size();
+    if (const std::string_view head = text.substr(0, at);
+        head.size() > marks->before_system.size() + marks->after_system.size() &&
+        head.starts_with(marks->before_system) && head.ends_with(marks->after_system)) {
+      add("system", marks->before_system.size(), head.size() - marks->after_system.size());
+    }
+  } else {
+    // What comes first is the rest of the turn that ends with the first mark.
+    const size_t answer = text.find(marks->to_answer), question = text.find(marks->to_user);
+    if (answer == question) return {};  // neither is there
+    user = answer < question;
   }
-  for (bool user = true;; user = !user) {
+  for (;; user = !user) {
     const std::string& mark = user ? marks->to_answer : marks->to_user;
     const size_t end = text.find(mark, at);
     if (end != std::string_view::npos) {
-      add(user ? "user" : "assistant", at, end);
+      // A part may begin with a mark.
+      if (first == 0 || end > 0) add(user ? "user" : "assistant", at, end);
+      if (first > 0 && at == 0 && end > 0) turns.back().continues = true;
       at = end + mark.size();
       continue;
     }

@@ -26,13 +26,18 @@ absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, con
 
 struct ChatTurn {
   ChatMessage message;
-  int64_t tokens = 0;  // of the text up to its end
+  int64_t tokens = 0;      // of the text up to its end
+  bool continues = false;  // it began before the part of the text that was looked at
 };
 
 // The turns that a text of tokens is made of: a system message if there is one, then user and assistant in turn. Empty
 // where it is no such conversation. For people to look at: a message that spells the marks of the template counts as
-// several.
-std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer);
+// several. `ids` may be a part of the text, from its token `first` on; empty too where no turn ends in it.
+std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer, int64_t first = 0);
+
+// The place where a part of a text can begin so that it splits neither a character nor a turn from what the template
+// writes before it: `place` tokens into `ids`, or a few before. `ids` need be no more than some dozen tokens around it.
+int64_t PartBegin(std::span<const int64_t> ids, int64_t place, const Tokenizer& tokenizer);
 
 }  // namespace radlads
 

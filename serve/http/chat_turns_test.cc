@@ -94,6 +94,44 @@ TEST_P(ChatTurnsTest, TurnsAreFoundAgain) {
   }
 }
 
+// Whatever a text is cut into, its parts have its turns: those that continue join what they continue.
+TEST_P(ChatTurnsTest, PartsOfATextHaveItsTurns) {
+  const std::vector<ChatMessage> conversation = {{"system", "Be brief."},     {"user", "Hello\n\nthere"},
+                                                 {"assistant", "Hi! 你好 😀"}, {"user", "Why?\n"},
+                                                 {"assistant", "So."},        {"user", "And then"}};
+  const auto text = RenderChat(conversation, *tokenizer_);
+  ASSERT_TRUE(text.ok()) << text.status();
+  const auto size = static_cast<int64_t>(text->size());
+  const auto from = [&](int64_t first) { return std::span(*text).subspan(first); };
+  const std::vector<ChatTurn> whole = SplitChat(*text, *tokenizer_);
+  ASSERT_GE(whole.size(), 5u);
+  for (int64_t place = 1; place < size; ++place) {
+    const int64_t cut = PartBegin(*text, place, *tokenizer_);
+    ASSERT_LE(cut, place);
+    EXPECT_GT(cut, place - 16) << place;
+    if (cut == 0) continue;
+    std::vector<ChatTurn> turns = SplitChat(std::span(*text).first(cut), *tokenizer_);
+    for (ChatTurn& turn : SplitChat(from(cut), *tokenizer_, cut)) {
+      if (turn.continues && !turns.empty()) {
+        EXPECT_EQ(turns.back().message.role, turn.message.role) << place;
+        turns.back().message.content += turn.message.content;
+        turns.back().tokens = turn.tokens;
+      } else {
+        turns.push_back(std::move(turn));
+      }
+    }
+    // Of a part in which no turn ends, nothing is known.
+    if (cut >= whole[whole.size() - 2].tokens || cut <= whole[0].tokens) continue;
+    ASSERT_EQ(turns.size(), whole.size()) << place;
+    for (size_t i = 0; i < whole.size(); ++i) {
+      EXPECT_EQ(turns[i].message.role, whole[i].message.role) << place;
+      EXPECT_EQ(turns[i].message.content, whole[i].message.content) << place;
+      EXPECT_EQ(turns[i].tokens, whole[i].tokens) << place;
+    }
+  }
+  EXPECT_TRUE(SplitChat(from(size - 2), *tokenizer_, size - 2).empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(Templates, ChatTurnsTest,
                          ::testing::Values(Family{"qwen2", "qwen2.5.jinja", "<|im_end|>", "<|endoftext|>"},
                                            Family{"qwen2", "qwen3.jinja", "<|im_end|>", "<|endoftext|>"},

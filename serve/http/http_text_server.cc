@@ -4,9 +4,11 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <atomic>
 #include <charconv>
 #include <ctime>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -30,6 +32,7 @@ namespace {
 using Reply = absl::StatusOr<std::string>;  // JSON
 
 constexpr int64_t kMaxSessionsListed = 1000;
+constexpr int64_t kTokensShown = 16384, kMaxTokensShown = 1 << 20;  // of a session
 
 // Nothing from elsewhere, and in no frame.
 constexpr char kPagePolicy[] =
@@ -78,6 +81,7 @@ class HttpTextServer::Impl {
       : models_(std::move(models)),
         options_(options),
         created_(std::time(nullptr)),
+        starting_(options.starting),
         registry_(metrics),
         log_(metrics),
         texts_(models_, options.max_tokens, log_),
@@ -108,6 +112,7 @@ class HttpTextServer::Impl {
   }
   int port() const { return port_; }
   absl::Status Serve() { return server_.Serve(); }
+  void Ready() { starting_ = false; }
   void Shutdown() {
     texts_.Drain(std::chrono::steady_clock::now() + options_.drain_time);
     server_.stop();
@@ -185,8 +190,10 @@ class HttpTextServer::Impl {
       });
     }
     open_paths_.insert("/health");
-    Get("/health", "/health",
-        [](const auto&, const auto&, auto& response) { response.set_content("{\"status\":\"ok\"}", kJsonType); });
+    Get("/health", "/health", [this](const auto&, const auto&, auto& response) {
+      if (starting_) response.status = 503;
+      response.set_content(Dump({{"status", starting_ ? "starting" : "ok"}}), kJsonType);
+    });
     Get("/metrics", "/metrics", [this](const auto&, const auto&, auto& response) {
       connections_.Set(static_cast<double>(server_.open()));
       response.set_content(prometheus::TextSerializer().Serialize(registry_.Collect()),
@@ -231,8 +238,13 @@ class HttpTextServer::Impl {
            return ImportSessionCall(model, body, request.get_param_value("id"));
          }));
     Get(one, "/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) -> Reply {
-          RADLADS_ASSIGN_OR_RETURN(const int64_t first, IntegerParameter(request, "first", 0, 0, INT64_MAX));
-          return GetSessionCall(model, request.matches[1], first);
+          RADLADS_ASSIGN_OR_RETURN(const int64_t limit,
+                                   IntegerParameter(request, "limit", kTokensShown, 1, kMaxTokensShown));
+          std::optional<int64_t> first;
+          if (request.has_param("first")) {
+            RADLADS_ASSIGN_OR_RETURN(first, IntegerParameter(request, "first", 0, 0, INT64_MAX));
+          }
+          return GetSessionCall(model, request.matches[1], first, limit);
         }));
     server_.Delete(
         one, WithBody("/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) {
@@ -269,6 +281,7 @@ class HttpTextServer::Impl {
   const HttpTextServerOptions options_;
   const int64_t created_;
   int port_ = 0;
+  std::atomic<bool> starting_;
   std::set<std::string> open_paths_;  // for which no key is needed
   prometheus::Registry& registry_;
   RequestLog log_;
@@ -290,6 +303,9 @@ int HttpTextServer::port() const {
 }
 absl::Status HttpTextServer::Serve() {
   return impl_->Serve();
+}
+void HttpTextServer::Ready() {
+  impl_->Ready();
 }
 void HttpTextServer::Shutdown() {
   impl_->Shutdown();

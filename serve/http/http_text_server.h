@@ -37,6 +37,7 @@ struct HttpTextServerOptions {
   std::string tls_certificate, tls_key;   // PEM files; none: plain HTTP
   std::vector<std::string> keys;          // API keys (ReadKeys); none: everyone may ask
   std::vector<std::string> cors_origins;  // whose pages may ask, "*": all
+  bool starting = false;                  // /health is 503 until Ready is called
   // Time for: requests to come whole; a client to take 64 KiB; texts to end by themselves after Shutdown.
   std::chrono::milliseconds request_time{20'000}, write_time{10'000}, drain_time{30'000};
 };
@@ -54,6 +55,8 @@ class HttpTextServer {
   int port() const;
   // Serves until Shutdown; returns when requests under way are answered.
   absl::Status Serve();
+  // From any thread: /health says that all is well.
+  void Ready();
   // From any thread: no new connections, and no new texts on those that are there. Texts under way have `drain_time` to
   // end by themselves, then their streams end with an error event. Takes effect in Serve, which must be running. Call
   // it before TextService::Drain, whose texts it would otherwise wait for without that limit.

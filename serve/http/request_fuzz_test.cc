@@ -94,6 +94,11 @@ void CheckTurns(std::string_view bytes) {
     RADLADS_CHECK(turn.tokens >= last && turn.tokens <= static_cast<int64_t>(ids.size())) << turn.tokens;
     last = turn.tokens;
   }
+  const int64_t size = static_cast<int64_t>(ids.size()), begin = PartBegin(ids, size / 2, *tokenizer);
+  RADLADS_CHECK(begin >= 0 && begin <= size / 2) << begin;
+  for (const ChatTurn& turn : SplitChat(std::span(ids).subspan(begin), *tokenizer, begin)) {
+    RADLADS_CHECK(turn.tokens >= begin && turn.tokens <= size) << turn.tokens;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "serve/http/session_calls.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -8,6 +10,8 @@
 
 namespace radlads {
 namespace {
+
+constexpr int64_t kAround = 64;  // tokens: more than a template writes between two turns
 
 ReplyJson SessionJson(const ServedModel& model, const SessionInfo& session) {
   return {{"id", session.id},
@@ -46,19 +50,31 @@ absl::StatusOr<std::string> ListSessionsCall(const ServedModel& model, const std
   return Dump({{"object", "list"}, {"data", std::move(data)}, {"has_more", has_more}});
 }
 
-absl::StatusOr<std::string> GetSessionCall(const ServedModel& model, const std::string& id, int64_t first) {
+absl::StatusOr<std::string> GetSessionCall(const ServedModel& model, const std::string& id,
+                                           std::optional<int64_t> asked, int64_t limit) {
   RADLADS_ASSIGN_OR_RETURN(const SessionInfo session, model.service->GetSession(id));
   RADLADS_ASSIGN_OR_RETURN(const std::vector<SnapshotInfo> snapshots, model.service->Snapshots(id));
-  RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, model.service->Tokens(id, first));
+  int64_t first = asked.value_or(std::max<int64_t>(0, session.tokens - limit));
+  const int64_t before = std::min(first, kAround);
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> read, model.service->Tokens(id, first - before, limit + before));
+  std::span<const int64_t> ids = read;
+  if (before < static_cast<int64_t>(ids.size())) {
+    const auto around = ids.first(std::min<size_t>(ids.size(), before + kAround));
+    const int64_t begin = PartBegin(around, before, *model.tokenizer);
+    first += begin - before;
+    ids = ids.subspan(begin);
+  } else {
+    ids = {};
+  }
   ReplyJson reply = SessionJson(model, session);
+  reply["first"] = first;
   std::string text;
   for (const int64_t token : ids) text += model.tokenizer->BytesOf(static_cast<int32_t>(token)).value_or("");
   reply["text"] = std::move(text);
   ReplyJson& messages = reply["messages"] = ReplyJson::array();
-  if (first == 0) {
-    for (const ChatTurn& turn : SplitChat(ids, *model.tokenizer)) {
-      messages.push_back({{"role", turn.message.role}, {"content", turn.message.content}, {"tokens", turn.tokens}});
-    }
+  for (const ChatTurn& turn : SplitChat(ids, *model.tokenizer, first)) {
+    messages.push_back({{"role", turn.message.role}, {"content", turn.message.content}, {"tokens", turn.tokens}});
+    if (turn.continues) messages.back()["continues"] = true;
   }
   ReplyJson& kept = reply["snapshots"] = ReplyJson::array();
   for (const SnapshotInfo& snapshot : snapshots) {

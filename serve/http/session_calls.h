@@ -4,6 +4,7 @@
 #define RADLADS_SERVE_HTTP_SESSION_CALLS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,9 +18,10 @@ namespace radlads {
 absl::StatusOr<std::string> CreateSessionCall(const ServedModel& model, const RequestJson& json);
 // -> {"data": [...], "has_more"}: those after `after`, at most `limit`.
 absl::StatusOr<std::string> ListSessionsCall(const ServedModel& model, const std::string& after, int64_t limit);
-// -> the session with "text" from token `first` on, "messages" where it is a chat that is shown from its beginning, and
-// "snapshots".
-absl::StatusOr<std::string> GetSessionCall(const ServedModel& model, const std::string& id, int64_t first);
+// -> the session with "first", "text" from there on, at most about `limit` tokens, the "messages" in it, and
+// "snapshots". Without `first`, the end of the text.
+absl::StatusOr<std::string> GetSessionCall(const ServedModel& model, const std::string& id,
+                                           std::optional<int64_t> first, int64_t limit);
 absl::StatusOr<std::string> DeleteSessionCall(const ServedModel& model, const std::string& id);
 // {"snapshot", "id"}, both optional -> the new session.
 absl::StatusOr<std::string> ForkSessionCall(const ServedModel& model, const std::string& id, const RequestJson& json);

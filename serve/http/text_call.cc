@@ -24,7 +24,6 @@ absl::Status CheckSupported(const RequestJson& json) {
                                                           {"suffix", ""},
                                                           {"tools", RequestJson::array()},
                                                           {"functions", RequestJson::array()},
-                                                          {"response_format", {{"type", "text"}}},
                                                           {"modalities", {"text"}},
                                                           {"audio", nullptr},
                                                           {"prediction", nullptr},
@@ -79,6 +78,21 @@ absl::StatusOr<SamplingOptions> Sampling(const RequestJson& json, int64_t vocabu
   return options;
 }
 
+// `response_format`: whether the reply is to be a JSON object.
+absl::StatusOr<bool> WantsJson(const RequestJson& json) {
+  const RequestJson& format = Field(json, "response_format");
+  if (format.is_null()) return false;
+  if (!format.is_object()) return InvalidArgument("response_format must be an object, found ", Shown(format));
+  RADLADS_ASSIGN_OR_RETURN(const std::string type, String(format, "type"));
+  if (type == "json_schema") {
+    return InvalidArgument(
+        "response_format: json_schema is not supported; say in a message what the object has, and ask ",
+        "for {\"type\": \"json_object\"}");
+  }
+  if (type == "text" || type == "json_object") return type == "json_object";
+  return InvalidArgument("response_format.type must be \"text\" or \"json_object\", found ", Shown(format["type"]));
+}
+
 // All but the prompt and log probabilities.
 absl::StatusOr<TextCall> ParseCommon(const RequestJson& json, const ServedModel& model, const char* max_tokens_name,
                                      int64_t max_tokens) {
@@ -93,6 +107,7 @@ absl::StatusOr<TextCall> ParseCommon(const RequestJson& json, const ServedModel&
   RADLADS_ASSIGN_OR_RETURN(text.keep, Boolean(json, "store", false));
   RADLADS_ASSIGN_OR_RETURN(text.max_tokens, Integer(json, max_tokens_name, max_tokens, 0, INT64_MAX));
   RADLADS_ASSIGN_OR_RETURN(text.stop, Stops(json));
+  RADLADS_ASSIGN_OR_RETURN(text.json, WantsJson(json));
   RADLADS_ASSIGN_OR_RETURN(text.sampling, Sampling(json, model.service->info().vocabulary));
   RADLADS_ASSIGN_OR_RETURN(call.stream, Boolean(json, "stream", false));
   const RequestJson& options = Field(json, "stream_options");

@@ -93,6 +93,13 @@ TEST_F(TextCallTest, DefaultsAreOpenAis) {
   EXPECT_NE(Complete({})->text.sampling.seed, call->text.sampling.seed);
 }
 
+TEST_F(TextCallTest, AReplyCanBeJson) {
+  EXPECT_FALSE(Chat({})->text.json);
+  EXPECT_FALSE(Chat({{"response_format", {{"type", "text"}}}})->text.json);
+  EXPECT_TRUE(Chat({{"response_format", {{"type", "json_object"}}}})->text.json);
+  EXPECT_TRUE(Complete({{"response_format", {{"type", "json_object"}}}})->text.json);
+}
+
 TEST_F(TextCallTest, PromptsAreTextOrIds) {
   for (const Json& prompt : {Json("!!"), Json({"!!"}), Json({1, 1}), Json::array({{1, 1}})}) {
     const auto call = Complete({{"prompt", prompt}});
@@ -126,7 +133,11 @@ TEST_F(TextCallTest, WhatIsWrongIsNamed) {
   const std::pair<Json, const char*> chats[] = {
       {{{"n", 2}}, "n is not supported; leave it out, or set it to 1"},
       {{{"tools", {{{"type", "function"}}}}}, "tools is not supported"},
-      {{{"response_format", {{"type", "json_object"}}}}, "response_format is not supported"},
+      {{{"response_format", "json"}}, "response_format must be an object"},
+      {{{"response_format", Json::object()}}, "type must be a string"},
+      {{{"response_format", {{"type", "xml"}}}}, "must be \"text\" or \"json_object\", found \"xml\""},
+      {{{"response_format", {{"type", "json_schema"}, {"json_schema", Json::object()}}}},
+       "json_schema is not supported"},
       {{{"messages", Json::array()}}, "an empty list"},
       {{{"messages", {{{"role", "user"}}}}}, "messages[0].content must be a string"},
       {{{"messages", "hi"}}, "messages must be a list"},

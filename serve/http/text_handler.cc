@@ -14,6 +14,7 @@ namespace radlads {
 void TextHandler::Drain(std::chrono::steady_clock::time_point end) {
   end_ = end;
   draining_ = true;
+  while (const int64_t count = beginnings_) beginnings_.wait(count);
 }
 
 void TextHandler::Answer(Parse parse, const std::string& body, httplib::Response& response) {
@@ -22,6 +23,8 @@ void TextHandler::Answer(Parse parse, const std::string& body, httplib::Response
 }
 
 absl::Status TextHandler::TryToAnswer(Parse parse, const std::string& body, httplib::Response& response) {
+  // Before the look at draining_, so that Drain sees it or it sees Drain.
+  const auto beginning = std::make_shared<Beginning>(beginnings_);
   if (draining_) return absl::UnavailableError("the server shuts down; ask another one, or later");
   RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
   RADLADS_ASSIGN_OR_RETURN(const std::string name, String(json, "model", ""));
@@ -34,9 +37,10 @@ absl::Status TextHandler::TryToAnswer(Parse parse, const std::string& body, http
   RADLADS_ASSIGN_OR_RETURN(std::shared_ptr<RunningText> text,
                            RunningText::Start(*model->service, std::move(call.text)));
   if (call.stream) {
-    Stream(std::move(text), std::move(reply), model->name, response);
+    Stream(std::move(text), std::move(reply), model->name, beginning, response);
     return absl::OkStatus();
   }
+  beginning->Done();
   RADLADS_ASSIGN_OR_RETURN(const TextResult result, Run(*text, model->name, [&](TextPiece piece) {
                              reply->Add(std::move(piece));
                              return true;
@@ -47,12 +51,14 @@ absl::Status TextHandler::TryToAnswer(Parse parse, const std::string& body, http
 }
 
 void TextHandler::Stream(std::shared_ptr<RunningText> text, std::shared_ptr<TextReply> reply, const std::string& model,
-                         httplib::Response& response) {
+                         std::shared_ptr<Beginning> beginning, httplib::Response& response) {
   response.set_header("Cache-Control", "no-cache");
   response.set_header("X-Accel-Buffering", "no");
   // Exactly this type: the library would compress others, and so hold them back.
   response.set_chunked_content_provider(
-      "text/event-stream", [this, text = std::move(text), reply = std::move(reply), model](size_t, auto& sink) {
+      "text/event-stream", [this, text = std::move(text), reply = std::move(reply), model,
+                            beginning = std::move(beginning)](size_t, auto& sink) {
+        beginning->Done();
         const auto write = [&sink](const std::string& events) {
           return events.empty() || sink.write(events.data(), events.size());
         };

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "serve/http/request_log.h"
 #include "serve/http/running_text.h"
@@ -30,19 +31,37 @@ class TextHandler {
 
   // On a thread of HttpConnections, with the log's request. A reply that is not streamed is there when it returns.
   void Answer(Parse parse, const std::string& body, httplib::Response& response);
-  // No new texts; those that go on at `end` end then.
+  // No new texts; those that go on at `end` end then. Returns when every stream that was accepted has begun: the
+  // library writes nothing of one that begins when it is told to stop.
   void Drain(std::chrono::steady_clock::time_point end);
 
  private:
+  // A request that is neither refused nor under way yet, until Done or its end.
+  class Beginning {
+   public:
+    explicit Beginning(std::atomic<int64_t>& count) : count_(count) { ++count_; }
+    ~Beginning() { Done(); }
+    void Done() {
+      if (std::exchange(done_, true)) return;
+      --count_;
+      count_.notify_all();
+    }
+
+   private:
+    std::atomic<int64_t>& count_;
+    bool done_ = false;
+  };
+
   absl::Status TryToAnswer(Parse parse, const std::string& body, httplib::Response& response);
   void Stream(std::shared_ptr<RunningText> text, std::shared_ptr<TextReply> reply, const std::string& model,
-              httplib::Response& response);
+              std::shared_ptr<Beginning> beginning, httplib::Response& response);
   absl::StatusOr<TextResult> Run(RunningText& text, const std::string& model,
                                  const std::function<bool(TextPiece piece)>& on_piece);
 
   const std::span<const ServedModel> models_;
   const int64_t max_tokens_;
   RequestLog& log_;
+  std::atomic<int64_t> beginnings_ = 0;
   std::atomic<bool> draining_ = false;
   std::atomic<std::chrono::steady_clock::time_point> end_{};
 };

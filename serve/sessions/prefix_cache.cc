@@ -1,6 +1,9 @@
 #include "serve/sessions/prefix_cache.h"
 
+#include <iterator>
 #include <utility>
+
+#include "base/status.h"
 
 namespace radlads {
 namespace {
@@ -8,6 +11,10 @@ namespace {
 constexpr int64_t kStride = 16;       // tokens
 constexpr size_t kSeen = 1 << 16;     // hashes: a million tokens
 constexpr int64_t kEntryBytes = 256;  // about, beside the state
+
+int64_t BytesOf(const Snapshot& snapshot) {
+  return snapshot.state.ByteSize() + kEntryBytes;
+}
 
 }  // namespace
 
@@ -38,21 +45,46 @@ PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t
 }
 
 void PrefixCache::Put(const PrefixHash& hash, SnapshotPtr snapshot) {
-  const int64_t bytes = snapshot->state.ByteSize() + kEntryBytes;
   std::lock_guard lock(mutex_);
+  PutLocked(hash, std::move(snapshot), /*pinned=*/false);
+}
+
+absl::Status PrefixCache::Pin(const PrefixHash& hash, SnapshotPtr snapshot) {
+  const int64_t bytes = BytesOf(*snapshot);
+  std::lock_guard lock(mutex_);
+  if (pinned_bytes_ + bytes > limit_) {
+    return absl::ResourceExhaustedError(Concatenate("the state takes ", bytes, " bytes, beside ", pinned_bytes_,
+                                                    " of others that are kept for good; ",
+                                                    "the limit of states in memory is ", limit_, " bytes; raise it"));
+  }
+  PutLocked(hash, std::move(snapshot), /*pinned=*/true);
+  return absl::OkStatus();
+}
+
+void PrefixCache::PutLocked(const PrefixHash& hash, SnapshotPtr snapshot, bool pinned) {
+  const int64_t bytes = BytesOf(*snapshot);
   if (bytes > limit_) return;
   const auto [found, added] = by_hash_.try_emplace(hash);
   if (!added) {
-    bytes_ -= found->second->bytes;
+    const Entry& old = *found->second;
+    pinned |= old.pinned;
+    bytes_ -= old.bytes;
+    if (old.pinned) pinned_bytes_ -= old.bytes;
     entries_.erase(found->second);
   }
-  entries_.push_front({hash, std::move(snapshot), bytes});
+  entries_.push_front({hash, std::move(snapshot), bytes, pinned});
   found->second = entries_.begin();
   bytes_ += bytes;
+  if (pinned) pinned_bytes_ += bytes;
   while (bytes_ > limit_) {
-    bytes_ -= entries_.back().bytes;
-    by_hash_.erase(entries_.back().hash);
-    entries_.pop_back();
+    const auto last = std::prev(entries_.end());
+    if (last->pinned) {
+      entries_.splice(entries_.begin(), entries_, last);
+      continue;
+    }
+    bytes_ -= last->bytes;
+    by_hash_.erase(last->hash);
+    entries_.erase(last);
   }
 }
 

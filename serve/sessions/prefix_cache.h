@@ -3,12 +3,12 @@
 #define RADLADS_SERVE_SESSIONS_PREFIX_CACHE_H_
 
 #include <cstdint>
-#include <cstring>
 #include <list>
 #include <mutex>
 #include <span>
 #include <unordered_map>
 
+#include "absl/status/status.h"
 #include "serve/engine/engine.h"
 #include "serve/sessions/prefix_hash.h"
 
@@ -36,31 +36,28 @@ class PrefixCache {
   Match Find(std::span<const PrefixHash> hashes, int64_t position);
   // `hash` is that of the tokens that the snapshot's state has read.
   void Put(const PrefixHash& hash, SnapshotPtr snapshot);
+  // The same; never goes. RESOURCE_EXHAUSTED where it does not fit with the others that never go.
+  absl::Status Pin(const PrefixHash& hash, SnapshotPtr snapshot);
 
   PrefixCacheStats stats() const;
 
  private:
-  struct HashOfHash {
-    size_t operator()(const PrefixHash& hash) const {
-      size_t bits;
-      std::memcpy(&bits, hash.data(), sizeof(bits));
-      return bits;
-    }
-  };
   struct Entry {
     PrefixHash hash;
     SnapshotPtr snapshot;
     int64_t bytes;
+    bool pinned;
   };
+  void PutLocked(const PrefixHash& hash, SnapshotPtr snapshot, bool pinned);
 
   const int64_t limit_;
   mutable std::mutex mutex_;  // guards what follows
   std::list<Entry> entries_;  // the last used first
-  std::unordered_map<PrefixHash, std::list<Entry>::iterator, HashOfHash> by_hash_;
-  int64_t bytes_ = 0;
+  std::unordered_map<PrefixHash, std::list<Entry>::iterator, HashOfPrefixHash> by_hash_;
+  int64_t bytes_ = 0, pinned_bytes_ = 0;
   // Texts that were looked up, at every kStride-th token: the last used first.
   std::list<PrefixHash> seen_;
-  std::unordered_map<PrefixHash, std::list<PrefixHash>::iterator, HashOfHash> seen_by_hash_;
+  std::unordered_map<PrefixHash, std::list<PrefixHash>::iterator, HashOfPrefixHash> seen_by_hash_;
 };
 
 }  // namespace radlads

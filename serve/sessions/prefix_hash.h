@@ -3,7 +3,9 @@
 #define RADLADS_SERVE_SESSIONS_PREFIX_HASH_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -13,6 +15,14 @@ namespace radlads {
 // without its last token, followed by that token in 4 bytes, little-endian. Nobody can make two texts of one hash, so
 // that a state can be handed out by it.
 using PrefixHash = std::array<uint8_t, 16>;
+// For tables.
+struct HashOfPrefixHash {
+  size_t operator()(const PrefixHash& hash) const {
+    size_t bits;
+    std::memcpy(&bits, hash.data(), sizeof(bits));
+    return bits;
+  }
+};
 
 // The hash of a text of hash `before` that goes on with `token`. About 0.2 microseconds.
 PrefixHash Extend(const PrefixHash& before, int64_t token);

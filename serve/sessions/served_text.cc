@@ -10,11 +10,20 @@
 
 namespace radlads {
 
-ServedText::ServedText(std::shared_ptr<const Tokenizer> tokenizer, TextRequest asked, TextCallbacks callbacks)
+ServedText::ServedText(std::shared_ptr<const Tokenizer> words, TextRequest asked, TextCallbacks callbacks)
     : request(std::move(asked)),
       callbacks(std::move(callbacks)),
-      stop_ids(StopIds(*tokenizer, request.stop)),
-      growing(std::move(tokenizer), request.stop) {}
+      stop_ids(StopIds(*words, request.stop)),
+      tokenizer(std::move(words)),
+      growing(tokenizer, request.stop) {
+  if (request.json) json.emplace();
+}
+
+bool ServedText::Allows(int64_t id) const {
+  const auto bytes = tokenizer->BytesOf(static_cast<int32_t>(id));
+  if (!bytes || bytes->empty() || tokenizer->IsSpecial(static_cast<int32_t>(id))) return false;
+  return GrowingJson(*json).Append(*bytes);
+}
 
 bool ServedText::OnToken(int64_t id, const Tensor& logits, const std::function<void(TextEvent)>& emit) {
   TextToken token{.id = id};
@@ -31,17 +40,24 @@ bool ServedText::OnToken(int64_t id, const Tensor& logits, const std::function<v
   last_hash = full_hash;
   full_hash = Extend(full_hash, id);
   sampled = true;
-  const bool goes_on = growing.Append(id);
+  growing.Append(id);
+  if (json) json->Append(*tokenizer->BytesOf(static_cast<int32_t>(id)));
   TextEvent event;
   event.piece = {.text = growing.Take(), .tokens = {std::move(token)}};
   emit(std::move(event));
-  return goes_on && !unwanted;
+  return !Ended() && !unwanted;
 }
 
-void ServedText::Replay(int64_t id) {
+absl::Status ServedText::Replay(int64_t id) {
+  if (json && !Allows(id)) {
+    return InvalidArgument("the reply that is to go on is no JSON object after its first ", reply.size(),
+                           " tokens; go on with it as text");
+  }
+  if (json) json->Append(*tokenizer->BytesOf(static_cast<int32_t>(id)));
   reply.push_back(id);
   growing.Append(id);
   growing.Take();
+  return absl::OkStatus();
 }
 
 TextEvent ServedText::OnEnd(EngineResult result) {
@@ -67,9 +83,9 @@ TextFinish FinishOf(const ServedText& text, const EngineResult& result) {
     case FinishReason::kStopToken:
       return TextFinish::kStop;
     case FinishReason::kLength:
-      return text.growing.ended() ? TextFinish::kStop : TextFinish::kLength;
+      return text.Ended() ? TextFinish::kStop : TextFinish::kLength;
     case FinishReason::kCallback:
-      return text.growing.ended() ? TextFinish::kStop : TextFinish::kCancelled;
+      return text.Ended() ? TextFinish::kStop : TextFinish::kCancelled;
     case FinishReason::kCancelled:
       return TextFinish::kCancelled;
     case FinishReason::kError:

@@ -16,6 +16,7 @@
 #include "serve/engine/engine.h"
 #include "serve/sessions/prefix_hash.h"
 #include "serve/sessions/session_store.h"
+#include "serve/text/growing_json.h"
 #include "serve/text/growing_text.h"
 #include "serve/text_service.h"
 
@@ -43,7 +44,7 @@ struct TextEvent {
 };
 
 struct ServedText {
-  ServedText(std::shared_ptr<const Tokenizer> tokenizer, TextRequest asked, TextCallbacks callbacks);
+  ServedText(std::shared_ptr<const Tokenizer> words, TextRequest asked, TextCallbacks callbacks);
 
   // Fixed once the engine has the text.
   uint64_t number = 0;  // the engine's
@@ -65,10 +66,17 @@ struct ServedText {
   bool OnToken(int64_t id, const Tensor& logits, const std::function<void(TextEvent)>& emit);
   TextEvent OnEnd(EngineResult result);
   PrefixHash HashAt(int64_t place) const;
-  // Takes a token that is known already: its text was handed out before.
-  void Replay(int64_t id);
+  // Takes a token that is known already: its text was handed out before. INVALID_ARGUMENT for one that the request does
+  // not allow.
+  absl::Status Replay(int64_t id);
+  // Whether the token may come next in `json`.
+  bool Allows(int64_t id) const;
+  // By a stop string, or because the JSON is complete.
+  bool Ended() const { return growing.ended() || (json && json->complete()); }
 
+  const std::shared_ptr<const Tokenizer> tokenizer;
   GrowingText growing;
+  std::optional<GrowingJson> json;  // the reply, if it is to be that
   std::vector<int64_t> reply;       // sampled or replayed
   std::vector<PrefixHash> hashes;   // of what the engine was given
   PrefixHash last_hash, full_hash;  // of the text without its last token, and with it

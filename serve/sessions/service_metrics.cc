@@ -24,7 +24,7 @@ ServiceMetrics::ServiceMetrics(prometheus::Registry& registry, const std::string
       tokens(BuildCounter().Name("radlads_serve_tokens_total").Help("Tokens of texts.").Register(registry)),
       lookups(BuildCounter()
                   .Name("radlads_serve_prefix_cache_lookups_total")
-                  .Help("Texts that were looked up in the prefix cache.")
+                  .Help("Texts, by where the state of their beginning was found.")
                   .Register(registry)),
       errors(BuildCounter()
                  .Name("radlads_serve_store_errors_total")
@@ -53,7 +53,8 @@ ServiceMetrics::ServiceMetrics(prometheus::Registry& registry, const std::string
       prompt_tokens(tokens.Add({{"model", model}, {"kind", "prompt"}})),
       cached_tokens(tokens.Add({{"model", model}, {"kind", "cached"}})),
       sampled_tokens(tokens.Add({{"model", model}, {"kind", "sampled"}})),
-      hits(lookups.Add({{"model", model}, {"result", "hit"}})),
+      memory_hits(lookups.Add({{"model", model}, {"result", "memory"}})),
+      disk_hits(lookups.Add({{"model", model}, {"result", "disk"}})),
       misses(lookups.Add({{"model", model}, {"result", "miss"}})),
       store_errors(errors.Add({{"model", model}})),
       first_token_seconds(first.Add({{"model", model}}, Seconds())),

@@ -23,7 +23,7 @@ namespace radlads {
 //   radlads_serve_first_token_seconds, radlads_serve_token_seconds      histograms: from the request on; between tokens
 //   radlads_serve_state_bytes{where="active"|"cache"|"store"}
 //   radlads_serve_sessions
-//   radlads_serve_prefix_cache_lookups_total{result="hit"|"miss"}
+//   radlads_serve_prefix_cache_lookups_total{result="memory"|"disk"|"miss"}
 //   radlads_serve_state_put_seconds                                     histogram
 //   radlads_serve_store_errors_total
 struct ServiceMetrics {
@@ -36,8 +36,8 @@ struct ServiceMetrics {
   prometheus::Family<prometheus::Counter>&ends, &tokens, &lookups, &errors;
   prometheus::Family<prometheus::Histogram>&first, &between, &puts;
   prometheus::Gauge &waiting, &reading, &active, &active_bytes, &cache_bytes, &store_bytes, &sessions;
-  prometheus::Counter &stopped, &length, &cancelled, &failed, &prompt_tokens, &cached_tokens, &sampled_tokens, &hits,
-      &misses, &store_errors;
+  prometheus::Counter &stopped, &length, &cancelled, &failed, &prompt_tokens, &cached_tokens, &sampled_tokens,
+      &memory_hits, &disk_hits, &misses, &store_errors;
   prometheus::Histogram &first_token_seconds, &token_seconds, &put_seconds;
 };
 

@@ -114,4 +114,36 @@ void Reader::WaitForTokens(size_t count) {
   changed_.wait(lock, [&] { return done_ || ids_.size() >= count; });
 }
 
+using Ids = std::vector<int64_t>;
+
+Ids Joined(const std::vector<Ids>& parts) {
+  Ids all;
+  for (const Ids& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+Ids Reply(SmallService& service, const Ids& prompt, int64_t tokens, const SamplingOptions& sampling) {
+  Reader reader(*service, {.prompt = prompt, .max_tokens = tokens, .sampling = sampling});
+  EXPECT_EQ(reader.Wait().finish, TextFinish::kLength) << reader.Wait().status;
+  return reader.ids();
+}
+
+Ids Say(SmallService& service, const std::string& session, const Ids& prompt, int64_t tokens,
+        const SamplingOptions& sampling) {
+  const int64_t had = service->GetSession(session)->tokens;
+  Reader reader(*service, {.session = session, .prompt = prompt, .max_tokens = tokens, .sampling = sampling});
+  const TextResult& result = reader.Wait();
+  EXPECT_EQ(result.finish, TextFinish::kLength) << result.status;
+  EXPECT_EQ(result.session, session);
+  EXPECT_EQ(result.prompt_tokens, static_cast<int64_t>(prompt.size()));
+  EXPECT_EQ(result.reply_tokens, tokens);
+  EXPECT_EQ(result.text_tokens, had + static_cast<int64_t>(prompt.size()) + tokens);
+  EXPECT_GT(result.state_bytes, 0);
+  const auto info = service->GetSession(session);
+  EXPECT_EQ(info->tokens, result.text_tokens);
+  EXPECT_FALSE(info->busy);
+  EXPECT_EQ(service->Snapshots(session)->back().id, result.snapshot);
+  return reader.ids();
+}
+
 }  // namespace radlads

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ class SmallService {
   TextService* operator->() { return service_.get(); }
   TextService& operator*() { return *service_; }
   Transformer& model() { return *model_; }
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts) { return service_->Warm(prompts); }
   double Metric(const std::string& name, const std::string& label_value) const;
   SessionServiceOptions options;
 
@@ -40,6 +42,15 @@ class SmallService {
   std::unique_ptr<prometheus::Registry> metrics_;
   std::unique_ptr<SessionService> service_;
 };
+
+// One after the other.
+std::vector<int64_t> Joined(const std::vector<std::vector<int64_t>>& parts);
+// The reply to a prompt that nothing came before.
+std::vector<int64_t> Reply(SmallService& service, const std::vector<int64_t>& prompt, int64_t tokens,
+                           const SamplingOptions& sampling);
+// In `session`; checks what the result says of it.
+std::vector<int64_t> Say(SmallService& service, const std::string& session, const std::vector<int64_t>& prompt,
+                         int64_t tokens, const SamplingOptions& sampling);
 
 // A text as its reader sees it.
 class Reader {

@@ -1,13 +1,17 @@
 #include "serve/sessions/session_service.h"
 
+#include <algorithm>
 #include <random>
 #include <span>
 #include <utility>
 
+#include "base/logging.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "model/token_ids.h"
 #include "serve/sessions/model_hash.h"
 #include "serve/sessions/service_metrics.h"
+#include "serve/sessions/service_sizes.h"
 #include "serve/sessions/session_blob.h"
 #include "serve/sessions/state_layout.h"
 #include "serve/sessions/stored_place.h"
@@ -53,6 +57,25 @@ PrefixHash RandomHash() {
   return hash;
 }
 
+// `options` with all sizes chosen, which are logged.
+absl::StatusOr<SessionServiceOptions> WithSizes(SessionServiceOptions options, const StateLayout& layout) {
+  if (layout.grows() && options.memory > 0 && options.context == 0) {
+    return InvalidArgument(
+        "the state of this model grows with every token; say how many a text may have (context), so ",
+        "that the number of texts can be chosen from the memory");
+  }
+  const int64_t state_bytes = layout.ByteSize(std::max<int64_t>(options.context, 1));
+  const ServiceSizes sizes = ChooseSizes(options.memory, state_bytes);
+  if (options.engine.active == kFromMemory) options.engine.active = sizes.active;
+  if (options.engine.waiting == kFromMemory) options.engine.waiting = kWaitingForEach * options.engine.active;
+  if (options.cache_bytes == kFromMemory) options.cache_bytes = sizes.cache_bytes;
+  const std::string free = options.memory > 0 ? Concatenate("; ", SpellBytes(options.memory), " are free") : "";
+  Log().info("model {}: {} texts at once, with states of {}{}, {} more may wait; {} of states stay in memory{}",
+             options.model, options.engine.active, layout.grows() ? "up to " : "", SpellBytes(state_bytes),
+             options.engine.waiting, SpellBytes(options.cache_bytes), free);
+  return options;
+}
+
 class ModelSessions : public SessionService {
  public:
   ModelSessions(ServiceInfo info, StateLayout layout, std::string model_hash, const SessionServiceOptions& options,
@@ -73,6 +96,7 @@ class ModelSessions : public SessionService {
   }
   void Cancel(uint64_t number) override { runner_.Cancel(number); }
   void Drain() override { runner_.Drain(); }
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts) override { return runner_.Warm(prompts); }
 
   absl::StatusOr<SessionInfo> CreateSession(std::string_view id, int64_t ttl_seconds) override {
     RADLADS_ASSIGN_OR_RETURN(const StoredSession made, store_->Insert(id, ttl_seconds, "", {}, nullptr));
@@ -105,12 +129,13 @@ class ModelSessions : public SessionService {
     return list;
   }
 
-  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view id, int64_t first) override {
+  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view id, int64_t first, int64_t limit) override {
     RADLADS_ASSIGN_OR_RETURN(const StoredSession session, store_->Find(id));
     if (first < 0 || first > session.tokens) {
       return InvalidArgument("session '", id, "' has ", session.tokens, " tokens; none from ", first, " on");
     }
-    return store_->Tokens(session, first, session.tokens);
+    if (limit < 0) return InvalidArgument("limit must be 0 or more, found ", limit);
+    return store_->Tokens(session, first, limit < session.tokens - first ? first + limit : session.tokens);
   }
 
   absl::StatusOr<SessionInfo> ForkSession(std::string_view id, std::string_view snapshot,
@@ -230,7 +255,10 @@ class ModelSessions : public SessionService {
 
 absl::Status SessionServiceOptions::Check() const {
   if (directory.empty()) return InvalidArgument("the session store needs a directory");
-  if (cache_bytes < 0) return InvalidArgument("cache_bytes must be 0 or more, found ", cache_bytes);
+  if (cache_bytes < kFromMemory) return InvalidArgument("cache_bytes must be 0 or more, found ", cache_bytes);
+  if (memory < 0) return InvalidArgument("memory must be 0 or more, found ", memory);
+  const bool chosen = engine.active == kFromMemory || engine.waiting == kFromMemory || cache_bytes == kFromMemory;
+  if (chosen && memory == 0) return InvalidArgument("sizes are to be chosen from the memory, but none is given");
   if (snapshot_tokens < 1) return InvalidArgument("snapshot_tokens must be at least 1, found ", snapshot_tokens);
   if (state_bytes < 0) return InvalidArgument("state_bytes must be 0 or more, found ", state_bytes);
   if (context < 0) return InvalidArgument("context must be 0 (no limit) or more, found ", context);
@@ -239,10 +267,11 @@ absl::Status SessionServiceOptions::Check() const {
 
 absl::StatusOr<std::unique_ptr<SessionService>> SessionService::Create(Transformer& model,
                                                                        std::shared_ptr<const Tokenizer> tokenizer,
-                                                                       const SessionServiceOptions& options,
+                                                                       const SessionServiceOptions& asked,
                                                                        prometheus::Registry& metrics) {
-  RADLADS_RETURN_IF_ERROR(options.Check());
+  RADLADS_RETURN_IF_ERROR(asked.Check());
   RADLADS_ASSIGN_OR_RETURN(StateLayout layout, StateLayout::Of(model));
+  RADLADS_ASSIGN_OR_RETURN(const SessionServiceOptions options, WithSizes(asked, layout));
   std::string hash = ModelHash(model);
   RADLADS_ASSIGN_OR_RETURN(auto store, SessionStore::Open(options.directory, hash, options.model, options.store));
   RADLADS_ASSIGN_OR_RETURN(auto engine, Engine::Create(model, options.engine));

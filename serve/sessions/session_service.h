@@ -9,8 +9,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "data/tokenizer/tokenizer.h"
 #include "model/transformer.h"
@@ -24,13 +27,19 @@ class Registry;
 
 namespace radlads {
 
+// A size that is chosen from `memory`.
+inline constexpr int64_t kFromMemory = -1;
+
 struct SessionServiceOptions {
   std::string model = "model";  // a name for replies, metrics and messages
   EngineOptions engine;
   std::string directory;  // of the store; made where there is none
   SessionStoreOptions store;
   int64_t cache_bytes = int64_t{1} << 30;  // of states in memory, for prompts that begin alike; 0: none
-  int64_t snapshot_tokens = 512;           // a state is stored after so many tokens of a reply, and at its end
+  // Bytes that this service may take. Where engine.active, engine.waiting or cache_bytes is kFromMemory, it decides
+  // (service_sizes.h).
+  int64_t memory = 0;
+  int64_t snapshot_tokens = 512;  // a state is stored after so many tokens of a reply, and at its end
   // A larger state, of a softmax model, is not stored but made again from the tokens when it is needed.
   int64_t state_bytes = int64_t{64} << 20;
   int64_t context = 0;  // tokens that a text may have; 0: no limit
@@ -46,6 +55,11 @@ class SessionService : public TextService {
                                                                 std::shared_ptr<const Tokenizer> tokenizer,
                                                                 const SessionServiceOptions& options,
                                                                 prometheus::Registry& metrics);
+
+  // Computes two steps, so that all weights are in memory, then reads each prompt and keeps its state there for good:
+  // texts that begin so find it. Returns when that is done. INVALID_ARGUMENT for ids outside of the vocabulary or more
+  // tokens than a text may have; RESOURCE_EXHAUSTED for states that do not fit cache_bytes.
+  virtual absl::Status Warm(std::span<const std::vector<int64_t>> prompts) = 0;
 };
 
 }  // namespace radlads

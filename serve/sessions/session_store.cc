@@ -12,16 +12,6 @@ namespace radlads {
 using sessions::ReplyRecord;
 using sessions::SessionRecord;
 
-namespace {
-
-constexpr int64_t kRecordBytes = 256, kSnapshotBytes = 48;  // about
-
-absl::Status NoSuchSession(std::string_view id) {
-  return NotFound("there is no session '", id, "'; it was never made, was deleted, or expired");
-}
-
-}  // namespace
-
 absl::Status SessionStoreOptions::Check() const {
   if (sessions < 1) return InvalidArgument("the store must keep at least 1 session, found ", sessions);
   if (bytes < 1) return InvalidArgument("the store must keep at least 1 byte, found ", bytes);
@@ -81,37 +71,6 @@ absl::Status SessionStore::Recover(Entry* entry) {
   return database_->Write(batch, /*sync=*/false);
 }
 
-void SessionStore::SetRecord(Entry* entry, SessionRecord record) {
-  for (const auto& snapshot : entry->record.snapshots()) names_.erase(snapshot.name());
-  for (const auto& snapshot : record.snapshots()) {
-    if (!snapshot.name().empty()) names_[snapshot.name()] = entry;
-  }
-  entry->record = std::move(record);
-  Recount(entry);
-}
-
-void SessionStore::Recount(Entry* entry) {
-  const int64_t bytes =
-      StateBytes(entry->record) + 4 * entry->tokens + kRecordBytes + kSnapshotBytes * entry->record.snapshots_size();
-  bytes_ += bytes - std::exchange(entry->counted, bytes);
-}
-
-StoredSession SessionStore::Describe(const Entry& entry) const {
-  return {.number = entry.number,
-          .record = entry.record,
-          .tokens = entry.tokens,
-          .reply = entry.reply,
-          .leased = entry.leased,
-          .bytes = entry.counted};
-}
-
-absl::StatusOr<SessionStore::Entry*> SessionStore::FindEntry(std::string_view id) {
-  RADLADS_RETURN_IF_ERROR(CheckId(id));
-  const auto found = ids_.find(id);
-  if (found == ids_.end()) return NoSuchSession(id);
-  return found->second;
-}
-
 absl::StatusOr<SessionStore::Lease> SessionStore::Acquire(std::string_view id) {
   std::lock_guard lock(mutex_);
   RADLADS_ASSIGN_OR_RETURN(Entry* const entry, FindEntry(id));
@@ -122,63 +81,6 @@ absl::StatusOr<SessionStore::Lease> SessionStore::Acquire(std::string_view id) {
   }
   entry->leased = true;
   return Lease(this, entry);
-}
-
-absl::StatusOr<StoredSession> SessionStore::Find(std::string_view id) {
-  std::lock_guard lock(mutex_);
-  RADLADS_ASSIGN_OR_RETURN(Entry* const entry, FindEntry(id));
-  StoredSession session = Describe(*entry);
-  session.view = database_->Look();
-  return session;
-}
-
-StoredSession SessionStore::Find(const Lease& lease) {
-  std::lock_guard lock(mutex_);
-  StoredSession session = Describe(*lease.entry_);
-  session.view = database_->Look();
-  return session;
-}
-
-absl::Status SessionStore::CheckName(std::string_view name) const {
-  RADLADS_RETURN_IF_ERROR(CheckId(name));
-  std::lock_guard lock(mutex_);
-  if (!names_.contains(name)) return absl::OkStatus();
-  return absl::AlreadyExistsError(Concatenate("snapshot '", name, "' exists; choose another name"));
-}
-
-absl::StatusOr<std::pair<StoredSession, int>> SessionStore::FindSnapshot(std::string_view id) {
-  RADLADS_RETURN_IF_ERROR(CheckId(id));
-  const auto parsed = ParseSnapshotId(id);
-  std::lock_guard lock(mutex_);
-  if (const auto named = names_.find(id); named != names_.end()) {
-    StoredSession session = Describe(*named->second);
-    int i = 0;
-    while (session.record.snapshots(i).name() != id) ++i;
-    session.view = database_->Look();
-    return std::pair(std::move(session), i);
-  }
-  const auto found = parsed ? entries_.find(parsed->first) : entries_.end();
-  if (found == entries_.end() || parsed->second >= found->second->record.next_snapshot()) {
-    return NotFound("there is no snapshot '", id, "'; its session was deleted or expired, or it was never made");
-  }
-  StoredSession session = Describe(*found->second);
-  for (int i = 0; i < session.record.snapshots_size(); ++i) {
-    if (session.record.snapshots(i).number() != parsed->second) continue;
-    session.view = database_->Look();
-    return std::pair(std::move(session), i);
-  }
-  return absl::AbortedError(Concatenate("snapshot '", id, "' was dropped: its session was set back to before it, or ",
-                                        "kept more than its bytes allow; take another of the "
-                                        "session's snapshots"));
-}
-
-std::vector<StoredSession> SessionStore::List(std::string_view after, int64_t limit) {
-  std::lock_guard lock(mutex_);
-  std::vector<StoredSession> list;
-  for (auto at = ids_.upper_bound(after); at != ids_.end() && static_cast<int64_t>(list.size()) < limit; ++at) {
-    list.push_back(Describe(*at->second));
-  }
-  return list;
 }
 
 absl::Status SessionStore::CheckRoom(bool for_a_new_session) {
@@ -273,7 +175,7 @@ absl::Status SessionStore::RemoveEntry(Entry* entry, std::unique_lock<std::mutex
   entry->leased = false;
   if (!written.ok()) return written;
   bytes_ -= entry->counted;
-  for (const auto& snapshot : entry->record.snapshots()) names_.erase(snapshot.name());
+  DropFromIndex(entry);
   ids_.erase(entry->record.id());
   entries_.erase(entry->number);
   return absl::OkStatus();

@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "serve/sessions/prefix_hash.h"
 #include "serve/sessions/session_record.pb.h"
 
 namespace rocksdb {
@@ -109,6 +110,14 @@ class SessionStore {
   absl::Status CheckName(std::string_view name) const;
   // Of a snapshot's id or name: its session, and its place in the record. ABORTED when it was dropped.
   absl::StatusOr<std::pair<StoredSession, int>> FindSnapshot(std::string_view id);
+  // A snapshot of any session, by the text that its state has read.
+  struct Prefix {
+    int64_t place = 0;  // of its hash, in `hashes`
+    StoredSession session;
+    int snapshot = 0;  // in the session's record
+  };
+  // That of the last of these hashes that there is one of. Looks at no state.
+  std::optional<Prefix> FindPrefix(std::span<const PrefixHash> hashes);
   // By their ids, those after `after`; without views.
   std::vector<StoredSession> List(std::string_view after, int64_t limit);
   absl::Status Remove(std::string_view id);
@@ -148,6 +157,7 @@ class SessionStore {
   absl::Status Load();
   absl::Status Recover(Entry* entry);
   void SetRecord(Entry* entry, sessions::SessionRecord record);
+  void DropFromIndex(Entry* entry);
   void Recount(Entry* entry);
   StoredSession Describe(const Entry& entry) const;
   absl::StatusOr<Entry*> FindEntry(std::string_view id);
@@ -161,7 +171,8 @@ class SessionStore {
   mutable std::mutex mutex_;  // guards what follows, not what a lease guards
   std::unordered_map<uint64_t, std::unique_ptr<Entry>> entries_;
   std::map<std::string, Entry*, std::less<>> ids_;
-  std::map<std::string, Entry*, std::less<>> names_;  // of snapshots
+  std::map<std::string, Entry*, std::less<>> names_;                        // of snapshots
+  std::unordered_multimap<PrefixHash, Entry*, HashOfPrefixHash> prefixes_;  // an element for each snapshot with a state
   int64_t bytes_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "base/status.h"
 #include "serve/sessions/failing_disk.h"
 
 namespace radlads {
@@ -47,12 +48,18 @@ absl::Status Append(SessionStore& store, const SessionStore::Lease& lease, const
   return store.AppendTokens({&append, 1});
 }
 
+// Of a text of so many tokens: all texts here are one.
+PrefixHash HashAfter(int64_t tokens) {
+  return Extend(PrefixHash{}, tokens);
+}
+
 absl::StatusOr<std::string> Commit(SessionStore& store, const SessionStore::Lease& lease, int64_t tokens, bool message,
                                    const std::string& state) {
   SessionStore::Place place{.state = state};
   place.record.set_tokens(tokens);
   place.record.set_read(tokens);
-  place.record.set_prefix_hash(std::string(16, 'h'));
+  const PrefixHash hash = HashAfter(tokens);
+  place.record.set_prefix_hash(hash.data(), hash.size());
   place.record.set_message(message);
   return store.Commit(lease, place);
 }
@@ -166,6 +173,50 @@ TEST(SessionStoreTest, EachTokenAndEachPlaceToGoBackTo) {
     want.resize(end);
     EXPECT_EQ(AllTokens(*store, "s"), want) << "after " << had << " tokens, " << end;
   }
+}
+
+TEST(SessionStoreTest, StatesAreFoundByWhatTheyHaveRead) {
+  const std::string directory = NewDirectory();
+  // Of the texts of 0 to 39 tokens: that of the longest state, its session and its place in the record.
+  const auto found = [](SessionStore& store) {
+    std::vector<PrefixHash> hashes;
+    for (int64_t tokens = 0; tokens < 40; ++tokens) hashes.push_back(HashAfter(tokens));
+    const auto prefix = store.FindPrefix(hashes);
+    return prefix ? Concatenate(prefix->place, " ", prefix->session.record.id(), " ", prefix->snapshot) : "none";
+  };
+  {
+    auto store = Open(directory);
+    EXPECT_EQ(found(*store), "none");
+    for (const char* id : {"short", "long"}) {
+      ASSERT_TRUE(store->Insert(id, 0, "", {}, nullptr).ok());
+      const auto lease = store->Acquire(id);
+      Say(*store, *lease, Count(0, 10));
+      EXPECT_EQ(found(*store).substr(0, 3), "10 ");
+    }
+    const auto lease = store->Acquire("long");
+    Say(*store, *lease, Count(10, 20));
+    Say(*store, *lease, Count(30, 20));
+    ASSERT_TRUE(Append(*store, *lease, Count(50, 2), 51).ok());
+    ASSERT_TRUE(Commit(*store, *lease, 35, true, "").ok()) << "a place without a state";
+    EXPECT_EQ(found(*store), "30 long 1");
+  }
+  auto store = Open(directory);
+  EXPECT_EQ(found(*store), "30 long 1");
+  std::string state;
+  const auto prefix = store->FindPrefix(std::vector{HashAfter(30)});
+  ASSERT_TRUE(prefix);
+  const auto read = [&](std::string_view bytes) {
+    state = bytes;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(store->ReadState(prefix->session, 1, read).ok());
+  EXPECT_EQ(state, std::string(100, '0'));
+  ASSERT_TRUE(store->Truncate(*store->Acquire("long"), 10).ok());
+  EXPECT_EQ(found(*store).substr(0, 3), "10 ");
+  ASSERT_TRUE(store->Remove("long").ok());
+  EXPECT_EQ(found(*store), "10 short 0");
+  ASSERT_TRUE(store->Remove("short").ok());
+  EXPECT_EQ(found(*store), "none");
 }
 
 TEST(SessionStoreTest, AReplyThatWasCutEndsWithItsLastToken) {

@@ -39,7 +39,7 @@ absl::StatusOr<SnapshotPtr> LoadState(SessionStore& store, const StateLayout& la
   const absl::Status status = store.ReadState(place.session, record.number(), read);
   if (status.ok()) return snapshot;
   return DataLoss("the state of snapshot ", SnapshotId(place.session.number, record), ": ", status.message(),
-                  "; set the session back to another snapshot, or delete it");
+                  "; set the session '", place.session.record.id(), "' back to another snapshot, or delete it");
 }
 
 }  // namespace radlads

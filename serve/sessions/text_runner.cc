@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <utility>
 
+#include "base/logging.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -83,7 +85,7 @@ absl::StatusOr<StoredPlace> TextRunner::Begin(ServedText& text) {
     if (text.again) {
       RADLADS_ASSIGN_OR_RETURN(text.request.prompt, store_.Tokens(session, text.begin, session.reply->reply()));
       RADLADS_ASSIGN_OR_RETURN(const auto known, store_.Tokens(session, session.reply->reply(), session.tokens));
-      for (const int64_t id : known) text.Replay(id);
+      for (const int64_t id : known) RADLADS_RETURN_IF_ERROR(text.Replay(id));
       text.replayed = static_cast<int64_t>(known.size());
       text.logged = true;
     }
@@ -113,6 +115,25 @@ absl::Status TextRunner::DropReplyEnd(ServedText& text, const StoredPlace& place
   return absl::OkStatus();
 }
 
+// A state in the store that has read more of the text than the one in memory, if there is one, takes its place.
+bool TextRunner::LoadLonger(std::span<const PrefixHash> hashes, PrefixCache::Match* match) {
+  const auto prefix = store_.FindPrefix(hashes.subspan(match->place + 1));
+  if (!prefix) return false;
+  const auto& record = prefix->session.record.snapshots(prefix->snapshot);
+  auto state =
+      LoadState(store_, layout_, {.session = prefix->session, .snapshot = prefix->snapshot, .read = record.read()});
+  if (!state.ok()) {
+    // It is another session's: this text is computed instead.
+    metrics_.store_errors.Increment();
+    Log().warn("a text begins as a session does, but {}", std::string(state.status().message()));
+    return false;
+  }
+  match->place += 1 + prefix->place;
+  match->snapshot = *std::move(state);
+  cache_.Put(hashes[match->place], match->snapshot);
+  return true;
+}
+
 absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const StoredPlace& place) {
   const TextRequest& request = text.request;
   // All that is known of the text after the stored state: what was before the prompt, the prompt, the reply.
@@ -129,13 +150,16 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   text.full_hash = text.hashes.back();
   text.last_hash = text.hashes[size - 1];
   // The last token is left to read: what comes after it is wanted.
-  const PrefixCache::Match match = cache_.Find(std::span(text.hashes).first(size), place.read);
-  (match.snapshot != nullptr ? metrics_.hits : metrics_.misses).Increment();
-  SnapshotPtr from = match.snapshot;
-  if (from == nullptr && place.snapshot >= 0) {
-    RADLADS_ASSIGN_OR_RETURN(from, LoadState(store_, layout_, place));
-    cache_.Put(place.hash, from);
+  const auto hashes = std::span(text.hashes).first(size);
+  PrefixCache::Match match = cache_.Find(hashes, place.read);
+  bool stored = LoadLonger(hashes, &match);
+  if (match.snapshot == nullptr && place.snapshot >= 0) {
+    RADLADS_ASSIGN_OR_RETURN(match.snapshot, LoadState(store_, layout_, place));
+    cache_.Put(place.hash, match.snapshot);
+    stored = true;
   }
+  (stored ? metrics_.disk_hits : match.snapshot != nullptr ? metrics_.memory_hits : metrics_.misses).Increment();
+  const SnapshotPtr from = match.snapshot;
   const int64_t at = match.place, prompt_at = text.begin - place.read;
   text.cached = std::clamp<int64_t>(at - prompt_at, 0, static_cast<int64_t>(request.prompt.size()));
 
@@ -149,7 +173,7 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   asked.prompt = request.prompt;
   asked.read = std::max<int64_t>(0, at - prompt_at);
   asked.replay = text.reply;
-  asked.max_tokens = text.growing.ended() ? text.replayed : text.replayed + request.max_tokens;
+  asked.max_tokens = text.Ended() ? text.replayed : text.replayed + request.max_tokens;
   if (options_.context > 0) {
     asked.max_tokens = std::min(asked.max_tokens, std::max(text.replayed, options_.context - prompt_end));
   }
@@ -157,10 +181,9 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   asked.stop_ids = text.stop_ids;
   const int64_t bytes = layout_.ByteSize(prompt_end), shared = place.read + match.shared;
   const bool cached = bytes <= options_.cache_bytes;
-  const bool stored =
-      text.lease && bytes <= options_.state_bytes && prompt_end - place.read >= options_.snapshot_tokens;
+  const bool kept = text.lease && bytes <= options_.state_bytes && prompt_end - place.read >= options_.snapshot_tokens;
   if (cached && match.shared > at) asked.snapshot_at.push_back(shared);
-  if ((cached || stored) && prompt_end > std::max(shared, place.read + at)) asked.snapshot_at.push_back(prompt_end);
+  if ((cached || kept) && prompt_end > std::max(shared, place.read + at)) asked.snapshot_at.push_back(prompt_end);
   if (text.lease && !layout_.grows()) asked.snapshot_every = options_.snapshot_tokens;
   text.stored_at = place.read;
   return asked;
@@ -178,6 +201,7 @@ absl::StatusOr<uint64_t> TextRunner::Start(TextRequest request, TextCallbacks ca
     events_->Push(std::move(event));
   };
   asked.on_token = [text, emit](int64_t id, const Tensor& logits) { return text->OnToken(id, logits, emit); };
+  if (text->json) asked.allows = [text](int64_t id) { return text->Allows(id); };
   asked.on_snapshot = [this, text, emit](SnapshotPtr snapshot) {
     const PrefixHash hash = text->HashAt(snapshot->tokens);
     if (!text->sampled) cache_.Put(hash, snapshot);
@@ -206,6 +230,30 @@ void TextRunner::Cancel(uint64_t number) {
   found->second->unwanted = true;
   // Past its prompt it ends with the next token, and its state is kept.
   if (!found->second->sampled) engine_->Cancel(number);
+}
+
+// To its end.
+absl::StatusOr<SnapshotPtr> TextRunner::Compute(EngineRequest request) {
+  const auto done = std::make_shared<std::promise<EngineResult>>();
+  request.on_done = [done](EngineResult result) { done->set_value(std::move(result)); };
+  RADLADS_RETURN_IF_ERROR(engine_->Submit(std::move(request)).status());
+  EngineResult result = done->get_future().get();
+  RADLADS_RETURN_IF_ERROR(result.status);
+  if (result.snapshot == nullptr) return absl::CancelledError("the service ends");
+  return result.snapshot;
+}
+
+absl::Status TextRunner::Warm(std::span<const std::vector<int64_t>> prompts) {
+  RADLADS_RETURN_IF_ERROR(Compute({.prompt = {0}, .max_tokens = 2}).status());
+  for (const std::vector<int64_t>& prompt : prompts) {
+    const auto size = static_cast<int64_t>(prompt.size());
+    if (options_.context > 0 && size >= options_.context) {
+      return InvalidArgument("the prompt has ", size, " tokens, of the ", options_.context, " that a text may have");
+    }
+    RADLADS_ASSIGN_OR_RETURN(const SnapshotPtr snapshot, Compute({.prompt = prompt, .max_tokens = 0}));
+    RADLADS_RETURN_IF_ERROR(cache_.Pin(Chain({}, prompt).back(), snapshot));
+  }
+  return absl::OkStatus();
 }
 
 void TextRunner::Drain() {

@@ -42,12 +42,15 @@ class TextRunner {
   absl::StatusOr<uint64_t> Start(TextRequest request, TextCallbacks callbacks);
   void Cancel(uint64_t number);
   void Drain();
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts);
 
  private:
+  absl::StatusOr<SnapshotPtr> Compute(EngineRequest request);
   absl::Status Check(const TextRequest& request) const;
   absl::StatusOr<StoredPlace> Begin(ServedText& text);
   absl::Status DropReplyEnd(ServedText& text, const StoredPlace& place);
   absl::StatusOr<EngineRequest> MakeRequest(ServedText& text, const StoredPlace& place);
+  bool LoadLonger(std::span<const PrefixHash> hashes, PrefixCache::Match* match);
 
   // On the thread that hands out.
   void HandOut(std::vector<TextEvent> events);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
 #include "base/status.h"
@@ -198,11 +199,12 @@ absl::StatusOr<std::vector<SnapshotInfo>> FakeTextService::Snapshots(std::string
   return found->snapshots;
 }
 
-absl::StatusOr<std::vector<int64_t>> FakeTextService::Tokens(std::string_view session, int64_t first) {
+absl::StatusOr<std::vector<int64_t>> FakeTextService::Tokens(std::string_view session, int64_t first, int64_t limit) {
   const std::lock_guard lock(mutex_);
   RADLADS_ASSIGN_OR_RETURN(const Session* found, Find(session));
-  const size_t begin = std::min<size_t>(first, found->ids.size());
-  return std::vector<int64_t>(found->ids.begin() + begin, found->ids.end());
+  const auto text = std::span(found->ids).subspan(std::min<size_t>(first, found->ids.size()));
+  const auto part = text.first(std::min<size_t>(limit, text.size()));
+  return std::vector<int64_t>(part.begin(), part.end());
 }
 
 absl::StatusOr<SessionInfo> FakeTextService::ForkSession(std::string_view session, std::string_view snapshot,

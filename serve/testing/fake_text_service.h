@@ -40,7 +40,7 @@ class FakeTextService : public TextService {
   absl::StatusOr<std::vector<SessionInfo>> ListSessions(std::string_view after, int64_t limit) override;
   absl::Status DeleteSession(std::string_view id) override;
   absl::StatusOr<std::vector<SnapshotInfo>> Snapshots(std::string_view session) override;
-  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first) override;
+  absl::StatusOr<std::vector<int64_t>> Tokens(std::string_view session, int64_t first, int64_t limit) override;
   absl::StatusOr<SessionInfo> ForkSession(std::string_view session, std::string_view snapshot,
                                           std::string_view id) override;
   absl::StatusOr<SessionInfo> RewindSession(std::string_view session, std::string_view snapshot) override;

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 SCREENSHOTS = sys.argv.pop() if len(sys.argv) > 2 else None
 SERVER = sys.argv.pop()
@@ -172,6 +173,63 @@ class PageTest(unittest.TestCase):
         browser.run("document.querySelector('#delete').click()")
         browser.wait("document.querySelectorAll('#list li').length === 1")
         self.assertEqual([entry for entry in browser.problems if "401" not in json.dumps(entry)], [])
+
+    def import_session(self, name, ids):
+        request = urllib.request.Request(f"{self.url}v1/sessions/import?id={name}", json.dumps(ids).encode(),
+                                         {"Authorization": f"Bearer {KEY}", "Content-Type": "application/octet-stream"})
+        urllib.request.urlopen(request, timeout=60).read()
+
+    def open_session(self, name):
+        begun = time.monotonic()
+        self.browser.run(f"[...document.querySelectorAll('#list button')].find((b) => b.firstChild.data === '{name}').click()")
+        self.browser.wait(f"document.querySelector('#title').textContent === '{name}' && "
+                          "document.querySelectorAll('article').length > 0")
+        return time.monotonic() - begun
+
+    def test_a_million_tokens_open_at_once(self):
+        browser = self.browser
+
+        def said(text):  # tokens of the fake model: characters from '!' to '~', the space, 0 for the end
+            return [95 if c == " " else ord(c) - 32 for c in text]
+
+        def turn(i):
+            return said(f"u:question {i}") + [0] + said(f"a:answer {i}") + [0]
+
+        turns = [turn(i) for i in range(40_000)]
+        self.import_session("turns", sum(turns, []))  # about 1.1 million
+        self.import_session("one-word", said("u:tell me all") + [0] + said("a:" + "x" * 1_000_000 + "yz"))
+        self.open()
+        self.assertLess(self.open_session("turns"), 5)
+        self.assertRegex(browser.run("document.querySelector('#context').textContent"), r"^1,\d{3},\d{3} tokens$")
+        self.assertEqual(self.texts()[-2:], ["question 39999", "answer 39999"])
+        for _ in range(2):
+            before = browser.run("document.querySelectorAll('article').length")
+            browser.run("document.querySelector('#earlier').click()")
+            browser.wait(f"document.querySelectorAll('article').length > {before}")
+        texts = self.texts()
+        self.assertGreater(len(texts), 1000)
+        # However it was cut, nothing is missing but the beginning of the first.
+        count = len(texts) // 2 - 1
+        wanted = [text for i in range(40_000 - count, 40_000) for text in (f"question {i}", f"answer {i}")]
+        self.assertEqual(texts[-2 * count:], wanted)
+        roles = browser.run("[...document.querySelectorAll('article')].map((a) => a.className).slice(-6)")
+        self.assertEqual(roles, ["user", "assistant"] * 3)
+        browser.shot("earlier")
+        self.assertLess(self.open_session("one-word"), 5)
+        browser.run("document.querySelector('#earlier').click()")
+        browser.wait("document.querySelector('article p').textContent.length > 30000")
+        self.assertEqual(len(self.texts()), 1)
+        self.assertTrue(self.texts()[0].endswith("xyz"))
+        self.say("more", 3)
+        self.assertEqual(self.texts()[2], SAID)
+
+    def test_a_short_conversation_has_nothing_earlier(self):
+        browser = self.browser
+        self.open()
+        self.say("hello", 2)
+        browser.call("Page.reload")
+        browser.wait("document.querySelectorAll('article').length === 2")
+        self.assertTrue(browser.run("document.querySelector('#earlier').hidden"))
 
     def test_a_reply_is_stopped_by_a_key(self):
         browser = self.browser

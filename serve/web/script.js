@@ -2,7 +2,9 @@
 // The page of the server: a client of its own API, docs/formats/http_api.md.
 
 const $ = (id) => document.getElementById(id);
-const page = {session: null, model: '', key: sessionStorage.getItem('radlads.key') || '', abort: null, last: ''};
+const page = {session: null, model: '', key: sessionStorage.getItem('radlads.key') || '', abort: null, last: '',
+              first: 0, continues: false};
+const tokensShown = 16384;  // of a long conversation, before earlier ones are asked for
 
 // ---- The server
 
@@ -105,15 +107,18 @@ function button(label, title, task) {
 
 const names = {user: 'You', assistant: 'Model', system: 'System', text: 'Text'};
 
-function addMessage(role, content, snapshot) {
-  const article = document.createElement('article');
+function setRole(article, role) {
   article.className = role;
-  const name = document.createElement('h3');
-  name.textContent = names[role] || role;
+  article.firstChild.textContent = names[role] || role;
+}
+
+function addMessage(role, content, snapshot, before = null) {
+  const article = document.createElement('article');
   const text = document.createElement('p');
   text.textContent = content;
-  article.append(name, text);
-  $('log').append(article);
+  article.append(document.createElement('h3'), text);
+  setRole(article, role);
+  $('log').insertBefore(article, before);
   if (snapshot) addPlaces(article, snapshot);
   return text;
 }
@@ -166,6 +171,7 @@ function setSession(id) {
 function newConversation() {
   if (page.abort) page.abort.abort();
   setSession(null);
+  setFirst(0, false);
   $('log').replaceChildren();
   showState(0, 0);
   $('speed').textContent = '–';
@@ -175,23 +181,62 @@ function newConversation() {
   return loadSessions();
 }
 
+// Where what is shown begins, and whether its first message began before that.
+function setFirst(first, continues) {
+  page.first = first;
+  page.continues = continues;
+  $('earlier').hidden = first === 0;
+}
+
+// Of a part of a conversation. No message may be known of it: then it is the inside of one.
+function messagesOf(part) {
+  if (part.messages.length || !part.text) return part.messages;
+  return [{role: 'text', content: part.text, tokens: part.tokens, continues: part.first > 0}];
+}
+
+// Shows messages before the article `before`; `next`: tokens of the text up to the end of that.
+function addMessages(messages, snapshots, before, next) {
+  messages.forEach((message, i) => {
+    const end = i + 1 < messages.length ? messages[i + 1].tokens : next;
+    const kept = snapshots.filter((s) => s.tokens >= message.tokens && s.tokens < end).pop();
+    const text = addMessage(message.role, message.content, message.role === 'assistant' && kept && kept.id, before);
+    text.parentNode.dataset.tokens = message.tokens;
+  });
+}
+
 async function openSession(id) {
   if (page.abort) page.abort.abort();
-  const session = await (await call('GET', sessionPath(id))).json();
+  const session = await (await call('GET', sessionPath(id, '', {limit: tokensShown}))).json();
+  const messages = messagesOf(session);
   setSession(id);
+  setFirst(session.first, session.first > 0 && messages.length > 0 && Boolean(messages[0].continues));
   $('log').replaceChildren();
-  session.messages.forEach((message, i) => {
-    const end = i + 1 < session.messages.length ? session.messages[i + 1].tokens : Infinity;
-    const kept = session.snapshots.filter((s) => s.tokens >= message.tokens && s.tokens < end).pop();
-    addMessage(message.role, message.content, message.role === 'assistant' && kept && kept.id);
-  });
-  if (!session.messages.length && session.text) addMessage('text', session.text);
+  addMessages(messages, session.snapshots, null, Infinity);
   showState(session.tokens, session.state_bytes);
   $('speed').textContent = '–';
   toEnd();
   $('sessions').classList.remove('open');
   $('menu').setAttribute('aria-expanded', 'false');
   await loadSessions();
+}
+
+async function showEarlier() {
+  const id = page.session, first = Math.max(0, page.first - tokensShown);
+  const part = await (await call('GET', sessionPath(id, '', {first, limit: page.first - first}))).json();
+  if (page.session !== id) return;
+  const messages = messagesOf(part), log = $('log'), shown = log.firstElementChild;
+  const below = log.scrollHeight - log.scrollTop;
+  const continues = part.first > 0 && messages.length > 0 && Boolean(messages[0].continues);
+  if (shown && page.continues && messages.length) {
+    // The last of these goes on in what is shown.
+    const last = messages.pop();
+    shown.children[1].textContent = last.content + shown.children[1].textContent;
+    if (last.role !== 'text') setRole(shown, last.role);
+  }
+  addMessages(messages, part.snapshots, shown, shown ? Number(shown.dataset.tokens) : Infinity);
+  setFirst(part.first, continues);
+  log.scrollTop = log.scrollHeight - below;
+  $('status').textContent = 'Earlier messages are shown.';
 }
 
 async function fork(snapshot) {
@@ -317,6 +362,7 @@ document.addEventListener('keydown', (event) => {
 $('stop').addEventListener('click', () => page.abort && page.abort.abort());
 $('new').addEventListener('click', guarded(newConversation));
 $('more').addEventListener('click', guarded(() => loadSessions(page.last)));
+$('earlier').addEventListener('click', guarded(showEarlier));
 $('fork').addEventListener('click', guarded(() => fork('')));
 $('delete').addEventListener('click', guarded(remove));
 $('export').addEventListener('click', guarded(exportSession));

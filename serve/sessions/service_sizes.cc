@@ -1,0 +1,19 @@
+#include "serve/sessions/service_sizes.h"
+
+#include <algorithm>
+
+namespace radlads {
+namespace {
+
+constexpr int64_t kMostActive = 64;
+
+}  // namespace
+
+ServiceSizes ChooseSizes(int64_t memory, int64_t state_bytes) {
+  memory = std::max<int64_t>(memory, 0);
+  ServiceSizes sizes{.cache_bytes = memory / 8};
+  sizes.active = std::clamp<int64_t>(memory / 2 / std::max<int64_t>(state_bytes, 1), 1, kMostActive);
+  return sizes;
+}
+
+}  // namespace radlads
