@@ -107,6 +107,26 @@ absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, con
   return next;
 }
 
+absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedModel& model, TextRequest* text) {
+  bool begun = !text->snapshot.empty();
+  if (!text->session.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(const SessionInfo session, model.service->GetSession(text->session));
+    begun = session.tokens > 0;
+  }
+  if (begun && messages.empty()) return absl::OkStatus();
+  if (begun) {
+    RADLADS_ASSIGN_OR_RETURN(NextTurn turn, ContinueChat(messages, *model.tokenizer));
+    text->prompt = std::move(turn.ids);
+    text->reply_end = turn.reply_end;
+  } else if (!messages.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(text->prompt, RenderChat(messages, *model.tokenizer));
+  } else {
+    return InvalidArgument("messages must be one or more {\"role\", \"content\"}, found an empty list");
+  }
+  if (text->prompt.empty()) return InvalidArgument("the text of messages has no token");
+  return absl::OkStatus();
+}
+
 std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer) {
   const std::optional<Marks> marks = MarksOf(tokenizer);
   if (!marks) return {};
