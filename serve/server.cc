@@ -1,4 +1,4 @@
-// Serves models over HTTP, with sessions that are kept: //serve:server --model DIR. docs/serving.md.
+// Serves models over HTTP and gRPC, with sessions that are kept: //serve:server --model DIR. docs/serving.md.
 #include <ATen/Parallel.h>
 #include <prometheus/registry.h>
 #include <pthread.h>
@@ -25,6 +25,7 @@
 #include "model/layer_plan.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
+#include "serve/grpc/grpc_text_server.h"
 #include "serve/http/access.h"
 #include "serve/http/http_text_server.h"
 #include "serve/sessions/session_service.h"
@@ -34,7 +35,7 @@ namespace {
 
 struct Flags {
   std::vector<std::string> models;
-  std::string dtype = "fp32", listen = "127.0.0.1:8080", store = "out/sessions", key_file;
+  std::string dtype = "fp32", listen = "127.0.0.1:8080", grpc_listen, store = "out/sessions", key_file;
   bool no_keys = false;
   int threads = 0;
   int64_t cache_mib = 0, store_gib = 64, session_mib = 256, drain_seconds = 30;
@@ -49,27 +50,66 @@ struct Model {
   std::unique_ptr<SessionService> service;
 };
 
-// "host:port", "[::1]:port".
-absl::Status SetAddress(const std::string& listen, HttpTextServerOptions* options) {
+struct Address {
+  std::string host;  // without brackets
+  int port = 0;
+};
+
+// HOST:PORT, [::1]:PORT.
+absl::StatusOr<Address> ParseAddress(const char* flag, const std::string& listen) {
+  Address address;
   const size_t colon = listen.rfind(':');
   const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), options->port);
-  if (error != std::errc() || end != port.data() + port.size() || options->port < 0 || options->port > 65535) {
-    return InvalidArgument("--listen must be HOST:PORT, port 0 for any that is free, found ", listen);
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (error != std::errc() || end != port.data() + port.size() || address.port < 0 || address.port > 65535) {
+    return InvalidArgument(flag, " must be HOST:PORT, port 0 for any that is free, found ", listen);
   }
-  options->host = listen.substr(0, colon);
-  if (options->host.starts_with('[')) options->host = options->host.substr(1, options->host.size() - 2);
-  return absl::OkStatus();
+  address.host = listen.substr(0, colon);
+  if (address.host.starts_with('[')) address.host = address.host.substr(1, address.host.size() - 2);
+  return address;
 }
 
-absl::Status SetKeys(const Flags& flags, HttpTextServerOptions* options) {
-  if (!flags.key_file.empty()) {
-    RADLADS_ASSIGN_OR_RETURN(options->keys, ReadKeys(flags.key_file));
-  }
-  const bool local = options->host == "localhost" || options->host == "::1" || options->host.starts_with("127.");
-  if (local || flags.no_keys || !options->keys.empty()) return absl::OkStatus();
-  return FailedPrecondition("everybody who reaches ", options->host,
+// Only this machine reaches it.
+bool IsLoopback(const std::string& host) {
+  if (host == "localhost" || host == "::1") return true;
+  // Digits only behind "127.": 127.example.com is somebody else's.
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos;
+}
+
+absl::Status CheckKeys(const Flags& flags, const Address& address) {
+  if (IsLoopback(address.host) || flags.no_keys || !flags.http.keys.empty()) return absl::OkStatus();
+  return FailedPrecondition("everybody who reaches ", address.host,
                             " could ask this server; give it --key_file, or --no_keys if that is meant");
+}
+
+// Where it listens, and who may ask.
+absl::Status SetAccess(Flags* flags) {
+  if (!flags->key_file.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(flags->http.keys, ReadKeys(flags->key_file));
+  }
+  RADLADS_ASSIGN_OR_RETURN(const Address http, ParseAddress("--listen", flags->listen));
+  RADLADS_RETURN_IF_ERROR(CheckKeys(*flags, http));
+  flags->http.host = http.host;
+  flags->http.port = http.port;
+  if (flags->grpc_listen.empty()) return absl::OkStatus();
+  RADLADS_ASSIGN_OR_RETURN(const Address grpc, ParseAddress("--grpc_listen", flags->grpc_listen));
+  return CheckKeys(*flags, grpc);
+}
+
+absl::StatusOr<std::unique_ptr<GrpcTextServer>> StartGrpc(const Flags& flags, const std::vector<ServedModel>& models,
+                                                          prometheus::Registry& metrics) {
+  if (flags.grpc_listen.empty()) return nullptr;
+  RADLADS_ASSIGN_OR_RETURN(auto server,
+                           GrpcTextServer::Start(models, metrics,
+                                                 {.listen = flags.grpc_listen,
+                                                  .max_message = flags.http.max_body,
+                                                  .max_tokens = flags.http.max_tokens,
+                                                  .tls_certificate = flags.http.tls_certificate,
+                                                  .tls_key = flags.http.tls_key,
+                                                  .keys = flags.http.keys,
+                                                  .drain_time = std::chrono::seconds(flags.drain_seconds)}));
+  Log().info("gRPC on {}, port {}", flags.grpc_listen, server->port());
+  return server;
 }
 
 // "NAME=PATH", or a path whose last part that says something is the name.
@@ -131,8 +171,7 @@ absl::Status Serve(Flags flags) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  RADLADS_RETURN_IF_ERROR(SetAddress(flags.listen, &flags.http));
-  RADLADS_RETURN_IF_ERROR(SetKeys(flags, &flags.http));
+  RADLADS_RETURN_IF_ERROR(SetAccess(&flags));
   flags.http.drain_time = std::chrono::seconds(flags.drain_seconds);
   SetThreads(flags.threads);
   at::set_num_threads(Threads());
@@ -159,8 +198,9 @@ absl::Status Serve(Flags flags) {
     served_models.push_back({.name = model.name, .service = model.service.get(), .tokenizer = model.tokenizer});
     opened.push_back(std::move(model));
   }
-  HttpTextServer server(std::move(served_models), metrics, flags.http);
+  HttpTextServer server(served_models, metrics, flags.http);
   RADLADS_RETURN_IF_ERROR(server.Bind());
+  RADLADS_ASSIGN_OR_RETURN(const auto grpc_server, StartGrpc(flags, served_models, metrics));
   absl::Status served;
   std::thread serving([&] {
     served = server.Serve();
@@ -173,6 +213,7 @@ absl::Status Serve(Flags flags) {
   sigwait(&signals, &signal);
   Log().info("no new requests; texts under way have {} s to end", flags.drain_seconds);
   server.Shutdown();
+  if (grpc_server != nullptr) grpc_server->Drain();
   serving.join();
   for (const Model& model : opened) model.service->Drain();
   Log().info("all sessions are stored");
@@ -184,9 +225,8 @@ int Main(int argc, char** argv) {
   absl::Status status = EnterWorkingDirectory();
   if (!status.ok()) return ExitCode(status);
   CLI::App app(
-      "Serves models over HTTP: OpenAI's API, sessions that are kept, and a page. SIGTERM ends texts under way "
-      "properly "
-      "and exits.");
+      "Serves models over HTTP: OpenAI's API, sessions that are kept, and a page; and over gRPC. SIGTERM ends texts "
+      "under way properly and exits.");
   Flags flags;
   const auto positive = CLI::PositiveNumber;
   app.add_option("--model", flags.models, "Hugging Face directory, GGUF file or run, or NAME=PATH; repeatable.")
@@ -196,6 +236,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(positive);
   app.add_option("--listen", flags.listen, "HOST:PORT; port 0: any that is free.")->capture_default_str();
+  app.add_option("--grpc_listen", flags.grpc_listen, "HOST:PORT of gRPC, with the same keys and TLS; default: none.");
   app.add_option("--store", flags.store, "Directory of the sessions.")->capture_default_str();
   app.add_option("--store_gib", flags.store_gib, "That all sessions of a model may take on disk.")
       ->check(positive)
@@ -237,7 +278,9 @@ int Main(int argc, char** argv) {
   app.get_option("--tls_key")->needs("--tls_cert");
   app.add_option("--cors_origin", flags.http.cors_origins,
                  "Whose pages may ask, as https://chat.example.org; repeatable.");
-  app.add_option("--max_body_bytes", flags.http.max_body, "Of a request.")->check(positive)->capture_default_str();
+  app.add_option("--max_body_bytes", flags.http.max_body, "Of a request, and of a session that is imported.")
+      ->check(positive)
+      ->capture_default_str();
   app.add_option("--connections", flags.http.connections, "Open at once.")->check(positive)->capture_default_str();
   app.add_option("--requests", flags.http.requests, "Worked on at once, streams among them.")
       ->check(CLI::Range(1, 16384))
