@@ -1,4 +1,4 @@
-// Serves models over HTTP, with sessions that are kept: //serve:server --model DIR. docs/serving.md.
+// Serves models over HTTP and gRPC, with sessions that are kept: //serve:server --model DIR. docs/serving.md.
 #include <ATen/Parallel.h>
 #include <prometheus/registry.h>
 #include <pthread.h>
@@ -6,7 +6,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -27,23 +26,14 @@
 #include "model/layer_plan.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
-#include "serve/http/access.h"
+#include "serve/grpc/grpc_text_server.h"
 #include "serve/http/http_text_server.h"
+#include "serve/server_flags.h"
 #include "serve/sessions/session_service.h"
 #include "serve/warm_text.h"
 
 namespace radlads {
 namespace {
-
-struct Flags {
-  std::vector<std::string> models, warm;
-  std::string dtype = "fp32", listen = "127.0.0.1:8080", store = "out/sessions", key_file;
-  bool no_keys = false;
-  int threads = 0;
-  int64_t cache_mib = 0, store_gib = 64, session_mib = 256, drain_seconds = 30;
-  SessionServiceOptions service;
-  HttpTextServerOptions http;
-};
 
 struct Model {
   std::string name, directory;
@@ -52,27 +42,21 @@ struct Model {
   std::unique_ptr<SessionService> service;
 };
 
-// "host:port", "[::1]:port".
-absl::Status SetAddress(const std::string& listen, HttpTextServerOptions* options) {
-  const size_t colon = listen.rfind(':');
-  const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), options->port);
-  if (error != std::errc() || end != port.data() + port.size() || options->port < 0 || options->port > 65535) {
-    return InvalidArgument("--listen must be HOST:PORT, port 0 for any that is free, found ", listen);
-  }
-  options->host = listen.substr(0, colon);
-  if (options->host.starts_with('[')) options->host = options->host.substr(1, options->host.size() - 2);
-  return absl::OkStatus();
-}
-
-absl::Status SetKeys(const Flags& flags, HttpTextServerOptions* options) {
-  if (!flags.key_file.empty()) {
-    RADLADS_ASSIGN_OR_RETURN(options->keys, ReadKeys(flags.key_file));
-  }
-  const bool local = options->host == "localhost" || options->host == "::1" || options->host.starts_with("127.");
-  if (local || flags.no_keys || !options->keys.empty()) return absl::OkStatus();
-  return FailedPrecondition("everybody who reaches ", options->host,
-                            " could ask this server; give it --key_file, or --no_keys if that is meant");
+absl::StatusOr<std::unique_ptr<GrpcTextServer>> StartGrpc(const ServerFlags& flags,
+                                                          const std::vector<ServedModel>& models,
+                                                          prometheus::Registry& metrics) {
+  if (flags.grpc_listen.empty()) return nullptr;
+  RADLADS_ASSIGN_OR_RETURN(auto server,
+                           GrpcTextServer::Start(models, metrics,
+                                                 {.listen = flags.grpc_listen,
+                                                  .max_message = flags.http.max_body,
+                                                  .max_tokens = flags.http.max_tokens,
+                                                  .tls_certificate = flags.http.tls_certificate,
+                                                  .tls_key = flags.http.tls_key,
+                                                  .keys = flags.http.keys,
+                                                  .drain_time = std::chrono::seconds(flags.drain_seconds)}));
+  Log().info("gRPC on {}, port {}", flags.grpc_listen, server->port());
+  return server;
 }
 
 // "NAME=PATH", or a path whose last part that says something is the name.
@@ -113,7 +97,7 @@ absl::StatusOr<Model> Load(const std::string& argument, const Precision& precisi
   return model;
 }
 
-absl::Status OpenSessions(const Flags& flags, prometheus::Registry& metrics, Model& model) {
+absl::Status OpenSessions(const ServerFlags& flags, prometheus::Registry& metrics, Model& model) {
   SessionServiceOptions options = flags.service;
   options.model = model.name;
   options.directory = JoinPath(flags.store, FolderName(model.name));
@@ -142,7 +126,7 @@ absl::Status Warm(std::span<const WarmText> texts, const Model& model) {
   return absl::OkStatus();
 }
 
-absl::Status Serve(Flags flags) {
+absl::Status Serve(ServerFlags flags) {
   // Every thread inherits the mask: the signals come to sigwait below, and to nobody else.
   sigset_t signals;
   sigemptyset(&signals);
@@ -150,8 +134,7 @@ absl::Status Serve(Flags flags) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  RADLADS_RETURN_IF_ERROR(SetAddress(flags.listen, &flags.http));
-  RADLADS_RETURN_IF_ERROR(SetKeys(flags, &flags.http));
+  RADLADS_RETURN_IF_ERROR(SetAccess(&flags));
   flags.http.drain_time = std::chrono::seconds(flags.drain_seconds);
   SetThreads(flags.threads);
   at::set_num_threads(Threads());
@@ -182,21 +165,23 @@ absl::Status Serve(Flags flags) {
     served_models.push_back({.name = model.name, .service = model.service.get(), .tokenizer = model.tokenizer});
   }
   flags.http.starting = true;
-  HttpTextServer server(std::move(served_models), metrics, flags.http);
+  HttpTextServer server(served_models, metrics, flags.http);
   RADLADS_RETURN_IF_ERROR(server.Bind());
   absl::Status served;
   std::thread serving([&] {
     served = server.Serve();
     if (!served.ok()) kill(getpid(), SIGTERM);
   });
-  absl::Status warm;
-  for (const Model& model : opened) {
-    if (warm.ok()) warm = Warm(warm_texts, model);
-  }
-  if (!warm.ok()) {
+  std::unique_ptr<GrpcTextServer> grpc_server;
+  const absl::Status ready = [&]() -> absl::Status {
+    for (const Model& model : opened) RADLADS_RETURN_IF_ERROR(Warm(warm_texts, model));
+    RADLADS_ASSIGN_OR_RETURN(grpc_server, StartGrpc(flags, served_models, metrics));
+    return absl::OkStatus();
+  }();
+  if (!ready.ok()) {
     server.Shutdown();
     serving.join();
-    return warm;
+    return ready;
   }
   server.Ready();
   Log().info("serving on {}://{}:{}/, {}", flags.http.tls_key.empty() ? "http" : "https", flags.http.host,
@@ -206,6 +191,7 @@ absl::Status Serve(Flags flags) {
   sigwait(&signals, &signal);
   Log().info("no new requests; texts under way have {} s to end", flags.drain_seconds);
   server.Shutdown();
+  if (grpc_server != nullptr) grpc_server->Drain();
   serving.join();
   for (const Model& model : opened) model.service->Drain();
   Log().info("all sessions are stored");
@@ -217,72 +203,10 @@ int Main(int argc, char** argv) {
   absl::Status status = EnterWorkingDirectory();
   if (!status.ok()) return ExitCode(status);
   CLI::App app(
-      "Serves models over HTTP: OpenAI's API, sessions that are kept, and a page. SIGTERM ends texts under way "
-      "properly "
-      "and exits.");
-  Flags flags;
-  flags.service.engine.active = flags.service.engine.waiting = flags.service.cache_bytes = kFromMemory;
-  const auto positive = CLI::PositiveNumber;
-  app.add_option("--model", flags.models, "Hugging Face directory, GGUF file or run, or NAME=PATH; repeatable.")
-      ->required();
-  app.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
-      ->capture_default_str();
-  app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(positive);
-  app.add_option("--listen", flags.listen, "HOST:PORT; port 0: any that is free.")->capture_default_str();
-  app.add_option("--store", flags.store, "Directory of the sessions.")->capture_default_str();
-  app.add_option("--store_gib", flags.store_gib, "That all sessions of a model may take on disk.")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--session_mib", flags.session_mib, "That the snapshots of one session may take.")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--sessions", flags.service.store.sessions, "Sessions of a model.")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--ttl_seconds", flags.service.store.ttl_seconds,
-                 "After which a session that is not used is forgotten; 0: never.")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--cache_mib", flags.cache_mib,
-                 "Of states in memory, for prompts that begin alike; default: an eighth of the memory that is free.")
-      ->check(positive);
-  app.add_option("--snapshot_tokens", flags.service.snapshot_tokens,
-                 "Of a reply, after which its state is stored on the way.")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--context", flags.service.context,
-                 "Tokens that a text may have; default: no limit, or that of the config for softmax layers.")
-      ->check(positive);
-  app.add_option("--active", flags.service.engine.active,
-                 "Texts of a model that go on at once; default: as many as have room, at most 64.")
-      ->check(positive);
-  app.add_option("--waiting", flags.service.engine.waiting,
-                 "Texts that may wait, more are told to come back; default: 16 for each that goes on.")
-      ->check(positive);
-  app.add_option(
-      "--warm", flags.warm,
-      "FILE, or NAME=FILE for one of the models: a system message, or beginning of plain prompts where there "
-      "is no chat template, whose state is computed before the server is ready and kept; repeatable.");
-  app.add_option("--max_tokens", flags.http.max_tokens, "Of a reply whose request does not say.")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--key_file", flags.key_file, "API keys, one on each line; chmod 600.");
-  app.add_flag("--no_keys", flags.no_keys, "Everybody may ask, on an address that others reach.");
-  app.add_option("--tls_cert", flags.http.tls_certificate, "PEM file: the certificate and its chain.");
-  app.add_option("--tls_key", flags.http.tls_key, "PEM file: its key.");
-  app.get_option("--tls_cert")->needs("--tls_key");
-  app.get_option("--tls_key")->needs("--tls_cert");
-  app.add_option("--cors_origin", flags.http.cors_origins,
-                 "Whose pages may ask, as https://chat.example.org; repeatable.");
-  app.add_option("--max_body_bytes", flags.http.max_body, "Of a request.")->check(positive)->capture_default_str();
-  app.add_option("--connections", flags.http.connections, "Open at once.")->check(positive)->capture_default_str();
-  app.add_option("--requests", flags.http.requests, "Worked on at once, streams among them.")
-      ->check(CLI::Range(1, 16384))
-      ->capture_default_str();
-  app.add_option("--drain_seconds", flags.drain_seconds, "That texts have to end by themselves after SIGTERM.")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+      "Serves models over HTTP: OpenAI's API, sessions that are kept, and a page; and over gRPC. SIGTERM ends texts "
+      "under way properly and exits.");
+  ServerFlags flags;
+  AddServerFlags(app, &flags);
   app.callback([&] { status = Serve(flags); });
   CLI11_PARSE(app, argc, argv);
   return ExitCode(status);

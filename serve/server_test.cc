@@ -15,9 +15,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
-#include "data/tokenizer/testing/small_tokenizer.h"
-#include "model/pretrained.h"
-#include "model/testing.h"
+#include "serve/testing/small_served_model.h"
 #include "testing/server_program.h"
 
 namespace radlads {
@@ -30,14 +28,7 @@ constexpr char kProgram[] = "serve/server", kChat[] = "/v1/chat/completions";
 
 class ServerTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    RADLADS_CHECK(MakeDirectories(Model()).ok());
-    const absl::Status saved = SaveTransformer(*SmallModel("rad_rwkv7"), Model(), at::kFloat, "");
-    RADLADS_CHECK(saved.ok()) << saved;
-    WriteSmallTokenizer(Model(),
-                        "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }}<|end|>{% endfor %}"
-                        "{% if add_generation_prompt %}a:{% endif %}");
-  }
+  static void SetUpTestSuite() { WriteSmallServedModel(Model()); }
   static std::string Model() { return ::testing::TempDir() + "/model"; }
   static std::string Store() { return ::testing::TempDir() + "/store"; }
   void SetUp() override { std::filesystem::remove_all(Store()); }

@@ -121,6 +121,26 @@ int64_t PartBegin(std::span<const int64_t> ids, int64_t place, const Tokenizer& 
   return spelled.TokensTo(byte);
 }
 
+absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedModel& model, TextRequest* text) {
+  bool begun = !text->snapshot.empty();
+  if (!text->session.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(const SessionInfo session, model.service->GetSession(text->session));
+    begun = session.tokens > 0;
+  }
+  if (begun && messages.empty()) return absl::OkStatus();
+  if (begun) {
+    RADLADS_ASSIGN_OR_RETURN(NextTurn turn, ContinueChat(messages, *model.tokenizer));
+    text->prompt = std::move(turn.ids);
+    text->reply_end = turn.reply_end;
+  } else if (!messages.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(text->prompt, RenderChat(messages, *model.tokenizer));
+  } else {
+    return InvalidArgument("messages must be one or more {\"role\", \"content\"}, found an empty list");
+  }
+  if (text->prompt.empty()) return InvalidArgument("the text of messages has no token");
+  return absl::OkStatus();
+}
+
 std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer, int64_t first) {
   const std::optional<Marks> marks = MarksOf(tokenizer);
   if (!marks) return {};

@@ -7,9 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "data/tokenizer/chat_template.h"
 #include "data/tokenizer/tokenizer.h"
+#include "serve/http/served_model.h"
+#include "serve/text_service.h"
 
 namespace radlads {
 
@@ -23,6 +26,11 @@ struct NextTurn {
 // these ids together are what the template makes of the whole conversation. INVALID_ARGUMENT for a template that would
 // write earlier turns anew, besides the errors of ChatText.
 absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, const Tokenizer& tokenizer);
+
+// Makes `messages` the prompt of `text`: a whole conversation, or the next turn where the text goes on from one. None
+// at all goes on with a reply that was cut. Errors of RenderChat and ContinueChat; NOT_FOUND for a session that there
+// is not.
+absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedModel& model, TextRequest* text);
 
 struct ChatTurn {
   ChatMessage message;

@@ -3,16 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <future>
 #include <memory>
@@ -21,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "serve/testing/certificate.h"
 
 namespace radlads {
 namespace {
@@ -205,27 +202,6 @@ TEST_F(HttpConnectionsTest, ThousandsOfHalfOpenConnectionsHoldUpNobody) {
   ASSERT_GT(::recv(sockets[2], buffer, sizeof(buffer) - 1, 0), 0);
   EXPECT_THAT(buffer, StartsWith("HTTP/1.1 200"));
   for (const int socket : sockets) ::close(socket);
-}
-
-// Writes a certificate for localhost that has signed itself, and its key.
-void WriteCertificate(const std::string& certificate, const std::string& key) {
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> pair(EVP_EC_gen("P-256"), &EVP_PKEY_free);
-  const std::unique_ptr<X509, decltype(&X509_free)> x509(X509_new(), &X509_free);
-  X509_set_version(x509.get(), X509_VERSION_3);
-  ASN1_INTEGER_set(X509_get_serialNumber(x509.get()), 1);
-  X509_gmtime_adj(X509_getm_notBefore(x509.get()), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(x509.get()), 3600);
-  X509_set_pubkey(x509.get(), pair.get());
-  X509_NAME* name = X509_get_subject_name(x509.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
-  X509_set_issuer_name(x509.get(), name);
-  RADLADS_CHECK(X509_sign(x509.get(), pair.get(), EVP_sha256()) > 0);
-  std::FILE* file = std::fopen(certificate.c_str(), "w");
-  RADLADS_CHECK(PEM_write_X509(file, x509.get()) == 1);
-  std::fclose(file);
-  file = std::fopen(key.c_str(), "w");
-  RADLADS_CHECK(PEM_write_PrivateKey(file, pair.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
-  std::fclose(file);
 }
 
 ConnectionOptions WithTls() {

@@ -10,12 +10,10 @@
 #include <chrono>
 #include <string>
 
+#include "serve/http/text_log.h"
 #include "serve/text_service.h"
 
 namespace radlads {
-
-// `count` hexadecimal digits that nobody can guess.
-std::string RandomHex(int count);
 
 // Thread-safe; a request stays on the thread on which it began.
 class RequestLog {
@@ -38,8 +36,7 @@ class RequestLog {
  private:
   prometheus::Family<prometheus::Counter>& requests_;
   prometheus::Family<prometheus::Histogram>& seconds_;
-  prometheus::Histogram& first_token_;
-  prometheus::Family<prometheus::Counter>& tokens_;
+  TextLog texts_;
 };
 
 }  // namespace radlads

@@ -139,22 +139,11 @@ absl::StatusOr<TextCall> ParseChatCall(const RequestJson& json, const ServedMode
   if (top > 0 && !logprobs) return InvalidArgument("top_logprobs needs logprobs to be true");
   if (logprobs) text.logprobs = top;
 
-  bool begun = !text.snapshot.empty();
-  if (!text.session.empty()) {
-    RADLADS_ASSIGN_OR_RETURN(const SessionInfo session, model.service->GetSession(text.session));
-    begun = session.tokens > 0;
+  std::vector<ChatMessage> messages;
+  if (Field(json, "messages") != RequestJson::array()) {
+    RADLADS_ASSIGN_OR_RETURN(messages, Messages(json));
   }
-  // Goes on with a reply that was cut.
-  if (begun && Field(json, "messages") == RequestJson::array()) return call;
-  RADLADS_ASSIGN_OR_RETURN(const std::vector<ChatMessage> messages, Messages(json));
-  if (begun) {
-    RADLADS_ASSIGN_OR_RETURN(NextTurn turn, ContinueChat(messages, *model.tokenizer));
-    text.prompt = std::move(turn.ids);
-    text.reply_end = turn.reply_end;
-  } else {
-    RADLADS_ASSIGN_OR_RETURN(text.prompt, RenderChat(messages, *model.tokenizer));
-  }
-  if (text.prompt.empty()) return InvalidArgument("the text of messages has no token");
+  RADLADS_RETURN_IF_ERROR(SetChatPrompt(messages, model, &text));
   return call;
 }
 
