@@ -1,14 +1,13 @@
 #include "data/index_service/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <httplib.h>
 
 #include <atomic>
 #include <chrono>
 #include <thread>
 
+#include "base/grpc_server.h"
 #include "base/status.h"
 #include "data/catalog/catalog.h"
 #include "data/index_service/service.h"
@@ -18,7 +17,6 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 constexpr auto kDrainTime = std::chrono::seconds(2);
-constexpr char kServiceName[] = "radlads.index_service.v1.IndexService";
 
 // "HOST:PORT" of `address`; the host without brackets.
 bool SplitAddress(const std::string& address, std::string* host, int* port) {
@@ -49,26 +47,13 @@ class IndexServer::Impl {
   explicit Impl(const IndexServerOptions& options) : service_(options.catalog, options.api_key, metrics_) {}
 
   absl::Status Start(const IndexServerOptions& options) {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     grpc::ResourceQuota quota("index service");
     quota.SetMaxThreads(kMaxThreads);
     builder.SetResourceQuota(quota);
-    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(&service_);
-    // Threads that wait for calls look up this often; shutting down can take so long.
-    builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC, 500);
-    // Clients ask whether the connection still stands while they wait for a slow batch.
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr || (port_ == 0 && !options.listen.starts_with("unix:"))) {
-      return absl::UnavailableError("cannot listen on " + options.listen +
-                                    "; is the port taken, or the address not this machine's?");
-    }
-    server_->GetHealthCheckService()->SetServingStatus(kServiceName, true);
+    RADLADS_ASSIGN_OR_RETURN(server_,
+                             GrpcServer::Start(builder, options.listen, grpc::InsecureServerCredentials(), service_,
+                                               index_service::v1::IndexService::service_full_name()));
     return options.metrics_listen.empty() ? absl::OkStatus() : StartMetrics(options.metrics_listen);
   }
 
@@ -80,13 +65,12 @@ class IndexServer::Impl {
 
   void Drain() {
     if (server_ == nullptr || drained_.exchange(true)) return;
-    server_->GetHealthCheckService()->SetServingStatus(false);
+    server_->ReportNotServing();
     service_.StopStreams();
     server_->Shutdown(std::chrono::system_clock::now() + kDrainTime);
-    server_->Wait();
   }
 
-  int port() const { return port_; }
+  int port() const { return server_->port(); }
   int metrics_port() const { return metrics_port_; }
 
  private:
@@ -111,11 +95,11 @@ class IndexServer::Impl {
 
   IndexServiceMetrics metrics_;
   IndexServiceImpl service_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcServer> server_;
   httplib::Server http_;
   std::thread http_thread_;
   std::atomic<bool> drained_{false};
-  int port_ = 0, metrics_port_ = 0;
+  int metrics_port_ = 0;
 };
 
 IndexServer::IndexServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

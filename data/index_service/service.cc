@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/grpc_server.h"
 #include "base/status.h"
 #include "data/catalog/catalog.h"
 #include "data/sample_source.h"
@@ -19,12 +20,6 @@ namespace wire = index_service::v1;
 constexpr int64_t kBatchBytes = 1 << 20;
 constexpr int64_t kMaxContext = 1 << 20;
 constexpr int64_t kMaxSample = int64_t{1} << 62;
-constexpr size_t kMaxMessage = 2000;  // of an error; it travels in a header, and may quote the request
-
-grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::string(status.message().substr(0, kMaxMessage)));
-}
 
 // Takes the same time wherever the two differ.
 bool SameSecret(const std::string& a, const std::string& b) {

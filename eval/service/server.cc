@@ -1,13 +1,12 @@
 #include "eval/service/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 
 #include <atomic>
 #include <chrono>
 #include <utility>
 
+#include "base/grpc_server.h"
 #include "base/status.h"
 #include "eval/service/service.h"
 
@@ -26,24 +25,10 @@ class EvalServer::Impl {
       : service_(queue, std::move(tokenizer), limits, options.model_name, metrics) {}
 
   absl::Status Start(const std::string& listen) {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(&service_);
     builder.SetMaxReceiveMessageSize(kMostMessageBytes);
-    // A client whose machine vanished is noticed, and its work dropped.
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-    // Clients may ask the same of the server while they wait.
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr || (port_ == 0 && !listen.starts_with("unix:"))) {
-      return absl::UnavailableError("cannot listen on " + listen +
-                                    " for gRPC; is the port taken, or the address not this machine's?");
-    }
-    server_->GetHealthCheckService()->SetServingStatus(eval::v1::EvalService::service_full_name(), true);
+    RADLADS_ASSIGN_OR_RETURN(server_, GrpcServer::Start(builder, listen, grpc::InsecureServerCredentials(), service_,
+                                                        eval::v1::EvalService::service_full_name()));
     return absl::OkStatus();
   }
 
@@ -51,19 +36,17 @@ class EvalServer::Impl {
 
   void Drain() {
     if (server_ == nullptr || drained_.exchange(true)) return;
-    server_->GetHealthCheckService()->SetServingStatus(false);
+    server_->ReportNotServing();
     service_.DrainStreams();
     server_->Shutdown(std::chrono::system_clock::now() + kDrainTime);
-    server_->Wait();
   }
 
-  int port() const { return port_; }
+  int port() const { return server_->port(); }
 
  private:
   EvalServiceImpl service_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcServer> server_;
   std::atomic<bool> drained_ = false;
-  int port_ = 0;
 };
 
 EvalServer::EvalServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -161,7 +161,7 @@ EvalServiceImpl::EvalServiceImpl(ModelQueue& queue, std::shared_ptr<const Tokeni
                      .Name("radlads_eval_grpc_responses_total")
                      .Help("Responses on gRPC streams, by method and gRPC status code.")
                      .Register(metrics)),
-      streams_(kMostStreams) {}
+      streams_(kMostStreams, "send more on one stream") {}
 
 grpc::ServerUnaryReactor* EvalServiceImpl::Describe(grpc::CallbackServerContext* context, const wire::DescribeRequest*,
                                                     wire::DescribeResponse* response) {

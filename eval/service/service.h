@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "base/grpc_server.h"
 #include "data/tokenizer/tokenizer.h"
 #include "eval/model_queue.h"
 #include "eval/scorer.h"
@@ -43,7 +44,7 @@ class EvalServiceImpl final : public eval::v1::EvalService::CallbackService {
   const ScorerLimits limits_;
   const std::string model_name_;
   prometheus::Family<prometheus::Counter>& responses_;
-  OpenStreams streams_;
+  GrpcStreams streams_;
 };
 
 }  // namespace radlads

@@ -9,38 +9,13 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/grpc_server.h"
+
 namespace radlads {
-
-class DrainableStream {
- public:
-  virtual ~DrainableStream() = default;
-  virtual void Drain() = 0;
-};
-
-// The streams that are open, and whether there may be more. Thread-safe.
-class OpenStreams {
- public:
-  explicit OpenStreams(size_t most) : most_(most) {}
-  ~OpenStreams();  // waits until there are none
-
-  // RESOURCE_EXHAUSTED when there are too many, UNAVAILABLE after Drain.
-  grpc::Status Add(DrainableStream* stream);
-  void Remove(DrainableStream* stream);
-  // Each stream answers what it has begun and ends; there will be no others.
-  void Drain();
-
- private:
-  const size_t most_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::set<DrainableStream*> streams_;
-  bool draining_ = false;
-};
 
 // What a stream takes from a client that has not read the responses: beyond, it does not read on, and HTTP/2's flow
 // control holds up the client.
@@ -49,7 +24,7 @@ constexpr int64_t kMostBytesAhead = 16 << 20;  // of requests that are not yet b
 
 // Reads ahead while a thread of its own answers what has come, all of it at a time. Deletes itself.
 template <typename Request, typename Response>
-class EvalStream final : public grpc::ServerBidiReactor<Request, Response>, public DrainableStream {
+class EvalStream final : public grpc::ServerBidiReactor<Request, Response>, public GrpcStream {
  public:
   using Respond = std::function<void(Response)>;
   // Gives each of `requests` one response, on the calling thread; may leave some out when the stream is cancelled.
@@ -57,13 +32,13 @@ class EvalStream final : public grpc::ServerBidiReactor<Request, Response>, publ
   // -> an Answer for a stream that is cancelled when the argument says so.
   using NewAnswer = std::function<Answer(std::function<bool()> cancelled)>;
 
-  static grpc::ServerBidiReactor<Request, Response>* Open(OpenStreams& streams, const NewAnswer& new_answer) {
+  static grpc::ServerBidiReactor<Request, Response>* Open(GrpcStreams& streams, const NewAnswer& new_answer) {
     auto* stream = new EvalStream(streams);
-    const grpc::Status status = streams.Add(stream);
+    const absl::Status status = streams.Add(stream);
     if (status.ok()) {
       stream->Start(new_answer);
     } else {
-      stream->Finish(status);
+      stream->Finish(ToGrpc(status));
     }
     return stream;
   }
@@ -78,7 +53,7 @@ class EvalStream final : public grpc::ServerBidiReactor<Request, Response>, publ
   }
 
  private:
-  explicit EvalStream(OpenStreams& streams) : streams_(streams) {}
+  explicit EvalStream(GrpcStreams& streams) : streams_(streams) {}
 
   void Start(const NewAnswer& new_answer) {
     answer_ = new_answer([this] {
@@ -171,7 +146,7 @@ class EvalStream final : public grpc::ServerBidiReactor<Request, Response>, publ
     if (responses_.size() == 1) this->StartWrite(&responses_.front());
   }
 
-  OpenStreams& streams_;
+  GrpcStreams& streams_;
   Answer answer_;
   std::thread thread_;
   std::mutex mutex_;

@@ -51,6 +51,9 @@ class GrpcTextServer::Impl {
     builder.SetResourceQuota(quota);
     constexpr size_t kMost = std::numeric_limits<int>::max();
     builder.SetMaxReceiveMessageSize(static_cast<int>(std::min(options_.max_message, kMost)));
+    // Of a connection; what is more waits at the client.
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                               static_cast<int>(std::min(options_.streams + kMaxThreads, kMost)));
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, static_cast<int>(options_.request_time.count()));
     RADLADS_ASSIGN_OR_RETURN(server_, GrpcServer::Start(builder, options_.listen, std::move(credentials), service_,
                                                         serve::v1::TextService::service_full_name()));

@@ -240,20 +240,21 @@ void TextStream::CancelText(uint64_t id) {
 
 bool TextStream::OnPiece(uint64_t id, TextPiece piece) {
   std::lock_guard lock(mutex_);
+  if (cancelled_) return false;
   Text& text = texts_.at(id);
-  if (cancelled_ || !text.why.ok()) return false;
   if (!text.spoke && !piece.tokens.empty()) {
     text.spoke = true;
     shared_.log.FirstToken(text.start);
   }
   outbox_.Add(id, piece, text.logprobs);
-  if (outbox_.bytes() > kMaxWaiting) {
+  const bool full = outbox_.bytes() > kMaxWaiting;
+  if (full && text.why.ok()) {
     text.why = absl::ResourceExhaustedError(
         Concatenate("responses are not read as fast as they are made, and ", kMaxWaiting >> 20,
                     " MiB of them wait, which is all that the server keeps for a stream; read on while texts go on"));
   }
   WriteOn();
-  return text.why.ok();
+  return !full;
 }
 
 void TextStream::OnTextDone(uint64_t id, TextResult result) {
