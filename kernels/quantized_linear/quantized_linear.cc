@@ -1,6 +1,7 @@
 #include "kernels/quantized_linear/quantized_linear.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -16,17 +17,33 @@ namespace {
 
 constexpr int64_t kRowGrain = 1 << 14;  // elements worth a thread
 
+// fp16 -> fp32, exact. (Compilers differ in whether they have a type for it.)
 float HalfAt(const uint8_t* bytes) {
-  _Float16 half;
+  uint16_t half;
   std::memcpy(&half, bytes, sizeof(half));
-  return static_cast<float>(half);
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 0x3FF;
+  if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, std::bit_cast<float>(sign));
+  const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
+  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
-// Stores x as fp16, to nearest, and gives back what it is then.
+// Stores x as fp16, to nearest, ties to even, and gives back what it is then.
 float StoreHalf(float x, uint8_t* bytes) {
-  const _Float16 half = static_cast<_Float16>(x);
-  std::memcpy(bytes, &half, sizeof(half));
-  return static_cast<float>(half);
+  const uint32_t bits = std::bit_cast<uint32_t>(x), size = bits & 0x7FFFFFFF;
+  uint32_t half;
+  if (size > 0x7F800000) {
+    half = 0x7E00;  // NaN
+  } else if (size >= 0x477FF000) {
+    half = 0x7C00;  // 65520 and above: infinity
+  } else if (size < 0x38800000) {
+    // Below 2^-14: added to 1/2, the last bit of the sum is that of a subnormal.
+    half = std::bit_cast<uint32_t>(std::bit_cast<float>(size) + 0.5f) - std::bit_cast<uint32_t>(0.5f);
+  } else {
+    half = (size - (uint32_t{112} << 23) + 0xFFF + (size >> 13 & 1)) >> 13;
+  }
+  const uint16_t stored = static_cast<uint16_t>(half | (bits >> 16 & 0x8000));
+  std::memcpy(bytes, &stored, sizeof(stored));
+  return HalfAt(bytes);
 }
 
 // A scale: x as fp16, or the next fp16 above where `codes` steps of the nearest one would stay half a step short of

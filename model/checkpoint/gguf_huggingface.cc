@@ -160,13 +160,18 @@ absl::Status RopeFromFactors(const GgufFile& file, int64_t head_size, RopeConfig
   const double* divisor = divisors.const_data_ptr<double>();
   const double factor = divisors.max().item<double>();
   const auto wavelength = [&](int64_t i) { return 2 * M_PI * std::pow(rope.base(), 2.0 * i / head_size); };
-  double positions = 8192, nearest = 0.5;  // from the divisor that lies deepest between 1 and `factor`, if there is one
+  // From the divisor that lies deepest between 1 and `factor`. Where none does, any context that leaves none between gives
+  // the same rotation: 8192, or the largest power of two among them.
+  double positions = 0, nearest = 0.5, least = 0, most = INT32_MAX;
   for (int64_t i = 0; i < divisors.numel(); ++i) {
     const double smooth = (1 / divisor[i] - 1 / factor) / (1 - 1 / factor);
+    if (smooth >= 0.5) least = std::max(least, kHigh * wavelength(i));
+    if (smooth < 0.5) most = std::min(most, kLow * wavelength(i));
     if (!(std::abs(smooth - 0.5) < nearest - 1e-4)) continue;
     nearest = std::abs(smooth - 0.5);
     positions = std::round((kLow + smooth * (kHigh - kLow)) * wavelength(i));
   }
+  if (positions == 0) positions = least <= 8192 && 8192 <= most ? 8192 : std::exp2(std::floor(std::log2(most)));
   for (int64_t i = 0; i < divisors.numel(); ++i) {
     const double smooth = std::clamp((positions / wavelength(i) - kLow) / (kHigh - kLow), 0.0, 1.0);
     const double expected = 1 / ((1 - smooth) / factor + smooth);
