@@ -292,7 +292,7 @@ TEST(GgufConfig, Llama3ScalingIsRecognised) {
     EXPECT_EQ(config->rope().type(), "llama3");
     EXPECT_EQ(config->rope().factor(), 32);
     EXPECT_EQ(config->rope().original_max_position_embeddings(), positions);
-    factors[3] *= 1.5;
+    factors[0] *= 1.5;
     std::memcpy(builder.data.data() + 512, factors.data(), 32);
     ExpectError(ConfigOf(builder).status(), "llama3 scaling");
   }
