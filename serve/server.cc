@@ -91,6 +91,10 @@ absl::StatusOr<Model> Load(const std::string& argument, const Precision& precisi
   std::string path;
   std::tie(model.name, path) = NameAndPath(argument);
   RADLADS_ASSIGN_OR_RETURN(model.directory, ResolveModelDirectory(path));
+  if (!IsDirectory(model.directory)) {
+    return InvalidArgument(path, " is a file; the server wants a directory with the tokenizer beside the weights. Make one with "
+                           "bazel run //tools:import_checkpoint -- --from ", path, " --to DIRECTORY --dtype keep");
+  }
   RADLADS_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(model.directory));
   RADLADS_ASSIGN_OR_RETURN(model.transformer, LoadForInference(model.directory, precision.dtype));
   Log().info("model {} from {} in {}", model.name, model.directory, precision.dtype == at::kBFloat16 ? "bf16" : "fp32");

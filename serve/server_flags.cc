@@ -45,7 +45,7 @@ absl::Status CheckKeys(const ServerFlags& flags, const Address& address) {
 void AddServerFlags(CLI::App& app, ServerFlags* flags) {
   flags->service.engine.active = flags->service.engine.waiting = flags->service.cache_bytes = kFromMemory;
   const auto positive = CLI::PositiveNumber;
-  app.add_option("--model", flags->models, "Hugging Face directory, GGUF file or run, or NAME=PATH; repeatable.")
+  app.add_option("--model", flags->models, "Hugging Face directory or run, or NAME=PATH; repeatable.")
       ->required();
   app.add_option("--dtype", flags->dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))

@@ -142,6 +142,7 @@ TEST_F(ServerTest, WhatIsWrongIsNamed) {
       {{"--listen", "127.0.0.1:0", "--model", Model()}, "two models are called model"},
       {{"--listen", "127.0.0.1:0", "--warm", "other=" + keys}, "there is no model other"},
       {{"--listen", "127.0.0.1:0", "--warm", keys, "--cache_mib", "1", "--context", "5"}, "of the 5 that a text may"},
+      {{"--listen", "127.0.0.1:0", "--model", "other=" + Model() + "/model.safetensors"}, "import_checkpoint"},
       {{"--listen", "127.0.0.1:0", "--tls_cert", keys}, "--tls_key"}};
   for (auto [arguments, words] : cases) {
     arguments.insert(arguments.end(), {"--model", Model(), "--store", Store(), "--threads", "1"});

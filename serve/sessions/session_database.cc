@@ -57,13 +57,15 @@ rocksdb::ColumnFamilyOptions TokenOptions() {
 }
 
 // States are large, never change and do not compress: they stay in files of their own (BlobDB) when keys are sorted.
+// Those of old snapshots are dropped first, so that most files become garbage as a whole and are just deleted; only in
+// the oldest tenth are states that live on moved out of the way of those that do not.
 rocksdb::ColumnFamilyOptions StateOptions() {
   rocksdb::ColumnFamilyOptions options = SmallValues();
   options.write_buffer_size = 64 << 20;
   options.enable_blob_files = true;
   options.min_blob_size = 4096;
   options.enable_blob_garbage_collection = true;
-  options.blob_garbage_collection_age_cutoff = 0.5;
+  options.blob_garbage_collection_age_cutoff = 0.1;
   options.blob_garbage_collection_force_threshold = 0.5;
   return options;
 }
@@ -84,6 +86,8 @@ absl::StatusOr<std::unique_ptr<SessionDatabase>> SessionDatabase::Open(const std
   options.max_background_jobs = 2;
   options.listeners = {std::make_shared<RecoveryByWrites>()};
   if (env != nullptr) options.env = env;
+  // Texts go first.
+  options.env->LowerThreadPoolCPUPriority(rocksdb::Env::Priority::LOW);
   std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, SmallValues()},
                                                            {"records", SmallValues()},
                                                            {"tokens", TokenOptions()},
