@@ -14,6 +14,7 @@ the other, and the best of each counts; what else the machine does meets both.
 import argparse
 import ctypes
 import json
+import os
 import random
 import subprocess
 import sys
@@ -116,6 +117,9 @@ def main():
     return measure_peer(options)
   if not options.model:
     parser.error('--model is needed')
+  for path in (options.gguf, options.model, options.benchmark):
+    if not os.path.exists(path):
+      parser.error(f'{path} does not exist')
 
   peer_command = [sys.executable, __file__, '--peer'] + sys.argv[1:]
   our_command = [options.benchmark, options.model, '--dtype', options.dtype, '--threads', str(options.threads), '--prompt',

@@ -13,6 +13,7 @@ import argparse
 import concurrent.futures
 import http.client
 import json
+import os
 import random
 import socket
 import statistics
@@ -75,7 +76,7 @@ class Client:
 
 
 def run(command, port, options):
-  """The better of --rounds for each figure, of a server that is started for it."""
+  """Starts the server, measures it, and ends it."""
   with tempfile.TemporaryFile() as log:
     server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -116,6 +117,9 @@ def main():
   parser.add_argument('--end_tokens', type=int, nargs='*', default=[0, 2], help='ids that end a text')
   parser.add_argument('--rounds', type=int, default=2)
   options = parser.parse_args()
+  for path in (options.gguf, options.model, options.server):
+    if not os.path.exists(path):
+      parser.error(f'{path} does not exist')
   theirs, ours = {}, {}
 
   def better(old, new):
