@@ -142,10 +142,10 @@ std::vector<int64_t> ShapeInHuggingFace(Layout layout, const std::vector<int64_t
 
 at::Tensor ToGguf(Layout layout, const at::Tensor& x, int64_t heads) {
   switch (layout) {
-    case Layout::kHeads: return x.reshape({heads, 2, x.size(0) / heads / 2, -1}).transpose(1, 2).reshape(x.sizes());
+    case Layout::kHeads: return x.unflatten(0, {heads, 2, x.size(0) / heads / 2}).transpose(1, 2).reshape(x.sizes());
     case Layout::kFlat: return x.reshape({-1});
     case Layout::kTransposed: return x.t();
-    case Layout::kShiftDown: return Reordered(x.t().unflatten(0, {5, -1})).flatten(0, 1);
+    case Layout::kShiftDown: return Reordered(x.t().unflatten(0, {5, x.size(1) / 5})).flatten(0, 1);
     case Layout::kShiftUp: return Reordered(x.transpose(1, 2));
     default: return x;
   }
@@ -154,10 +154,10 @@ at::Tensor ToGguf(Layout layout, const at::Tensor& x, int64_t heads) {
 at::Tensor ToHuggingFace(Layout layout, const at::Tensor& x, int64_t heads, int part) {
   switch (layout) {
     case Layout::kHeads:
-      return x.reshape({heads, x.size(0) / heads / 2, 2, -1}).transpose(1, 2).reshape(x.sizes()).contiguous();
+      return x.unflatten(0, {heads, x.size(0) / heads / 2, 2}).transpose(1, 2).reshape(x.sizes()).contiguous();
     case Layout::kFlat: return x.reshape({1, 1, -1});
     case Layout::kTransposed: return x.t().contiguous();
-    case Layout::kShiftDown: return Reordered(x.unflatten(0, {5, -1})).flatten(0, 1).t().contiguous();
+    case Layout::kShiftDown: return Reordered(x.unflatten(0, {5, x.size(0) / 5})).flatten(0, 1).t().contiguous();
     case Layout::kShiftUp: return Reordered(x).transpose(1, 2).contiguous();
     case Layout::kFused: return x.select(0, part).reshape({1, 1, -1});
     default: return x;
