@@ -21,6 +21,7 @@ struct InferencePass {
   bool bf16;
   const float *cos, *sin;  // [T,D], or [B,T,D] if tables_per_batch
   bool tables_per_batch;
+  const int64_t* lengths;  // [B], as in MixContext, or null
   float* v_first;  // [rows, A]: RAD-RWKV7's value of layer 0, written by that layer and read by those after it
 
   int64_t rows() const { return batch * time; }

@@ -28,6 +28,8 @@ struct MixContext {
   Tensor reset;
   // [B,T] int64: number of the document of each token, counted from the start of the row's sequence. Defined with `reset`.
   Tensor document;
+  // [B] int64, of rows of different lengths (ModelState::tokens): their tokens at the end of the piece.
+  Tensor lengths;
   // This pass will run again with gradients recorded (activation checkpointing), and must give the same then.
   bool runs_again = false;
   // RAD-RWKV7: the value of layer 0 [B,T,H*D], written by that layer and read by those after it.
@@ -52,7 +54,8 @@ class TimeMixer : public torch::nn::Module {
   virtual void SetForInference() {}
 
   // Inference (inference.h), after SetForInference. Makes the tensors of `state` what a pass over `time` more tokens of
-  // `batch` rows overwrites; `dtype` is that of activations. An empty state is that before the first token.
+  // `batch` rows overwrites; `dtype` is that of activations. An empty state is that before the first token. `time` is 0 where there
+  // is room.
   virtual void MakeRoom(int64_t batch, int64_t time, at::ScalarType dtype, LayerState* state) const = 0;
   // Forward, on every thread of a team: x [rows,C] activations, whose mixed ones are added to residual [rows,C].
   virtual void Infer(const InferencePass& pass, const void* x, LayerState* state, float* residual) const = 0;

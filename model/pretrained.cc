@@ -133,7 +133,14 @@ absl::Status LoadWeightsInto(const std::string& path, Transformer& model, bool f
 
 absl::Status LoadWeights(const std::string& path, Transformer& model) { return LoadWeightsInto(path, model, /*for_inference=*/false); }
 
-absl::StatusOr<std::shared_ptr<Transformer>> LoadForInference(const std::string& path, at::ScalarType dtype) {
+absl::StatusOr<std::shared_ptr<Transformer>> LoadForInference(const std::string& path, at::ScalarType dtype,
+                                                              at::Device device) {
+  if (!device.is_cpu()) {
+    RADLADS_ASSIGN_OR_RETURN(auto model, LoadTransformer(path, dtype));
+    model->to(device);
+    model->SetForInference();
+    return model;
+  }
   RADLADS_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(path));
   RADLADS_ASSIGN_OR_RETURN(auto model, Transformer::Create(config, dtype));
   RADLADS_RETURN_IF_ERROR(LoadWeightsInto(path, *model, /*for_inference=*/true));

@@ -24,8 +24,9 @@ absl::StatusOr<std::shared_ptr<Transformer>> LoadTransformer(const std::string& 
 
 // The same for inference: no parameter learns, weights that are stored as Q8 or Q4 (docs/formats/quantized.md, or in a
 // GGUF file as Q8_0, Q4_1 or Q4_0) stay so, and all lie on huge pages. `dtype` is fp32 or bf16: that of the other
-// weights, and of the activations.
-absl::StatusOr<std::shared_ptr<Transformer>> LoadForInference(const std::string& path, at::ScalarType dtype);
+// weights, and of the activations. On another device than the CPU, quantised weights become numbers of `dtype`.
+absl::StatusOr<std::shared_ptr<Transformer>> LoadForInference(const std::string& path, at::ScalarType dtype,
+                                                              at::Device device = at::kCPU);
 
 // Copies the weights at `path` into `model`, strict as LoadTransformer.
 absl::Status LoadWeights(const std::string& path, Transformer& model);

@@ -16,7 +16,9 @@ double YarnDimension(double rotations, int64_t head_dim, double base, double len
   return head_dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(base));
 }
 
-std::vector<double> Frequencies(const RopeConfig& rope, int64_t head_dim) {
+}  // namespace
+
+at::Tensor RopeFrequencies(const RopeConfig& rope, int64_t head_dim) {
   const double base = rope.base() * rope.rebase();
   const int64_t half = head_dim / 2;
   std::vector<double> frequency(half);
@@ -47,10 +49,8 @@ std::vector<double> Frequencies(const RopeConfig& rope, int64_t head_dim) {
       frequency[i] = frequency[i] / factor * interpolate + frequency[i] * (1 - interpolate);
     }
   }
-  return frequency;
+  return at::tensor(frequency, at::kDouble);
 }
-
-}  // namespace
 
 absl::Status CheckRope(const RopeConfig& rope) {
   const std::string& type = rope.type();
@@ -71,12 +71,10 @@ absl::Status CheckRope(const RopeConfig& rope) {
   return absl::OkStatus();
 }
 
-std::pair<at::Tensor, at::Tensor> RopeTables(const RopeConfig& rope, int64_t head_dim, const at::Tensor& positions,
-                                             at::ScalarType dtype) {
-  std::vector<double> frequency = Frequencies(rope, head_dim);
+std::pair<at::Tensor, at::Tensor> RopeTables(const RopeConfig& rope, const at::Tensor& frequencies,
+                                             const at::Tensor& positions, at::ScalarType dtype) {
   // transformers holds frequencies in fp32; so do we, unless the whole model is in double.
-  at::Tensor inverse = at::from_blob(frequency.data(), {head_dim / 2}, at::kDouble).to(dtype);
-  at::Tensor angle = at::outer(positions.to(dtype), inverse);
+  at::Tensor angle = at::outer(positions.to(dtype), frequencies.to(dtype));
   angle = at::cat({angle, angle}, -1);
   at::Tensor cos = at::cos(angle), sin = at::sin(angle);
   if (rope.type() == "yarn") {

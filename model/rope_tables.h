@@ -15,10 +15,13 @@ namespace radlads {
 // INVALID_ARGUMENT for an unknown type or missing parameters of a known one.
 absl::Status CheckRope(const RopeConfig& rope);
 
-// Cosines and sines [N,D] (both halves alike: rotate_half layout) of the `positions` [N] int64, in `dtype`
-// (float or double). Frequencies are computed in double and rounded once. `rope` must pass CheckRope.
-std::pair<at::Tensor, at::Tensor> RopeTables(const RopeConfig& rope, int64_t head_dim, const at::Tensor& positions,
-                                             at::ScalarType dtype);
+// The angle between positions of each pair of dimensions [D/2], in double. `rope` must pass CheckRope.
+at::Tensor RopeFrequencies(const RopeConfig& rope, int64_t head_dim);
+
+// Cosines and sines [N,D] (both halves alike: rotate_half layout) of the `positions` [N] int64, in `dtype` (float or
+// double), to which RopeFrequencies are rounded once. Both are on the device of the result.
+std::pair<at::Tensor, at::Tensor> RopeTables(const RopeConfig& rope, const at::Tensor& frequencies,
+                                             const at::Tensor& positions, at::ScalarType dtype);
 
 }  // namespace radlads
 

@@ -22,6 +22,7 @@ ModelState Transform(const ModelState& state, const Change& change) {
   }
   if (state.position.defined()) out.position = change(state.position);
   if (state.document.defined()) out.document = change(state.document);
+  if (state.tokens.defined()) out.tokens = change(state.tokens);
   return out;
 }
 
@@ -44,6 +45,10 @@ ModelState ModelState::Copy() const {
   return Transform(*this, [](const Tensor& tensor) { return tensor.clone(); });
 }
 
+ModelState ModelState::To(at::Device device) const {
+  return Transform(*this, [&](const Tensor& tensor) { return tensor.to(device); });
+}
+
 absl::StatusOr<ModelState> ModelState::Concat(const std::vector<ModelState>& parts) {
   if (parts.empty()) return InvalidArgument("no states to join");
   const ModelState& first = parts[0];
@@ -52,6 +57,7 @@ absl::StatusOr<ModelState> ModelState::Concat(const std::vector<ModelState>& par
     if (part.layers.size() != first.layers.size()) {
       return InvalidArgument("cannot join states of models with ", first.layers.size(), " and ", part.layers.size(), " layers");
     }
+    RADLADS_CHECK(!part.tokens.defined()) << "rows of different lengths do not join";
     if (part.empty()) return InvalidArgument("cannot join a state that has seen no token; run one first");
   }
   auto join = [&](const std::string& what, auto get) -> absl::StatusOr<Tensor> {
@@ -83,6 +89,7 @@ absl::StatusOr<ModelState> ModelState::Concat(const std::vector<ModelState>& par
 }
 
 absl::Status ModelState::Save(const std::string& path) const {
+  RADLADS_CHECK(!tokens.defined()) << "rows of different lengths are not saved";
   std::vector<std::pair<std::string, Tensor>> tensors;
   for (size_t i = 0; i < layers.size(); ++i) {
     for (const auto& [name, tensor] : layers[i].tensors) tensors.emplace_back(Concatenate(kLayerPrefix, i, ".", name), tensor);

@@ -40,6 +40,11 @@ class ModelState {
   Tensor position;
   // [B] int64: the number of documents begun in each row; undefined before the first token.
   Tensor document;
+  // [B] int64: rows of different lengths, each of which has so many tokens of the S of softmax layers; the rest is room
+  // for those that come. A pass writes keys and values where they are, so nobody else may hold them. Undefined: all rows
+  // have S tokens. Who batches makes and parts such states (serve/engine/state_rows.h): they are neither saved nor joined,
+  // and not cut at documents.
+  Tensor tokens;
 
   bool empty() const { return !position.defined(); }
   // Rows in the batch; 0 for an empty state.
@@ -52,6 +57,8 @@ class ModelState {
   static absl::StatusOr<ModelState> Concat(const std::vector<ModelState>& parts);
   // A deep copy. Named, because it costs ByteSize().
   ModelState Copy() const;
+  // On `device`: the same tensors if they are there, else copies.
+  ModelState To(at::Device device) const;
 
   // As a safetensors file: "layers.<i>.<name>", "position", "document". Load is strict about names.
   absl::Status Save(const std::string& path) const;

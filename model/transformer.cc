@@ -98,6 +98,7 @@ Transformer::Transformer(const ModelConfig& config, const ModelSizes& sizes, con
   for (const LayerPlan& layer : plan) {
     layers_.push_back(register_module("layer" + std::to_string(layer.layer), std::make_shared<Block>(config, sizes, layer)));
   }
+  rope_frequencies_ = RopeFrequencies(config_.rope(), sizes.head_dim);
   norm_ = register_module("norm", std::make_shared<RmsNormLayer>(sizes.width, config.rms_norm_eps()));
   if (!config.tie_word_embeddings()) {
     lm_head_ = register_module("lm_head", std::make_shared<Linear>(sizes.width, config.vocab_size(), false));
@@ -119,17 +120,18 @@ Tensor Transformer::Logits(const Tensor& hidden) {
 MixContext Transformer::MakeContext(const Tensor& ids, const ModelState* state) const {
   const int64_t batch = ids.size(0), time = ids.size(1);
   const bool carried = state != nullptr && !state->empty();
-  Tensor start = carried ? state->position : at::zeros({batch}, at::kLong);
+  const auto integers = at::TensorOptions(at::kLong).device(device());
+  Tensor start = carried ? state->position : at::zeros({batch}, integers);
   MixContext context;
   Tensor positions;  // [T] or [B,T]
   if (reset_at_document_) {
-    context.reset = ids.eq(config_.eos_token_id());
+    context.reset = ids.cpu().eq(config_.eos_token_id());
     positions = at::empty({batch, time}, at::kLong);
     context.document = at::empty({batch, time}, at::kLong);
     auto reset = context.reset.accessor<bool, 2>();
     auto position = positions.accessor<int64_t, 2>();
     auto document = context.document.accessor<int64_t, 2>();
-    const Tensor begun = carried ? state->document : at::zeros({batch}, at::kLong);
+    const Tensor begun = carried ? state->document : at::zeros({batch}, integers);
     for (int64_t b = 0; b < batch; ++b) {
       int64_t next = start[b].item<int64_t>(), number = begun[b].item<int64_t>();
       for (int64_t t = 0; t < time; ++t) {
@@ -141,12 +143,20 @@ MixContext Transformer::MakeContext(const Tensor& ids, const ModelState* state) 
         document[b][t] = number;
       }
     }
+    context.reset = context.reset.to(device());
+    context.document = context.document.to(device());
+    positions = positions.to(device());
   } else {
-    const Tensor offsets = at::arange(time, at::kLong);
-    const bool together = batch == 1 || start.eq(start[0]).all().item<bool>();
+    const Tensor offsets = at::arange(time, integers);
+    // To look at the positions would be to wait for the device.
+    const bool together = batch == 1 || (device().is_cpu() && start.eq(start[0]).all().item<bool>());
     positions = together ? offsets + start[0] : start.unsqueeze(1) + offsets;
   }
-  auto [cos, sin] = RopeTables(config_.rope(), sizes_.head_dim, positions.reshape({-1}), WideDtype(compute_));
+  if (state != nullptr && state->tokens.defined()) {
+    RADLADS_CHECK(!reset_at_document_) << "rows of different lengths are not cut at documents";
+    context.lengths = state->tokens + time;
+  }
+  auto [cos, sin] = RopeTables(config_.rope(), rope_frequencies_.to(device()), positions.reshape({-1}), WideDtype(compute_));
   std::vector<int64_t> shape = positions.sizes().vec();
   shape.push_back(sizes_.head_dim);
   context.cos = cos.view(shape);
@@ -154,12 +164,13 @@ MixContext Transformer::MakeContext(const Tensor& ids, const ModelState* state) 
   return context;
 }
 
-Tensor Transformer::Forward(const Tensor& ids, ModelState* state) {
-  RADLADS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong) << "ids must be [B,T] int64, found " << ids.sizes();
+Tensor Transformer::Forward(const Tensor& given, ModelState* state) {
+  RADLADS_CHECK(given.dim() == 2 && given.scalar_type() == at::kLong) << "ids must be [B,T] int64, found " << given.sizes();
+  const Tensor ids = given.to(device());
   RADLADS_CHECK(state == nullptr || state->empty() || state->batch() == ids.size(0))
       << "the state has " << state->batch() << " rows, the ids " << ids.size(0);
   if (state != nullptr && state->layers.empty()) state->layers.resize(layers_.size());
-  if (CanInfer(ids)) return Infer(ids, state);
+  if (CanInfer()) return Infer(ids, state);
   MixContext context = MakeContext(ids, state);
   Tensor residual = Embed(ids);
   const bool checkpoint = checkpointing_ && state == nullptr && at::GradMode::is_enabled();
@@ -174,10 +185,12 @@ Tensor Transformer::Forward(const Tensor& ids, ModelState* state) {
 }
 
 void Transformer::MovePositions(const MixContext& context, int64_t batch, int64_t time, ModelState* state) const {
-  const Tensor before = state->position.defined() ? state->position : at::zeros({batch}, at::kLong);
+  const auto integers = at::TensorOptions(at::kLong).device(device());
+  if (context.lengths.defined()) state->tokens = context.lengths;
+  const Tensor before = state->position.defined() ? state->position : at::zeros({batch}, integers);
   if (!context.document.defined()) {
     state->position = before + time;
-    if (!state->document.defined()) state->document = at::zeros({batch}, at::kLong);
+    if (!state->document.defined()) state->document = at::zeros({batch}, integers);
     return;
   }
   state->document = context.document.select(1, time - 1).clone();
@@ -186,8 +199,8 @@ void Transformer::MovePositions(const MixContext& context, int64_t batch, int64_
   state->position = at::where(context.reset.any(1), since + 1, before + time);
 }
 
-bool Transformer::CanInfer(const Tensor& ids) const {
-  return for_inference_ && !at::GradMode::is_enabled() && ids.is_cpu() && norm_->weight.is_cpu() && norm_->weight.scalar_type() != at::kDouble &&
+bool Transformer::CanInfer() const {
+  return for_inference_ && !at::GradMode::is_enabled() && device().is_cpu() && norm_->weight.scalar_type() != at::kDouble &&
          !reset_at_document_ && (compute_ == at::kFloat || compute_ == at::kBFloat16);
 }
 
@@ -196,7 +209,8 @@ Tensor Transformer::Infer(const Tensor& ids, ModelState* state) {
   const MixContext context = MakeContext(ids, state);
   ModelState fresh(layers_.size());
   std::vector<LayerState>& carried = state != nullptr ? state->layers : fresh.layers;
-  for (size_t i = 0; i < layers_.size(); ++i) layers_[i]->mixer().MakeRoom(batch, time, compute_, &carried[i]);
+  const int64_t longer = context.lengths.defined() ? 0 : time;
+  for (size_t i = 0; i < layers_.size(); ++i) layers_[i]->mixer().MakeRoom(batch, longer, compute_, &carried[i]);
   const Tensor list = ids.contiguous(), cos = context.cos.contiguous(), sin = context.sin.contiguous();
   const Tensor hidden = at::empty({batch, time, width}, compute_);
   void* const to = hidden.mutable_data_ptr();
@@ -209,6 +223,7 @@ Tensor Transformer::Infer(const Tensor& ids, ModelState* state) {
                                 .cos = Floats(cos),
                                 .sin = Floats(sin),
                                 .tables_per_batch = cos.dim() == 3,
+                                .lengths = context.lengths.defined() ? context.lengths.const_data_ptr<int64_t>() : nullptr,
                                 .v_first = v_first.floats()};
     ParallelFor(pass.rows(), 16, [&](int64_t first, int64_t last) {
       const int64_t* id = list.const_data_ptr<int64_t>();
@@ -294,6 +309,7 @@ void Transformer::SetForInference() {
   for (const auto& [name, linear] : LinearsByWeight()) linear->SetForInference();
   for (const auto& layer : layers_) layer->SetForInference();
   norm_->SetForInference();
+  rope_frequencies_ = rope_frequencies_.to(device());
   for_inference_ = true;
 }
 

@@ -65,8 +65,8 @@ class Transformer : public torch::nn::Module {
   // (unknown mixer, heads that do not divide, missing vocab_size, ...).
   static absl::StatusOr<std::shared_ptr<Transformer>> Create(const ModelConfig& config, at::ScalarType dtype = at::kFloat);
 
-  // ids [B,T] int64 -> final normed hidden states [B,T,C] in the compute dtype. With `state`, continues from it and
-  // updates it. Thread-compatible: concurrent calls need different models or no gradients.
+  // ids [B,T] int64, on any device -> final normed hidden states [B,T,C] in the compute dtype, on the model's. With
+  // `state`, which is there too, continues from it and updates it. Thread-compatible: concurrent calls need different models or no gradients.
   Tensor Forward(const Tensor& ids, ModelState* state = nullptr);
   // hidden [...,C] -> logits [...,W] in fp32 (double for double).
   Tensor Logits(const Tensor& hidden);
@@ -82,6 +82,8 @@ class Transformer : public torch::nn::Module {
   Tensor HeadWeight() const;
 
   const ModelConfig& config() const { return config_; }
+  // Where the parameters are; Module::to moves them, before SetForInference.
+  at::Device device() const { return norm_->weight.device(); }
   // Layer by layer: which time mixer, how wide; for logs.
   std::string PlanDescription() const;
 
@@ -114,7 +116,7 @@ class Transformer : public torch::nn::Module {
 
  private:
   const Linear& Head() const;
-  bool CanInfer(const Tensor& ids) const;
+  bool CanInfer() const;
   Tensor Infer(const Tensor& ids, ModelState* state);
   // The state after the pass.
   void MovePositions(const MixContext& context, int64_t batch, int64_t time, ModelState* state) const;
@@ -131,6 +133,7 @@ class Transformer : public torch::nn::Module {
   std::shared_ptr<Linear> embed_tokens_, lm_head_;  // no lm_head when tied
   std::vector<std::shared_ptr<Block>> layers_;
   std::shared_ptr<RmsNormLayer> norm_;
+  Tensor rope_frequencies_;  // in double whatever Module::to makes of the parameters
 };
 
 }  // namespace radlads

@@ -6,6 +6,9 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <map>
+#include <set>
+
 #include "base/parallel_for.h"
 #include "model/testing.h"
 
@@ -209,6 +212,24 @@ TEST_P(EveryModelTest, CheckpointingChangesNoGradient) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryModelTest, testing::ValuesIn(SmallKinds()),
                          [](const testing::TestParamInfo<std::string>& info) { return info.param; });
+
+// A token must not cost a copy of all keys and values before it.
+TEST(TransformerTest, KeysAndValuesOfInferenceGrowInPlace) {
+  auto model = SmallModel("llama");
+  model->SetForInference();
+  torch::NoGradGuard no_grad;
+  ModelState state;
+  model->Forward(RandomIds(2, 10), &state);
+  std::map<std::string, std::set<const void*>> memory;
+  for (int token = 0; token < 300; ++token) {
+    model->Forward(RandomIds(2, 1, token), &state);
+    for (const auto& [name, tensor] : state.layers[0].tensors) memory[name].insert(tensor.const_data_ptr());
+  }
+  for (const char* name : {"key", "value"}) {
+    EXPECT_EQ(state.layers[0].tensors.at(name).size(2), 310);
+    EXPECT_LE(memory[name].size(), 5u) << name << ": as many copies for 300 tokens";
+  }
+}
 
 TEST(TransformerTest, StudentsStateDoesNotGrow) {
   torch::NoGradGuard no_grad;

@@ -23,6 +23,7 @@
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "base/working_directory.h"
+#include "model/device.h"
 #include "model/layer_plan.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
@@ -86,7 +87,7 @@ std::string FolderName(std::string name) {
   return name;
 }
 
-absl::StatusOr<Model> Load(const std::string& argument, const Precision& precision) {
+absl::StatusOr<Model> Load(const std::string& argument, const Precision& precision, at::Device device) {
   Model model;
   std::string path;
   std::tie(model.name, path) = NameAndPath(argument);
@@ -96,8 +97,9 @@ absl::StatusOr<Model> Load(const std::string& argument, const Precision& precisi
                            "bazel run //tools:import_checkpoint -- --from ", path, " --to DIRECTORY --dtype keep");
   }
   RADLADS_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(model.directory));
-  RADLADS_ASSIGN_OR_RETURN(model.transformer, LoadForInference(model.directory, precision.dtype));
-  Log().info("model {} from {} in {}", model.name, model.directory, precision.dtype == at::kBFloat16 ? "bf16" : "fp32");
+  RADLADS_ASSIGN_OR_RETURN(model.transformer, LoadForInference(model.directory, precision.dtype, device));
+  Log().info("model {} from {} in {} on {}", model.name, model.directory, precision.dtype == at::kBFloat16 ? "bf16" : "fp32",
+             device.str());
   return model;
 }
 
@@ -156,9 +158,10 @@ absl::Status Serve(ServerFlags flags) {
   }
   RADLADS_ASSIGN_OR_RETURN(const std::vector<WarmText> warm_texts, ReadWarmTexts(flags.warm, names));
   RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
+  RADLADS_ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(flags.device));
   std::vector<Model> opened;
   for (const std::string& argument : flags.models) {
-    RADLADS_ASSIGN_OR_RETURN(opened.emplace_back(), Load(argument, precision));
+    RADLADS_ASSIGN_OR_RETURN(opened.emplace_back(), Load(argument, precision, device));
   }
   const int64_t memory = MemoryLimit(), weights = MemoryInUse();
   Log().info("{} threads; {} of memory, of which {} are in use", Threads(), SpellBytes(memory), SpellBytes(weights));

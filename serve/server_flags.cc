@@ -50,6 +50,8 @@ void AddServerFlags(CLI::App& app, ServerFlags* flags) {
   app.add_option("--dtype", flags->dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
+  app.add_option("--device", flags->device, "cpu, cuda or cuda:N (of a --config=cuda build): where models and states are.")
+      ->capture_default_str();
   app.add_option("--threads", flags->threads, "CPU threads; default: all cores.")->check(positive);
   app.add_option("--listen", flags->listen, "HOST:PORT; port 0: any that is free.")->capture_default_str();
   app.add_option("--grpc_listen", flags->grpc_listen, "HOST:PORT of gRPC, with the same keys and TLS; default: none.");

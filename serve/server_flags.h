@@ -15,7 +15,7 @@ namespace radlads {
 
 struct ServerFlags {
   std::vector<std::string> models, warm;
-  std::string dtype = "fp32", listen = "127.0.0.1:8080", grpc_listen, store = "out/sessions", key_file;
+  std::string dtype = "fp32", device = "cpu", listen = "127.0.0.1:8080", grpc_listen, store = "out/sessions", key_file;
   bool no_keys = false;
   int threads = 0;
   int64_t cache_mib = 0, store_gib = 64, session_mib = 256, drain_seconds = 30;

@@ -28,7 +28,7 @@ done
 
 if [ -n "$bundle" ]; then
   "$here/bundle.sh" --cuda --to "$bundle" //kernels/wkv/cuda:gpu_test \
-    //kernels:operations_gpu_test //kernels:libradlads_kernels.so
+    //kernels:operations_gpu_test //serve/engine:engine_gpu_test //kernels:libradlads_kernels.so
   cp "$here/gpu_check.sh" "$here/gpu_benchmark.py" "$bundle/"
   printf 'Copy %s to the machine with the GPU and run gpu_check.sh there.\n' "$bundle"
   exit 0

@@ -20,22 +20,25 @@ AttentionOperand Operand(const at::Tensor& x) {
       .data = x.const_data_ptr(), .batch_stride = x.stride(0), .time_stride = x.stride(1), .head_stride = x.stride(2)};
 }
 
-void CheckBounds(const at::Tensor& first, int64_t keys) {
-  const auto value = first.accessor<int64_t, 2>();
-  for (int64_t b = 0; b < first.size(0); ++b) {
-    for (int64_t t = 0; t < first.size(1); ++t) {
-      RADLADS_CHECK(value[b][t] >= 0 && value[b][t] <= keys - first.size(1) + t)
-          << "CausalSoftmaxAttention: query " << t << " of row " << b << " is token " << keys - first.size(1) + t
-          << " and cannot see tokens from " << value[b][t];
+void CheckBounds(const SoftmaxAttentionArguments& p) {
+  for (int64_t b = 0; b < p.batch; ++b) {
+    const int64_t length = p.length(b);
+    RADLADS_CHECK(length >= p.time && length <= p.keys)
+        << "CausalSoftmaxAttention: row " << b << " has " << length << " keys, of " << p.keys << " for " << p.time
+        << " queries";
+    for (int64_t t = 0; p.first != nullptr && t < p.time; ++t) {
+      const int64_t token = length - p.time + t, first = p.first[b * p.time + t];
+      RADLADS_CHECK(first >= 0 && first <= token) << "CausalSoftmaxAttention: query " << t << " of row " << b
+                                                  << " is token " << token << " and cannot see tokens from " << first;
     }
   }
 }
 
 at::Tensor Fused(const at::Tensor& q_given, const at::Tensor& k_given, const at::Tensor& v_given,
-                 double scale, const at::Tensor& first_given) {
+                 double scale, const at::Tensor& first_given, const at::Tensor& lengths_given) {
   const at::Tensor q = WithRows(q_given.detach()), k = WithRows(k_given.detach()), v = WithRows(v_given.detach());
   const at::Tensor first = first_given.defined() ? first_given.contiguous() : at::Tensor();
-  if (first.defined()) CheckBounds(first, k.size(1));
+  const at::Tensor lengths = lengths_given.defined() ? lengths_given.contiguous() : at::Tensor();
   const at::Tensor y = at::empty(q.sizes(), q.options());
   const SoftmaxAttentionArguments arguments = {.batch = q.size(0),
                                                .time = q.size(1),
@@ -48,7 +51,9 @@ at::Tensor Fused(const at::Tensor& q_given, const at::Tensor& k_given, const at:
                                                .v = Operand(v),
                                                .first = first.defined() ? first.const_data_ptr<int64_t>() : nullptr,
                                                .scale = static_cast<float>(scale),
-                                               .bf16 = q.scalar_type() == at::kBFloat16};
+                                               .bf16 = q.scalar_type() == at::kBFloat16,
+                                               .lengths = lengths.defined() ? lengths.const_data_ptr<int64_t>() : nullptr};
+  CheckBounds(arguments);
   SoftmaxAttentionCpu(arguments, y.mutable_data_ptr());
   return y;
 }
@@ -56,7 +61,7 @@ at::Tensor Fused(const at::Tensor& q_given, const at::Tensor& k_given, const at:
 }  // namespace
 
 at::Tensor CausalSoftmaxAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
-                                  const at::Tensor& first, bool differentiable) {
+                                  const at::Tensor& first, bool differentiable, const at::Tensor& lengths) {
   RADLADS_CHECK(q.dim() == 4 && k.dim() == 4 && v.sizes() == k.sizes() && q.size(0) == k.size(0) &&
                 q.size(1) <= k.size(1) && q.size(3) == k.size(3) && k.size(2) > 0 && q.size(2) % k.size(2) == 0)
       << "CausalSoftmaxAttention: q " << q.sizes() << " must be [B,T,H,D], k " << k.sizes() << " and v " << v.sizes()
@@ -68,10 +73,14 @@ at::Tensor CausalSoftmaxAttention(const at::Tensor& q, const at::Tensor& k, cons
   RADLADS_CHECK(!first.defined() || (first.sizes() == q.sizes().slice(0, 2) && first.scalar_type() == at::kLong))
       << "CausalSoftmaxAttention: q " << q.sizes() << " needs first [B,T] of int64, got " << first.scalar_type()
       << first.sizes();
+  RADLADS_CHECK(!lengths.defined() || (lengths.sizes() == q.sizes().slice(0, 1) && lengths.scalar_type() == at::kLong))
+      << "CausalSoftmaxAttention: q " << q.sizes() << " needs lengths [B] of int64, got " << lengths.scalar_type()
+      << lengths.sizes();
   if (q.numel() == 0) return at::empty(q.sizes(), q.options());
   // LibTorch's attention where gradients are recorded, or will be.
   const bool fused = !differentiable && FusedPathApplies({q, k, v}) && !RecordsGradient({q, k, v});
-  return fused ? Fused(q, k, v, scale, first) : SoftmaxAttentionReference(q, k, v, scale, first);
+  return fused ? Fused(q, k, v, scale, first, lengths)
+               : SoftmaxAttentionReference(q, k, v, scale, first, lengths);
 }
 
 }  // namespace radlads

@@ -14,7 +14,8 @@ namespace radlads {
 //
 // The queries are the last T of S tokens; head h reads kv head h / (H / KV). `first` [B,T] int64 is the first token
 // that each query sees (its document's, or that of a window), 0 <= first[t] <= S - T + t; undefined: 0.
-// scale > 0. T = 0 is allowed.
+// scale > 0. T = 0 is allowed. With `lengths` [B] int64, T <= lengths[b] <= S, a row has so many keys, and the rest of S
+// is never looked at: S is lengths[b] in all that is said of row b.
 //
 // Which path: without gradients to record, on CPU, fp32 and bf16 go to kernels of ours that keep scores, softmax and sums
 // in fp32 and copy no keys for the heads of a group; bf16 with AVX-512 BF16 and T * H / KV > 8 to one that rounds weights
@@ -28,7 +29,8 @@ namespace radlads {
 // bits whichever other queries, rows and later keys there are. NaN or infinity in a query reaches that query's head
 // only; in a key, the queries that see it; in a value, those that see it and, as 0 * NaN, may reach others of its head.
 at::Tensor CausalSoftmaxAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
-                                  const at::Tensor& first, bool differentiable = false);
+                                  const at::Tensor& first, bool differentiable = false,
+                                  const at::Tensor& lengths = {});
 
 }  // namespace radlads
 

@@ -175,7 +175,7 @@ void Chunk(const SoftmaxAttentionArguments& p, int64_t batch, int64_t kv_head, i
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t token = first_token + row / group;
     const int64_t low = p.first == nullptr ? 0 : std::max<int64_t>(p.first[batch * p.time + token] - begin, 0);
-    const int64_t high = p.keys - p.time + token + 1 - begin;
+    const int64_t high = p.length(batch) - p.time + token + 1 - begin;
     float* of_row = scores + row * stride;
     std::fill(of_row, of_row + std::min(low, count), kMinusInfinity);
     std::fill(of_row + std::clamp<int64_t>(high, 0, count), of_row + stride - 16, kMinusInfinity);
@@ -239,30 +239,35 @@ constexpr int64_t kBlockRows = 128;  // queries, of all heads of a group, that g
 
 // Queries [token, token + time) of every sequence.
 void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, void* y) {
-  int64_t first = p.first == nullptr ? 0 : p.keys;
+  // The keys that sequence b sees end here.
+  const auto end_of = [&](int64_t b) { return p.length(b) - p.time + token + time; };
+  int64_t first = p.first == nullptr ? 0 : p.keys, end = 0;
+  for (int64_t batch = 0; batch < p.batch; ++batch) end = std::max(end, end_of(batch));
   for (int64_t batch = 0; p.first != nullptr && batch < p.batch; ++batch) {
     const int64_t* of_row = p.first + batch * p.time + token;
     first = std::min(first, *std::min_element(of_row, of_row + time));
   }
   first -= first % kChunkKeys;
-  const int64_t keys = p.keys - p.time + token + time, chunks = (keys - first + kChunkKeys - 1) / kChunkKeys;
+  const auto chunks_before = [&](int64_t key) { return (key - first + kChunkKeys - 1) / kChunkKeys; };
+  const int64_t chunks = chunks_before(end);
   const int64_t group = p.heads / p.kv_heads, rows = time * group, row_size = 2 + p.head_dim;
   const int64_t sequences = p.batch * p.kv_heads;
   const SharedMemory partial(sequences * chunks * rows * row_size * sizeof(float));
   ParallelForDynamic(sequences * chunks, [&](int64_t item) {
-    const int64_t sequence = item / chunks, begin = first + item % chunks * kChunkKeys;
+    const int64_t sequence = item / chunks, batch = sequence / p.kv_heads, begin = first + item % chunks * kChunkKeys;
+    if (begin >= end_of(batch)) return;
     HWY_DYNAMIC_DISPATCH(Chunks)
-    (p, sequence / p.kv_heads, sequence % p.kv_heads, token, time, begin, std::min(keys, begin + kChunkKeys),
+    (p, batch, sequence % p.kv_heads, token, time, begin, std::min(end_of(batch), begin + kChunkKeys),
      partial.floats() + item * rows * row_size);
   });
   ParallelFor(sequences * rows, 16, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t sequence = item / rows, row = item % rows;
-      const int64_t to = sequence / p.kv_heads * p.time + token + row / group;
+      const int64_t sequence = item / rows, row = item % rows, batch = sequence / p.kv_heads;
+      const int64_t to = batch * p.time + token + row / group;
       const int64_t head = sequence % p.kv_heads * group + row % group;
       HWY_DYNAMIC_DISPATCH(Join)
-      (partial.floats() + (sequence * chunks * rows + row) * row_size, chunks, rows * row_size, p.head_dim, p.bf16, y,
-       (to * p.heads + head) * p.head_dim);
+      (partial.floats() + (sequence * chunks * rows + row) * row_size, chunks_before(end_of(batch)), rows * row_size,
+       p.head_dim, p.bf16, y, (to * p.heads + head) * p.head_dim);
     }
   });
 }
@@ -271,7 +276,7 @@ void Block(const SoftmaxAttentionArguments& p, int64_t token, int64_t time, void
 
 void SoftmaxAttentionCpu(const SoftmaxAttentionArguments& p, void* y) {
   // Measured in softmax_attention_benchmark.
-  if (!p.bf16 || !SoftmaxAttentionBf16Supported() || p.time * (p.heads / p.kv_heads) <= 8) {
+  if (!p.bf16 || p.lengths != nullptr || !SoftmaxAttentionBf16Supported() || p.time * (p.heads / p.kv_heads) <= 8) {
     return SoftmaxAttentionRowsCpu(p, y);
   }
   const SharedMemory workspace(SoftmaxAttentionBf16WorkspaceSize(p));

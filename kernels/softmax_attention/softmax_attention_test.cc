@@ -232,6 +232,35 @@ TEST(CausalSoftmaxAttention, SoloEqualsBatched) {
   }
 }
 
+// Rows of any lengths, in memory whose rest is never looked at, give what each gives alone.
+TEST(CausalSoftmaxAttention, RowsOfTheirOwnLengths) {
+  for (const Case& c : {Case{4, 1, 1300, 6, 2, 64}, Case{4, 5, 700, 4, 2, 33, 30}}) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kDouble}) {
+      const std::vector<int64_t> lengths = {c.S, c.T, 513, 512};
+      const at::Tensor q = c.Q(type);
+      at::Tensor k = c.K(type), v = c.V(type), first;
+      if (c.First().defined()) first = at::arange(c.T, at::kLong).div(2, "floor").expand({c.B, c.T});
+      for (int64_t row = 0; row < c.B; ++row) {
+        for (const at::Tensor& x : {k, v}) x[row].slice(0, lengths[row]).fill_(NAN);
+      }
+      const at::Tensor together =
+          CausalSoftmaxAttention(q, k, v, c.Scale(), first, /*differentiable=*/false, at::tensor(lengths));
+      for (int64_t row = 0; row < c.B; ++row) {
+        const auto own = [&](const at::Tensor& x) { return x.narrow(0, row, 1).slice(1, 0, lengths[row]); };
+        const at::Tensor alone =
+            CausalSoftmaxAttention(q.narrow(0, row, 1), own(k), own(v), c.Scale(),
+                                   first.defined() ? first.narrow(0, row, 1) : first);
+        if (type == at::kFloat) {
+          EXPECT_TRUE(BitwiseEqual(together.narrow(0, row, 1), alone)) << "row " << row << ", " << c.Name();
+        } else {
+          EXPECT_TRUE(IsClose(together.narrow(0, row, 1), alone, type == at::kDouble ? 1e-12 : 8e-3))
+              << type << ", row " << row << ", " << c.Name();
+        }
+      }
+    }
+  }
+}
+
 TEST(CausalSoftmaxAttention, StridesDoNotMatter) {
   for (const Case& c : {Case{2, 20, 50, 6, 2, 64}, Case{2, 1, 50, 4, 2, 33}}) {
     const at::Tensor q = c.Q(at::kBFloat16), k = c.K(at::kBFloat16), v = c.V(at::kBFloat16);
@@ -287,6 +316,9 @@ TEST(CausalSoftmaxAttentionDeathTest, ArgumentsAreChecked) {
   EXPECT_DEATH(CausalSoftmaxAttention(q, k, k, 1, at::zeros({1, 2})), "int64");
   EXPECT_DEATH(CausalSoftmaxAttention(q, k, k, 1, at::full({1, 2}, 2, at::kLong)), "query 0 of row 0 is token 1");
   EXPECT_DEATH(CausalSoftmaxAttention(q, k, k, 1, at::full({1, 2}, -1, at::kLong)), "from -1");
+  EXPECT_DEATH(CausalSoftmaxAttention(q, k, k, 1, none, false, at::full({1}, 4, at::kLong)), "4 keys, of 3");
+  EXPECT_DEATH(CausalSoftmaxAttention(q, k, k, 1, none, false, at::full({1}, 1, at::kLong)), "1 keys, of 3 for 2");
+  EXPECT_DEATH(CausalSoftmaxAttention(q, k, k, 1, none, false, at::full({2}, 3, at::kLong)), "lengths .B. of int64");
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ class NormWeight : public torch::nn::Module {
   Tensor weight;
 };
 
-// `carried` [B,KV,S,D] and room for `time` more tokens in the third dimension, in memory that has room for more of them.
+// `carried` [B,KV,S,D] and room for `time` more tokens in the third dimension, in memory that has room for more of them. A
+// view would hold what it is a view of, and never be the only one that holds the memory: sizes change in place.
 Tensor Longer(const Tensor& carried, at::IntArrayRef empty, int64_t time, at::ScalarType dtype) {
   const int64_t tokens = carried.defined() ? carried.size(2) : 0, wanted = tokens + time, D = empty[3];
   std::vector<int64_t> sizes = empty.vec();
@@ -33,12 +34,13 @@ Tensor Longer(const Tensor& carried, at::IntArrayRef empty, int64_t time, at::Sc
   if (carried.defined() && carried.use_count() == 1 && carried.storage().use_count() == 1 &&
       carried.scalar_type() == dtype && carried.stride(3) == 1 && carried.stride(2) == D &&
       carried.storage_offset() == 0 && carried.stride(1) >= wanted * D && carried.stride(0) == carried.stride(1) * empty[1]) {
-    return carried.as_strided(sizes, carried.strides());
+    return carried.as_strided_(sizes, carried.strides());
   }
-  sizes[2] = wanted + (tokens > 0 ? wanted / 4 + 64 : 64);
-  const Tensor memory = at::empty(sizes, dtype);
+  std::vector<int64_t> larger = sizes;
+  larger[2] = wanted + (tokens > 0 ? wanted / 4 + 64 : 64);
+  const Tensor memory = at::empty(larger, dtype);
   if (tokens > 0) memory.narrow(2, 0, tokens).copy_(carried);
-  return memory.narrow(2, 0, wanted);
+  return memory.as_strided_(sizes, memory.strides());
 }
 
 }  // namespace
@@ -156,7 +158,12 @@ Tensor SoftmaxAttention::Forward(const Tensor& x, MixContext& context, LayerStat
   Tensor k = Rope(Keys(x), context.cos, context.sin).transpose(1, 2);  // [B,KV,T,D]
   Tensor v = Values(x).transpose(1, 2);
   Tensor document = context.document;
-  if (state != nullptr) {
+  if (context.lengths.defined()) {
+    const Tensor place = context.lengths.unsqueeze(1) + at::arange(-time, 0, context.lengths.options());
+    const Tensor index = place.view({batch, 1, time, 1}).expand_as(k);
+    k = state->tensors.at("key").scatter_(2, index, k.detach());
+    v = state->tensors.at("value").scatter_(2, index, v.detach());
+  } else if (state != nullptr) {
     if (!state->empty()) {
       k = at::cat({state->tensors.at("key").to(k.scalar_type()), k}, 2);
       v = at::cat({state->tensors.at("value").to(v.scalar_type()), v}, 2);
@@ -169,7 +176,7 @@ Tensor SoftmaxAttention::Forward(const Tensor& x, MixContext& context, LayerStat
   Tensor first;
   if (document.defined()) first = at::searchsorted(document.contiguous(), context.document.contiguous());
   const double scale = 1 / std::sqrt(static_cast<double>(sizes_.head_dim));
-  const Tensor y = CausalSoftmaxAttention(q, k.transpose(1, 2), v.transpose(1, 2), scale, first, context.runs_again);
+  const Tensor y = CausalSoftmaxAttention(q, k.transpose(1, 2), v.transpose(1, 2), scale, first, context.runs_again, context.lengths);
   return Output(y.view({batch, time, sizes_.attention}));
 }
 
@@ -190,9 +197,12 @@ void SoftmaxAttention::Infer(const InferencePass& pass, const void* x, LayerStat
   QuantizedLinears(ProjectionProducts(pass, {x, x, x}, {q.data(), k.data(), v.data()}), pass.rows(), pass.bf16);
   const Tensor &keys = state->tensors.at("key"), &values = state->tensors.at("value");
   const int64_t S = keys.size(2);
+  for (int64_t b = 0; pass.lengths != nullptr && b < pass.batch; ++b) {
+    RADLADS_CHECK(pass.lengths[b] <= S) << pass.lengths[b] << " tokens in room for " << S;
+  }
   const auto append = [&](const SharedMemory& from, const Tensor& to, int64_t row) {
     char* const memory = static_cast<char*>(to.mutable_data_ptr());
-    const int64_t b = row / pass.time, token = S - pass.time + row % pass.time;
+    const int64_t b = row / pass.time, token = (pass.lengths == nullptr ? S : pass.lengths[b]) - pass.time + row % pass.time;
     for (int64_t h = 0; h < KV; ++h) {
       std::memcpy(memory + (b * to.stride(0) + h * to.stride(1) + token * D) * bytes,
                   static_cast<const char*>(from.data()) + (row * KV + h) * D * bytes, D * bytes);
@@ -223,7 +233,8 @@ void SoftmaxAttention::Infer(const InferencePass& pass, const void* x, LayerStat
                        .v = operand(values),
                        .first = nullptr,
                        .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(D))),
-                       .bf16 = pass.bf16},
+                       .bf16 = pass.bf16,
+                       .lengths = pass.lengths},
                       y.data());
   AddOutput(pass, y.data(), residual);
 }

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <bit>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -19,15 +20,12 @@
 #include "base/release_threads.h"
 #include "base/status.h"
 #include "model/token_ids.h"
-#include "serve/engine/state_rows.h"
+#include "serve/engine/decode_batch.h"
 
 namespace radlads {
 namespace {
 
-bool Grows(const ModelState& state) {
-  return std::any_of(state.layers.begin(), state.layers.end(),
-                     [](const LayerState& layer) { return layer.tensors.contains("key"); });
-}
+constexpr int64_t kLeastRoom = 64;
 
 // A request under way.
 struct Text {
@@ -44,16 +42,16 @@ struct Text {
 };
 using TextPtr = std::unique_ptr<Text>;
 
-// Texts that step together: all of a recurrent model, single ones where the state grows.
+// Texts that step together: all of a recurrent model; where states grow, those that have room for as many tokens.
 struct Cohort {
-  StateRows rows;
+  DecodeBatch batch;
   std::vector<TextPtr> texts;  // by row
-  bool grows = false;
 };
 
 class BatchingEngine : public Engine {
  public:
-  BatchingEngine(Transformer& model, const EngineOptions& options) : model_(model), options_(options) {
+  BatchingEngine(Transformer& model, const EngineOptions& options)
+      : model_(model), options_(options), recorder_(RecorderFor(model.device())) {
     ReleaseThreads();
     worker_ = std::thread([this, threads = Threads()] {
       // OpenMP keeps the number for each thread that starts loops.
@@ -182,7 +180,7 @@ class BatchingEngine : public Engine {
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] {
-        return closing_ || !waiting_.empty() || !reading_.empty() || !cohorts_.empty() || !cancelled_.empty();
+        return closing_ || !waiting_.empty() || !reading_.empty() || active() > 0 || !cancelled_.empty();
       });
       closing = closing_;
       cancelled.swap(cancelled_);
@@ -197,7 +195,7 @@ class BatchingEngine : public Engine {
       stats_.reading = static_cast<int64_t>(reading_.size());
       stats_.active = active();
       stats_.state_bytes = 0;
-      for (const Cohort& cohort : cohorts_) stats_.state_bytes += cohort.rows.ByteSize();
+      for (const Cohort& cohort : cohorts_) stats_.state_bytes += cohort.batch.rows().ByteSize();
     }
     const auto drop = [&](const TextPtr& text) { return closing || cancelled.contains(text->number); };
     if (closing || !cancelled.empty()) {
@@ -210,7 +208,7 @@ class BatchingEngine : public Engine {
           if (drop(cohort.texts[row])) dropped.push_back(RemoveRow(&cohort, row));
         }
       }
-      cohorts_.remove_if([](const Cohort& cohort) { return cohort.texts.empty(); });
+      DropEmptyCohorts();
     }
     for (TextPtr& text : dropped) FinishWith(std::move(text), FinishReason::kCancelled, absl::OkStatus());
     return !closing;
@@ -220,7 +218,8 @@ class BatchingEngine : public Engine {
   void ReadPiece() {
     if (reading_.empty()) return;
     Text& text = *reading_.front();
-    if (text.read == 0 && text.request.from != nullptr) text.state = text.request.from->state.Copy();
+    // A pass leaves what somebody else holds as it is.
+    if (text.read == 0 && text.request.from != nullptr) text.state = text.request.from->state.To(model_.device());
     const int64_t left = static_cast<int64_t>(text.reading.size() - text.read);
     const std::vector<int64_t>& at = text.request.snapshot_at;
     while (text.snapshots < at.size() && at[text.snapshots] <= text.tokens) ++text.snapshots;
@@ -244,7 +243,7 @@ class BatchingEngine : public Engine {
     } else if (text.request.max_tokens == 0) {
       Finish(std::move(taken), FinishReason::kLength);
     } else {
-      const Tensor logits = model_.Logits(hidden.select(1, time - 1)).to(at::kFloat);
+      const Tensor logits = LogitsOf(hidden.select(1, time - 1));
       absl::StatusOr<int64_t> id = text.sampler.Sample(logits[0], text.request.allows);
       if (!id.ok()) return FinishWith(std::move(taken), FinishReason::kError, id.status());
       if (!Deliver(*id, logits[0], &text)) return Finish(std::move(taken), FinishReason::kCallback);
@@ -252,10 +251,13 @@ class BatchingEngine : public Engine {
     }
   }
 
-  static void HandOut(ModelState state, std::vector<int64_t> unread, const Text& text) {
+  // [N,W] fp32 on the CPU.
+  Tensor LogitsOf(const Tensor& hidden) { return model_.Logits(hidden).to(at::kCPU, at::kFloat); }
+
+  static void HandOut(const ModelState& state, std::vector<int64_t> unread, const Text& text) {
     if (!text.request.on_snapshot) return;
     text.request.on_snapshot(std::make_shared<Snapshot>(
-        Snapshot{.state = std::move(state), .unread = std::move(unread), .tokens = text.tokens}));
+        Snapshot{.state = state.To(at::kCPU), .unread = std::move(unread), .tokens = text.tokens}));
   }
 
   // Returns whether the text's owner wants more.
@@ -284,19 +286,43 @@ class BatchingEngine : public Engine {
   // A text whose prompt is read becomes a row, or ends.
   void AfterLast(TextPtr text) {
     if (const auto end = EndOf(*text)) return Finish(std::move(text), *end);
-    const bool grows = Grows(text->state);
-    auto cohort = std::find_if(cohorts_.begin(), cohorts_.end(), [&](const Cohort& c) { return !grows && !c.grows; });
+    AddRow(std::move(text));
+  }
+
+  // Room doubles, so that a text moves seldom, and few cohorts hold all.
+  void AddRow(TextPtr text) {
+    const int64_t room = Grows(text->state) ? std::max<int64_t>(kLeastRoom, std::bit_ceil<uint64_t>(text->tokens + 1)) : 0;
+    auto cohort = std::find_if(cohorts_.begin(), cohorts_.end(), [&](const Cohort& c) { return c.batch.rows().room() == room; });
     if (cohort == cohorts_.end()) {
-      cohort = cohorts_.emplace(cohorts_.end());
-      cohort->grows = grows;
+      cohort = cohorts_.emplace(cohorts_.end(), Cohort{.batch = DecodeBatch(model_, room, recorder_)});
     }
-    cohort->rows.Add(text->state);
+    cohort->batch.rows().Add(text->state);
     text->state = ModelState();
     cohort->texts.push_back(std::move(text));
   }
 
+  // Texts that fill their room go where there is more.
+  void MoveFullRows() {
+    std::vector<TextPtr> full;
+    for (Cohort& cohort : cohorts_) {
+      const int64_t room = cohort.batch.rows().room();
+      for (size_t row = room > 0 ? cohort.texts.size() : 0; row-- > 0;) {
+        if (cohort.texts[row]->tokens < room) continue;
+        cohort.texts[row]->state = cohort.batch.rows().Copy(static_cast<int64_t>(row));
+        full.push_back(RemoveRow(&cohort, row));
+      }
+    }
+    DropEmptyCohorts();
+    for (TextPtr& text : full) AddRow(std::move(text));
+  }
+
+  // That of rows that do not grow stays, with its memory and what was recorded of it.
+  void DropEmptyCohorts() {
+    cohorts_.remove_if([](const Cohort& cohort) { return cohort.texts.empty() && cohort.batch.rows().room() > 0; });
+  }
+
   static TextPtr RemoveRow(Cohort* cohort, size_t row) {
-    cohort->rows.Remove(static_cast<int64_t>(row));
+    cohort->batch.rows().Remove(static_cast<int64_t>(row));
     std::swap(cohort->texts[row], cohort->texts.back());
     TextPtr text = std::move(cohort->texts.back());
     cohort->texts.pop_back();
@@ -305,19 +331,21 @@ class BatchingEngine : public Engine {
 
   // One token for every row.
   void Step() {
-    if (cohorts_.empty()) return;
+    if (active() == 0) return;
+    MoveFullRows();
     std::vector<Tensor> hidden;
     std::vector<Text*> texts;
     for (Cohort& cohort : cohorts_) {
+      if (cohort.texts.empty()) continue;
       std::vector<int64_t> ids;
       for (const TextPtr& text : cohort.texts) {
         ids.push_back(text->last);
         texts.push_back(text.get());
       }
-      hidden.push_back(model_.Forward(at::tensor(ids, at::kLong).unsqueeze(1), cohort.rows.state()).select(1, 0));
+      hidden.push_back(cohort.batch.Step(ids));
     }
     for (Text* text : texts) ++text->tokens;
-    const Tensor logits = model_.Logits(hidden.size() == 1 ? hidden[0] : at::cat(hidden)).to(at::kFloat);
+    const Tensor logits = LogitsOf(hidden.size() == 1 ? hidden[0] : at::cat(hidden));
     std::vector<absl::StatusOr<int64_t>> sampled(texts.size(), absl::UnknownError(""));
     ParallelFor(static_cast<int64_t>(texts.size()), 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) sampled[i] = texts[i]->sampler.Sample(logits[i], texts[i]->request.allows);
@@ -329,7 +357,7 @@ class BatchingEngine : public Engine {
         EndStep(&*cohort, row, sampled[i], logits[i]);
       }
     }
-    cohorts_.remove_if([](const Cohort& cohort) { return cohort.texts.empty(); });
+    DropEmptyCohorts();
   }
 
   void EndStep(Cohort* cohort, size_t row, const absl::StatusOr<int64_t>& id, const Tensor& logits) {
@@ -339,10 +367,10 @@ class BatchingEngine : public Engine {
     const std::optional<FinishReason> end = more ? EndOf(text) : FinishReason::kCallback;
     if (!end) {
       const int64_t every = text.request.snapshot_every;
-      if (every > 0 && text.sampled % every == 0) HandOut(cohort->rows.Copy(static_cast<int64_t>(row)), {*id}, text);
+      if (every > 0 && text.sampled % every == 0) HandOut(cohort->batch.rows().Copy(static_cast<int64_t>(row)), {*id}, text);
       return;
     }
-    text.state = cohort->rows.Copy(static_cast<int64_t>(row));
+    text.state = cohort->batch.rows().Copy(static_cast<int64_t>(row));
     Finish(RemoveRow(cohort, row), *end);
   }
 
@@ -350,7 +378,7 @@ class BatchingEngine : public Engine {
   void Finish(TextPtr text, FinishReason reason) {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->tokens = text->tokens;
-    snapshot->state = std::move(text->state);
+    snapshot->state = text->state.To(at::kCPU);
     if (text->last >= 0) snapshot->unread = {text->last};
     End(std::move(text), {.finish = reason, .snapshot = std::move(snapshot)});
   }
@@ -377,6 +405,7 @@ class BatchingEngine : public Engine {
 
   Transformer& model_;
   const EngineOptions options_;
+  const Recorder recorder_;
   std::deque<TextPtr> reading_;  // of the worker, as cohorts_
   std::list<Cohort> cohorts_;
 

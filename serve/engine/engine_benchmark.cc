@@ -1,8 +1,8 @@
-// Tokens per second of the engine: bazel run //serve/engine:engine_benchmark -- MODEL [--dtype fp32|bf16] [--threads N]
+// Tokens per second of the engine: bazel run //serve/engine:engine_benchmark -- MODEL [--dtype fp32|bf16] [--device cuda]
 //
 // Prints one line of JSON for each measurement: prompts read, texts that go on alone and beside others, and, with
 // --depths, what a token takes after texts of that length. The best and the median of --repeats are given, and for
-// texts that go on the share of the memory's rate, measured on the spot, at which the weights are read.
+// texts that go on on the CPU the share of the memory's rate, measured on the spot, at which the weights are read.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "base/working_directory.h"
 #include "kernels/benchmarks/machine.h"
+#include "model/device.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
 #include "serve/engine/engine.h"
@@ -32,7 +33,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Flags {
-  std::string model, dtype = "fp32";
+  std::string model, dtype = "fp32", device = "cpu";
   int threads = 0, repeats = 5;
   int64_t prompt = 512, tokens = 64;
   std::vector<int64_t> together = {1, 8}, depths;
@@ -83,14 +84,14 @@ absl::StatusOr<std::pair<SnapshotPtr, double>> ReadPrompt(Engine& engine, std::v
   return std::pair(std::move(result.snapshot), Seconds(Clock::now() - begun));
 }
 
-// Bytes of the matrices that a token reads. (The low-rank ones of RWKV are some percent more.)
-int64_t WeightBytes(const Transformer& model) {
+// That reading the matrices takes on the CPU. (The low-rank ones of RWKV are some percent more.)
+double LeastSecondsPerStep(const Transformer& model) {
   int64_t bytes = 0;
   const bool tied = model.config().tie_word_embeddings();
   for (const auto& [name, linear] : model.LinearsByWeight()) {
     if (tied || name != "model.embed_tokens.weight") bytes += linear->matrix().bytes();
   }
-  return bytes;
+  return bytes / MeasureReadBandwidth(bytes);
 }
 
 void Print(const std::string& what, int64_t tokens, std::vector<double> seconds, double steps = 0,
@@ -101,7 +102,7 @@ void Print(const std::string& what, int64_t tokens, std::vector<double> seconds,
                                  {"best_tokens_per_second", tokens / seconds.front()},
                                  {"median_tokens_per_second", tokens / median},
                                  {"median_ms_per_token", 1e3 * median / tokens}};
-  if (steps > 0) line["share_of_memory_rate"] = steps * least_seconds_per_step / seconds.front();
+  if (least_seconds_per_step > 0) line["share_of_memory_rate"] = steps * least_seconds_per_step / seconds.front();
   std::printf("%s\n", line.dump().c_str());
   std::fflush(stdout);
 }
@@ -110,11 +111,11 @@ absl::Status Measure(const Flags& flags) {
   SetThreads(flags.threads);
   at::set_num_threads(Threads());
   RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
+  RADLADS_ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(flags.device));
   RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
-  RADLADS_ASSIGN_OR_RETURN(const std::shared_ptr<Transformer> model, LoadForInference(directory, precision.dtype));
+  RADLADS_ASSIGN_OR_RETURN(const std::shared_ptr<Transformer> model, LoadForInference(directory, precision.dtype, device));
   const int64_t vocabulary = model->config().vocab_size();
-  const int64_t bytes = WeightBytes(*model);
-  const double least = bytes / MeasureReadBandwidth(bytes);
+  const double least = device.is_cpu() ? LeastSecondsPerStep(*model) : 0;
   EngineOptions options;
   options.prompt_tokens = 512;
   RADLADS_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Create(*model, options));
@@ -169,6 +170,7 @@ int Main(int argc, char** argv) {
   const auto positive = CLI::PositiveNumber;
   app.add_option("model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
   app.add_option("--dtype", flags.dtype, "fp32, bf16 or auto.")->capture_default_str();
+  app.add_option("--device", flags.device, "cpu, cuda or cuda:N (of a --config=cuda build).")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(positive);
   app.add_option("--prompt", flags.prompt, "Tokens of the prompts.")->check(positive)->capture_default_str();
   app.add_option("--tokens", flags.tokens, "That each text goes on for.")->check(CLI::Range(2, 1 << 20))->capture_default_str();

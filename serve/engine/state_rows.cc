@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -11,27 +12,12 @@
 namespace radlads {
 namespace {
 
+bool Grows(const std::string& name) { return name == "key" || name == "value"; }
+
 std::vector<int64_t> WithRows(const Tensor& tensor, int64_t rows) {
   std::vector<int64_t> sizes = tensor.sizes().vec();
   sizes[0] = rows;
   return sizes;
-}
-
-void AppendRow(const Tensor& row, Tensor* rows) {
-  if (!rows->defined()) *rows = at::empty(WithRows(row, 0), row.options());
-  const int64_t count = rows->size(0), bytes = row.numel() * row.element_size();
-  RADLADS_CHECK(row.size(0) == 1 && row.scalar_type() == rows->scalar_type() &&
-                row.sizes().slice(1) == rows->sizes().slice(1))
-      << "a row " << row.sizes() << " among rows " << rows->sizes();
-  // The storage of a tensor may be larger than what the tensor shows.
-  if (static_cast<int64_t>(rows->storage().nbytes()) < (count + 1) * bytes || !rows->is_contiguous() ||
-      rows->storage().use_count() != 1) {
-    Tensor larger = at::empty(WithRows(*rows, std::max<int64_t>(2 * count, 4)), rows->options());
-    larger.narrow(0, 0, count).copy_(*rows);
-    *rows = larger;
-  }
-  rows->resize_(WithRows(*rows, count + 1));
-  rows->select(0, count).copy_(row.select(0, 0));
 }
 
 void RemoveRow(int64_t row, Tensor* rows) {
@@ -43,17 +29,65 @@ void RemoveRow(int64_t row, Tensor* rows) {
   rows->resize_(WithRows(*rows, last));
 }
 
+// Rows in the memory of `rows`.
+int64_t RowsInMemory(const Tensor& rows) {
+  int64_t bytes = rows.element_size();
+  for (const int64_t size : rows.sizes().slice(1)) bytes *= size;
+  return static_cast<int64_t>(rows.storage().nbytes()) / bytes;
+}
+
+Tensor WholeMemory(const Tensor& rows) {
+  return at::empty({0}, rows.options()).set_(rows.storage(), 0, WithRows(rows, RowsInMemory(rows)), rows.strides());
+}
+
 }  // namespace
+
+bool Grows(const ModelState& state) {
+  return std::any_of(state.layers.begin(), state.layers.end(),
+                     [](const LayerState& layer) { return layer.tensors.contains("key"); });
+}
+
+// `row` fills one of `rows` or, of a tensor that grows, the beginning of its room.
+void StateRows::AppendRow(const Tensor& row, Tensor* rows) {
+  const int64_t count = rows->size(0);
+  RADLADS_CHECK(row.scalar_type() == rows->scalar_type() && row.dim() == rows->dim()) << "a row of another model";
+  // The storage of a tensor may be larger than what the tensor shows.
+  if (RowsInMemory(*rows) <= count || !rows->is_contiguous()) {
+    // Rows that grow are large: no more than are needed.
+    Tensor larger = at::empty(WithRows(*rows, std::max<int64_t>(2 * count, room_ > 0 ? 1 : 4)), rows->options());
+    larger.narrow(0, 0, count).copy_(*rows);
+    *rows = larger;
+    ++generation_;
+  }
+  rows->resize_(WithRows(*rows, count + 1));
+  Tensor place = rows->narrow(0, count, 1);
+  if (row.dim() == 4 && row.size(2) < place.size(2)) place = place.narrow(2, 0, row.size(2));
+  RADLADS_CHECK(row.sizes() == place.sizes()) << "a row " << row.sizes() << " among rows " << rows->sizes();
+  place.copy_(row);
+}
 
 void StateRows::Add(const ModelState& row) {
   RADLADS_CHECK(row.batch() == 1) << "a state of " << row.batch() << " rows";
-  if (size() == 0) state_.layers.resize(row.layers.size());
+  if (state_.layers.empty()) state_.layers.resize(row.layers.size());
   RADLADS_CHECK(row.layers.size() == state_.layers.size()) << "a state of another model";
+  const auto append = [&](const Tensor& tensor, Tensor* rows, int64_t room = 0) {
+    if (!rows->defined()) {
+      std::vector<int64_t> sizes = WithRows(tensor, 0);
+      if (room > 0) sizes[2] = room;
+      *rows = at::empty(sizes, tensor.options());
+    }
+    AppendRow(tensor, rows);
+  };
+  int64_t tokens = -1;
   for (size_t i = 0; i < row.layers.size(); ++i) {
-    for (const auto& [name, tensor] : row.layers[i].tensors) AppendRow(tensor, &state_.layers[i].tensors[name]);
+    auto& rows = state_.layers[i].tensors;
+    for (const auto& [name, tensor] : row.layers[i].tensors) append(tensor, &rows[name], Grows(name) ? room_ : 0);
+    const auto key = row.layers[i].tensors.find("key");
+    if (key != row.layers[i].tensors.end()) tokens = key->second.size(2);
   }
-  AppendRow(row.position, &state_.position);
-  AppendRow(row.document, &state_.document);
+  if (tokens >= 0) append(at::full({1}, tokens, row.position.options()), &state_.tokens);
+  append(row.position, &state_.position);
+  append(row.document, &state_.document);
 }
 
 void StateRows::Remove(int64_t row) {
@@ -63,8 +97,32 @@ void StateRows::Remove(int64_t row) {
   }
   RemoveRow(row, &state_.position);
   RemoveRow(row, &state_.document);
+  if (state_.tokens.defined()) RemoveRow(row, &state_.tokens);
 }
 
-ModelState StateRows::Copy(int64_t row) const { return state_.Select(at::scalar_tensor(row, at::kLong).view({1})); }
+ModelState StateRows::Copy(int64_t row) const {
+  const int64_t tokens = state_.tokens.defined() ? state_.tokens[row].item<int64_t>() : 0;
+  ModelState copy(state_.layers.size());
+  for (size_t i = 0; i < state_.layers.size(); ++i) {
+    for (const auto& [name, tensor] : state_.layers[i].tensors) {
+      const Tensor one = tensor.narrow(0, row, 1);
+      copy.layers[i].tensors[name] = (Grows(name) ? one.narrow(2, 0, tokens) : one).clone(at::MemoryFormat::Contiguous);
+    }
+  }
+  copy.position = state_.position.narrow(0, row, 1).clone();
+  copy.document = state_.document.narrow(0, row, 1).clone();
+  return copy;
+}
+
+ModelState StateRows::Whole() const {
+  ModelState whole(state_.layers.size());
+  for (size_t i = 0; i < state_.layers.size(); ++i) {
+    for (const auto& [name, tensor] : state_.layers[i].tensors) whole.layers[i].tensors[name] = WholeMemory(tensor);
+  }
+  whole.position = WholeMemory(state_.position);
+  whole.document = WholeMemory(state_.document);
+  if (state_.tokens.defined()) whole.tokens = WholeMemory(state_.tokens);
+  return whole;
+}
 
 }  // namespace radlads
