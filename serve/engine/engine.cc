@@ -230,6 +230,15 @@ class BatchingEngine : public Engine {
     const Tensor hidden = model_.Forward(at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong).view({1, time}), &text.state);
     text.read += time;
     text.tokens += time;
+    const bool sampling = time == left && text.last < 0 && text.request.max_tokens > 0;
+    absl::StatusOr<int64_t> id;
+    bool more = true;
+    if (sampling) {
+      const Tensor logits = LogitsOf(hidden.select(1, time - 1));
+      id = text.sampler.Sample(logits[0], text.request.allows);
+      more = id.ok() && Deliver(*id, logits[0], &text);
+    }
+    // After the token, which somebody waits for.
     if (text.snapshots < at.size() && at[text.snapshots] == text.tokens) HandOut(text.state.Copy(), {}, text);
     {
       std::lock_guard lock(mutex_);
@@ -238,16 +247,14 @@ class BatchingEngine : public Engine {
     TextPtr taken = Take(&reading_);
     if (time < left) {
       reading_.push_back(std::move(taken));
+    } else if (sampling && !id.ok()) {
+      FinishWith(std::move(taken), FinishReason::kError, id.status());
+    } else if (!more) {
+      Finish(std::move(taken), FinishReason::kCallback);
     } else if (text.last >= 0) {
       AfterLast(std::move(taken));
-    } else if (text.request.max_tokens == 0) {
-      Finish(std::move(taken), FinishReason::kLength);
     } else {
-      const Tensor logits = LogitsOf(hidden.select(1, time - 1));
-      absl::StatusOr<int64_t> id = text.sampler.Sample(logits[0], text.request.allows);
-      if (!id.ok()) return FinishWith(std::move(taken), FinishReason::kError, id.status());
-      if (!Deliver(*id, logits[0], &text)) return Finish(std::move(taken), FinishReason::kCallback);
-      AfterLast(std::move(taken));
+      Finish(std::move(taken), FinishReason::kLength);
     }
   }
 

@@ -53,7 +53,7 @@ struct EngineRequest {
   // Which tokens may come next (TokenSampler::Sample); empty: all. Asked between two calls of on_token.
   TokenSampler::Allows allows;
   // Where on_snapshot is called: after so many tokens of the text, `from` included, in rising order, as far as they are
-  // read before the first token is sampled; and each time `snapshot_every` more have been sampled, 0: never.
+  // read for the first token that is sampled, which on_token gets before; and each time `snapshot_every` more have been sampled, 0: never.
   std::vector<int64_t> snapshot_at;
   int64_t snapshot_every = 0;
   // On the engine's thread, where they must not wait. `on_token` gets each token with the logits [W] fp32 that it was

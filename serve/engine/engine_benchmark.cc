@@ -13,6 +13,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,22 @@ absl::StatusOr<double> Continue(Engine& engine, const EngineRequest& request, in
   }
   for (auto& end : ends) RADLADS_RETURN_IF_ERROR(end.get_future().get().status);
   return Seconds(*std::min_element(last.begin(), last.end()) - *std::max_element(first.begin(), first.end()));
+}
+
+// -> the seconds to the first token.
+absl::StatusOr<double> Begin(Engine& engine, EngineRequest request) {
+  std::promise<EngineResult> end;
+  const auto begun = Clock::now();
+  Clock::time_point first;
+  request.max_tokens = 1;
+  request.on_token = [&](int64_t, const Tensor&) {
+    first = Clock::now();
+    return true;
+  };
+  request.on_done = [&](EngineResult result) { end.set_value(std::move(result)); };
+  RADLADS_RETURN_IF_ERROR(engine.Submit(std::move(request)).status());
+  RADLADS_RETURN_IF_ERROR(end.get_future().get().status);
+  return Seconds(first - begun);
 }
 
 // -> the snapshot after the prompt, and the seconds that it took.
@@ -141,6 +158,17 @@ absl::Status Measure(const Flags& flags) {
     // The first text is some tokens ahead of the last one: what they do together is less than all.
     const int64_t steps = flags.tokens - (texts - 1);
     Print(Concatenate("decode, ", texts, " together"), texts * steps, seconds, steps, least);
+  }
+  for (const int64_t prompt : {1, 8}) {
+    RADLADS_ASSIGN_OR_RETURN(const auto before, ReadPrompt(*engine, SomeTokens(64, vocabulary)));
+    seconds.clear();
+    for (int i = 0; i < 4 * flags.repeats; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // as between requests
+      RADLADS_ASSIGN_OR_RETURN(const double time,
+                               Begin(*engine, {.from = before.first, .prompt = SomeTokens(prompt, vocabulary)}));
+      seconds.push_back(time);
+    }
+    Print(Concatenate("first token of ", prompt, " after a snapshot"), 1, seconds);
   }
   // In turns, so that what else the machine does meets all of them alike.
   std::vector<SnapshotPtr> snapshots;

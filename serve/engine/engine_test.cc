@@ -259,6 +259,20 @@ TEST(Engine, ReadsWithoutSampling) {
   EXPECT_EQ(got, want);
 }
 
+// Somebody waits for the token, nobody for the snapshot.
+TEST(Engine, TheFirstTokenComesBeforeTheSnapshotOfThePrompt) {
+  auto model = InferenceModel("rad_rwkv7");
+  auto engine = NewEngine(*model);
+  Collector collector;
+  EngineRequest request = collector.Bind({.prompt = Random(1, 10), .max_tokens = 3});
+  request.snapshot_at = {4, 10};
+  std::vector<size_t> tokens_before;
+  request.on_snapshot = [&](const SnapshotPtr&) { tokens_before.push_back(collector.tokens().size()); };
+  ASSERT_TRUE(engine->Submit(request).ok());
+  ASSERT_EQ(collector.Wait().finish, FinishReason::kLength) << collector.Wait().status;
+  EXPECT_EQ(tokens_before, (std::vector<size_t>{0, 1}));
+}
+
 TEST(Engine, CancelEndsARequestWhereverItIs) {
   auto model = InferenceModel("rad_rwkv7");
   auto engine = NewEngine(*model, {.active = 2});

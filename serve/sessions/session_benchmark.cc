@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/keep_freed_memory.h"
 #include "base/status.h"
 #include "data/tokenizer/tokenizer.h"
 #include "model/pretrained.h"
@@ -117,6 +118,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: session_benchmark MODEL_DIRECTORY STORE_DIRECTORY\n");
     return 2;
   }
+  radlads::KeepFreedMemory();
   const absl::Status status = radlads::Run(argv[1], argv[2]);
   if (!status.ok()) std::fprintf(stderr, "session_benchmark: %s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;

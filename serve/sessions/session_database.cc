@@ -276,6 +276,8 @@ absl::Status SessionDatabase::ReadState(uint64_t session, int64_t snapshot, cons
                                         const std::function<absl::Status(std::string_view)>& read) {
   rocksdb::ReadOptions options;
   options.snapshot = view.get();
+  // A state has a checksum of its own (session_blob.h), which the processor computes; RocksDB's takes longer than reading.
+  options.verify_checksums = false;
   rocksdb::PinnableSlice state;
   const rocksdb::Status status = database_->Get(options, states_, NumberedKey(session, snapshot), &state);
   if (status.IsNotFound()) return NotFound("the state of snapshot ", snapshot, " is not in the session store");

@@ -202,9 +202,10 @@ absl::StatusOr<uint64_t> TextRunner::Start(TextRequest request, TextCallbacks ca
   };
   asked.on_token = [text, emit](int64_t id, const Tensor& logits) { return text->OnToken(id, logits, emit); };
   if (text->json) asked.allows = [text](int64_t id) { return text->Allows(id); };
-  asked.on_snapshot = [this, text, emit](SnapshotPtr snapshot) {
+  const int64_t prompt_end = text->begin + static_cast<int64_t>(text->request.prompt.size());
+  asked.on_snapshot = [this, text, emit, prompt_end](SnapshotPtr snapshot) {
     const PrefixHash hash = text->HashAt(snapshot->tokens);
-    if (!text->sampled) cache_.Put(hash, snapshot);
+    if (snapshot->tokens <= prompt_end) cache_.Put(hash, snapshot);
     if (!text->lease || snapshot->tokens - text->stored_at < options_.snapshot_tokens) return;
     text->stored_at = snapshot->tokens;
     TextEvent event;
