@@ -1,6 +1,7 @@
 #include "model/device.h"
 
 #include <ATen/Context.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <charconv>
 #include <string_view>
@@ -23,12 +24,16 @@ absl::StatusOr<c10::Device> ChooseDevice(const std::string& name) {
 #ifdef RADLADS_CUDA
   const int64_t gpus = at::hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
   if (index >= gpus) {
-    return FailedPrecondition("no GPU is ", name, ": ", gpus, " are there (nvidia-smi shows them, and whether the driver works)");
+    return FailedPrecondition("there is no GPU for ", name, ": the driver shows ", gpus, "; nvidia-smi says why");
   }
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 #else
   return FailedPrecondition("this build has no CUDA for ", name, "; run tools/setup.sh --cuda and build with --config=cuda");
 #endif
+}
+
+int64_t FreeMemory(c10::Device device) {
+  return static_cast<int64_t>(at::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
 }
 
 }  // namespace radlads

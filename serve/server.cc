@@ -166,6 +166,11 @@ absl::Status Serve(ServerFlags flags) {
   const int64_t memory = MemoryLimit(), weights = MemoryInUse();
   Log().info("{} threads; {} of memory, of which {} are in use", Threads(), SpellBytes(memory), SpellBytes(weights));
   flags.service.memory = std::max<int64_t>(1, (memory - weights) / static_cast<int64_t>(opened.size()));
+  if (!device.is_cpu()) {
+    const int64_t free = FreeMemory(device);
+    Log().info("{}: {} of its memory are free", device.str(), SpellBytes(free));
+    flags.service.device_memory = free / static_cast<int64_t>(opened.size());
+  }
   std::vector<ServedModel> served_models;
   for (Model& model : opened) {
     RADLADS_RETURN_IF_ERROR(OpenSessions(flags, metrics, model));

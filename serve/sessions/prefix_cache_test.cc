@@ -132,13 +132,16 @@ TEST_P(PrefixCacheTest, WarmTextsStay) {
 }
 
 TEST(ServiceSizes, SizesComeFromTheMemory) {
-  const ServiceSizes large = ChooseSizes(int64_t{32} << 30, 2 << 20);
+  const ServiceSizes large = ChooseSizes(int64_t{32} << 30, std::nullopt, 2 << 20);
   EXPECT_EQ(large.active, 64) << "more would not be faster";
   EXPECT_EQ(large.cache_bytes, int64_t{4} << 30);
   // 8 GiB for texts of 400 MiB each.
-  EXPECT_EQ(ChooseSizes(int64_t{16} << 30, 400 << 20).active, 20);
-  EXPECT_EQ(ChooseSizes(1 << 20, 400 << 20).active, 1) << "one always goes on";
-  EXPECT_EQ(ChooseSizes(-1, 1).cache_bytes, 0) << "nothing is free";
+  EXPECT_EQ(ChooseSizes(int64_t{16} << 30, std::nullopt, 400 << 20).active, 20);
+  const ServiceSizes device = ChooseSizes(int64_t{16} << 30, int64_t{8} << 30, 400 << 20);
+  EXPECT_EQ(device.active, 10);
+  EXPECT_EQ(device.cache_bytes, int64_t{2} << 30);
+  EXPECT_EQ(ChooseSizes(1 << 20, std::nullopt, 400 << 20).active, 1) << "one always goes on";
+  EXPECT_EQ(ChooseSizes(-1, std::nullopt, 1).cache_bytes, 0) << "nothing is free";
 
   // Of the model's own states: 100 tokens of the softmax one are larger than the state of the recurrent one.
   SessionServiceOptions options{.engine = {.active = kFromMemory, .waiting = kFromMemory},

@@ -65,7 +65,7 @@ absl::StatusOr<SessionServiceOptions> WithSizes(SessionServiceOptions options, c
         "that the number of texts can be chosen from the memory");
   }
   const int64_t state_bytes = layout.ByteSize(std::max<int64_t>(options.context, 1));
-  const ServiceSizes sizes = ChooseSizes(options.memory, state_bytes);
+  const ServiceSizes sizes = ChooseSizes(options.memory, options.device_memory, state_bytes);
   if (options.engine.active == kFromMemory) options.engine.active = sizes.active;
   if (options.engine.waiting == kFromMemory) options.engine.waiting = kWaitingForEach * options.engine.active;
   if (options.cache_bytes == kFromMemory) options.cache_bytes = sizes.cache_bytes;

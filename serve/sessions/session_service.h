@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,6 +40,7 @@ struct SessionServiceOptions {
   // Bytes that this service may take. Where engine.active, engine.waiting or cache_bytes is kFromMemory, it decides
   // (service_sizes.h).
   int64_t memory = 0;
+  std::optional<int64_t> device_memory;  // the same, of the model's device where that is not the CPU
   int64_t snapshot_tokens = 512;  // a state is stored after so many tokens of a reply, and at its end
   // A larger state, of a softmax model, is not stored but made again from the tokens when it is needed.
   int64_t state_bytes = int64_t{64} << 20;
