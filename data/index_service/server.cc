@@ -48,12 +48,9 @@ class IndexServer::Impl {
 
   absl::Status Start(const IndexServerOptions& options) {
     grpc::ServerBuilder builder;
-    grpc::ResourceQuota quota("index service");
-    quota.SetMaxThreads(kMaxThreads);
-    builder.SetResourceQuota(quota);
-    RADLADS_ASSIGN_OR_RETURN(server_,
-                             GrpcServer::Start(builder, options.listen, grpc::InsecureServerCredentials(), service_,
-                                               index_service::v1::IndexService::service_full_name()));
+    RADLADS_ASSIGN_OR_RETURN(
+        server_, GrpcServer::Start(builder, {.threads = kMaxThreads}, options.listen, grpc::InsecureServerCredentials(),
+                                   service_, index_service::v1::IndexService::service_full_name()));
     return options.metrics_listen.empty() ? absl::OkStatus() : StartMetrics(options.metrics_listen);
   }
 
