@@ -21,8 +21,7 @@ namespace radlads {
 // Draws the tokens of one text. The random numbers are std::mt19937_64(seed), one for each token drawn (none at
 // temperature 0), as u = (number >> 11) * 2^-53; the token is the first, by falling probability and rising id, at which
 // the cumulative probability (token_ranking.h: of fp32 weights) exceeds u; tokens less likely than exp(-60) times the
-// likeliest are never drawn. The same
-// logits and seed give the same tokens on every machine. Not thread-safe.
+// likeliest are never drawn. The same logits and seed give the same tokens on every machine. Not thread-safe.
 class TokenSampler {
  public:
   explicit TokenSampler(const SamplingOptions& options) : options_(options), random_(options.seed) {}
