@@ -48,7 +48,7 @@ class FloodingClient {
     for (;;) {
       AddData();
       pollfd event{.fd = socket_, .events = static_cast<int16_t>(POLLIN | (out_.empty() ? 0 : POLLOUT))};
-      if (!alive_ || ::poll(&event, 1, /*ms=*/1000) <= 0) return;
+      if (!alive_ || ::poll(&event, 1, /*ms=*/2000) <= 0) return;
       if (event.revents & POLLIN) Receive();
       if (event.revents & (POLLERR | POLLHUP)) alive_ = false;
       if (event.revents & POLLOUT) Send();
