@@ -22,12 +22,17 @@ grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::move(message));
 }
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(grpc::ServerBuilder& builder, const std::string& listen,
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(grpc::ServerBuilder& builder, const GrpcLimits& limits,
+                                                              const std::string& listen,
                                                               std::shared_ptr<grpc::ServerCredentials> credentials,
                                                               grpc::Service& service, const std::string& service_name) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   std::unique_ptr<GrpcServer> server(new GrpcServer);
+  grpc::ResourceQuota quota(service_name);
+  quota.SetMaxThreads(limits.threads);
+  quota.Resize(limits.message_memory);
+  builder.SetResourceQuota(quota);
   builder.AddListeningPort(listen, std::move(credentials), &server->port_);
   builder.RegisterService(&service);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);

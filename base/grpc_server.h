@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -19,13 +21,23 @@ namespace radlads {
 // The message cut to what travels in a header; whole characters, if it is UTF-8.
 grpc::Status ToGrpc(const absl::Status& status);
 
+// What clients may take of a server.
+struct GrpcLimits {
+  int threads = std::numeric_limits<int>::max();  // of calls that have one
+  // Bytes of messages that still arrive, of all calls together. gRPC 1.51 sees to it after the fact: where they are
+  // more, it ends one call after the other, of whatever client, with RESOURCE_EXHAUSTED until they are not. Clients
+  // that send faster than that can have the server hold several times as much for a moment.
+  size_t message_memory = 256 << 20;
+};
+
 // A server of one service, with grpc.health.v1.Health (for the service's name too) and reflection. Clients that vanish
 // without a word are noticed within 30 s.
 class GrpcServer {
  public:
   // Listens on `listen`, HOST:PORT or unix:PATH; port 0 takes a free one. `builder` may have options of its own;
   // `service` must outlive the server. UNAVAILABLE when the address cannot be had.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(grpc::ServerBuilder& builder, const std::string& listen,
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(grpc::ServerBuilder& builder, const GrpcLimits& limits,
+                                                           const std::string& listen,
                                                            std::shared_ptr<grpc::ServerCredentials> credentials,
                                                            grpc::Service& service, const std::string& service_name);
   // Cancels what is left.

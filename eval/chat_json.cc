@@ -16,20 +16,6 @@ namespace {
 
 constexpr int64_t kMaxTopLogprobs = 100;
 
-// What servers and clients know beyond a text that goes on, and would change it.
-absl::Status CheckSupported(const RequestJson& json) {
-  const std::pair<const char*, RequestJson> harmless[] = {{"tools", RequestJson::array()},
-                                                          {"functions", RequestJson::array()},
-                                                          {"response_format", {{"type", "text"}}},
-                                                          {"echo", false},
-                                                          {"add_generation_prompt", true},
-                                                          {"continue_final_message", false},
-                                                          {"chat_template", nullptr},
-                                                          {"chat_template_kwargs", RequestJson::object()}};
-  for (const auto& [name, value] : harmless) RADLADS_RETURN_IF_ERROR(Unsupported(json, name, value));
-  return absl::OkStatus();
-}
-
 ReplyJson Logprobs(const Completion& completion, int64_t top, const Tokenizer& tokenizer) {
   ReplyJson content = ReplyJson::array();
   for (const CompletionToken& token : completion.generated) {
@@ -44,7 +30,8 @@ ReplyJson Logprobs(const Completion& completion, int64_t top, const Tokenizer& t
 absl::StatusOr<CompletionRequest> ParseChatRequest(std::string_view body, const Tokenizer& tokenizer,
                                                    const CompletionModel& model) {
   RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
-  RADLADS_RETURN_IF_ERROR(CheckSupported(json));
+  RADLADS_RETURN_IF_ERROR(CheckChatFields(json));
+  RADLADS_RETURN_IF_ERROR(Unsupported(json, "response_format", {{"type", "text"}}));
   const bool is_new = !Field(json, "max_completion_tokens").is_null();
   if (is_new && !Field(json, "max_tokens").is_null()) {
     return InvalidArgument("max_tokens and max_completion_tokens are two names of one thing; give one of them");

@@ -89,8 +89,9 @@ TEST(ChatJson, SaysWhatIsWrong) {
   EXPECT_THAT(Refusal(R"({"messages":[{"role":"assistant","content":"","tool_calls":[{}]}]})"),
               HasSubstr("messages[0]: tool_calls is not supported"));
   EXPECT_THAT(Refusal(R"({"messages":[{"role":"pope","content":"a"}]})"), HasSubstr("no role pope"));
-  for (const char* field : {R"("stream":true)", R"("n":2)", R"("tools":[{}])", R"("logit_bias":{"1":1})",
-                            R"("response_format":{"type":"json_object"})", R"("continue_final_message":true)"}) {
+  for (const char* field :
+       {R"("stream":true)", R"("n":2)", R"("tools":[{}])", R"("chat_template":"x")", R"("logit_bias":{"1":1})",
+        R"("response_format":{"type":"json_object"})", R"("continue_final_message":true)"}) {
     EXPECT_THAT(Refusal(With(field)), HasSubstr("is not supported")) << field;
   }
   EXPECT_TRUE(Parse(With(R"("stream":false,"n":1,"tools":[],"response_format":{"type":"text"},"max_tokens":1)")).ok());

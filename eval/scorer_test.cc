@@ -20,12 +20,6 @@ using ::testing::HasSubstr;
 
 using Ids = std::vector<int64_t>;
 
-std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
-  auto model = SmallModel(kind);
-  model->SetForInference();
-  return model;
-}
-
 std::unique_ptr<Scorer> NewScorer(Transformer& model, const TokenModelOptions& options = {}) {
   auto scorer = MakeScorer(model, *SmallTokenizer(), options);
   EXPECT_TRUE(scorer.ok()) << scorer.status();

@@ -60,6 +60,12 @@ std::shared_ptr<Transformer> SmallModel(const std::string& kind, at::ScalarType 
   return RandomModel(SmallConfig(kind), dtype, seed);
 }
 
+std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
+  auto model = SmallModel(kind);
+  model->SetForInference();
+  return model;
+}
+
 std::shared_ptr<Transformer> RandomModel(const ModelConfig& config, at::ScalarType dtype, int64_t seed) {
   // So small a model only loses by threads, most of all beside another test.
   SetThreads(1);

@@ -32,6 +32,8 @@ std::vector<std::string> SmallKinds();
 std::shared_ptr<Transformer> RandomModel(const ModelConfig& config, at::ScalarType dtype = at::kFloat, int64_t seed = 1);
 // One of SmallConfig(kind).
 std::shared_ptr<Transformer> SmallModel(const std::string& kind, at::ScalarType dtype = at::kFloat, int64_t seed = 1);
+// The same, for inference, as LoadForInference makes them.
+std::shared_ptr<Transformer> InferenceModel(const std::string& kind);
 
 }  // namespace radlads
 

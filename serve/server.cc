@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -93,8 +94,11 @@ absl::StatusOr<Model> Load(const std::string& argument, const Precision& precisi
   std::tie(model.name, path) = NameAndPath(argument);
   RADLADS_ASSIGN_OR_RETURN(model.directory, ResolveModelDirectory(path));
   if (!IsDirectory(model.directory)) {
-    return InvalidArgument(path, " is a file; the server wants a directory with the tokenizer beside the weights. Make one with "
-                           "bazel run //tools:import_checkpoint -- --from ", path, " --to DIRECTORY --dtype keep");
+    return InvalidArgument(
+        path,
+        " is a file; the server wants a directory with the tokenizer beside the weights. Make one with "
+        "bazel run //tools:import_checkpoint -- --from ",
+        path, " --to DIRECTORY --dtype keep");
   }
   RADLADS_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(model.directory));
   RADLADS_ASSIGN_OR_RETURN(model.transformer, LoadForInference(model.directory, precision.dtype, device));
@@ -120,26 +124,55 @@ absl::Status OpenSessions(const ServerFlags& flags, prometheus::Registry& metric
 }
 
 // What the first requests would wait for.
-absl::Status Warm(std::span<const WarmText> texts, const Model& model) {
+absl::Status Warm(std::span<const WarmText> texts, const Model& model, std::stop_token stop) {
   const auto begun = std::chrono::steady_clock::now();
   RADLADS_ASSIGN_OR_RETURN(const auto prefixes, PromptPrefixes(texts, model.name, *model.tokenizer));
-  const absl::Status warm = model.service->Warm(prefixes);
-  if (!warm.ok()) return Annotate(warm, Concatenate("--warm of model ", model.name));
   size_t tokens = 0;
   for (const auto& prefix : prefixes) tokens += prefix.size();
-  Log().info("model {}: warm after {:.1f} s, with {} texts of {} tokens", model.name,
-             std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(), prefixes.size(), tokens);
+  Log().info("model {}: getting warm with {} texts of {} tokens", model.name, prefixes.size(), tokens);
+  const absl::Status warm = model.service->Warm(prefixes, stop);
+  if (!warm.ok()) return Annotate(warm, Concatenate("--warm of model ", model.name));
+  Log().info("model {}: warm after {:.1f} s", model.name,
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
   return absl::OkStatus();
 }
 
-absl::Status Serve(ServerFlags flags) {
-  // Every thread inherits the mask: the signals come to sigwait below, and to nobody else.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+// SIGTERM and SIGINT as a request to stop. To be made before there are other threads: they inherit the blocked signals.
+class StopSignal {
+ public:
+  StopSignal() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    waiting_ = std::thread([this, signals] {
+      int signal = 0;
+      sigwait(&signals, &signal);
+      stop_.request_stop();
+    });
+  }
+  ~StopSignal() {
+    Stop();
+    Wait();
+  }
 
+  std::stop_token token() const { return stop_.get_token(); }
+  // From any thread: as if the signal came.
+  void Stop() const {
+    if (!stop_.stop_requested()) kill(getpid(), SIGTERM);
+  }
+  void Wait() {
+    if (waiting_.joinable()) waiting_.join();
+  }
+
+ private:
+  std::stop_source stop_;
+  std::thread waiting_;
+};
+
+absl::Status Serve(ServerFlags flags) {
+  StopSignal signal;
   RADLADS_RETURN_IF_ERROR(SetAccess(&flags));
   flags.http.drain_time = std::chrono::seconds(flags.drain_seconds);
   SetThreads(flags.threads);
@@ -161,6 +194,7 @@ absl::Status Serve(ServerFlags flags) {
   RADLADS_ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(flags.device));
   std::vector<Model> opened;
   for (const std::string& argument : flags.models) {
+    if (signal.token().stop_requested()) return absl::OkStatus();
     RADLADS_ASSIGN_OR_RETURN(opened.emplace_back(), Load(argument, precision, device));
   }
   const int64_t memory = MemoryLimit(), weights = MemoryInUse();
@@ -182,25 +216,26 @@ absl::Status Serve(ServerFlags flags) {
   absl::Status served;
   std::thread serving([&] {
     served = server.Serve();
-    if (!served.ok()) kill(getpid(), SIGTERM);
+    if (!served.ok()) signal.Stop();
   });
   std::unique_ptr<GrpcTextServer> grpc_server;
   const absl::Status ready = [&]() -> absl::Status {
-    for (const Model& model : opened) RADLADS_RETURN_IF_ERROR(Warm(warm_texts, model));
+    for (const Model& model : opened) RADLADS_RETURN_IF_ERROR(Warm(warm_texts, model, signal.token()));
     RADLADS_ASSIGN_OR_RETURN(grpc_server, StartGrpc(flags, served_models, metrics));
     return absl::OkStatus();
   }();
   if (!ready.ok()) {
     server.Shutdown();
     serving.join();
-    return ready;
+    if (!signal.token().stop_requested() || !absl::IsCancelled(ready)) return ready;
+    Log().info("stopped before all texts of --warm were read");
+    return served;
   }
   server.Ready();
   Log().info("serving on {}://{}:{}/, {}", flags.http.tls_key.empty() ? "http" : "https", flags.http.host,
              server.port(),
              flags.http.keys.empty() ? "without keys" : Concatenate(flags.http.keys.size(), " API keys"));
-  int signal = 0;
-  sigwait(&signals, &signal);
+  signal.Wait();
   Log().info("no new requests; texts under way have {} s to end", flags.drain_seconds);
   server.Shutdown();
   if (grpc_server != nullptr) grpc_server->Drain();

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "base/loopback.h"
 #include "base/status.h"
 #include "serve/http/access.h"
 
@@ -27,15 +28,8 @@ absl::StatusOr<Address> ParseAddress(const char* flag, const std::string& listen
   return address;
 }
 
-// Only this machine reaches it.
-bool IsLoopback(const std::string& host) {
-  if (host == "localhost" || host == "::1") return true;
-  // Digits only behind "127.": 127.example.com is somebody else's.
-  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos;
-}
-
 absl::Status CheckKeys(const ServerFlags& flags, const Address& address) {
-  if (IsLoopback(address.host) || flags.no_keys || !flags.http.keys.empty()) return absl::OkStatus();
+  if (IsLoopbackHost(address.host) || flags.no_keys || !flags.http.keys.empty()) return absl::OkStatus();
   return FailedPrecondition("everybody who reaches ", address.host,
                             " could ask this server; give it --key_file, or --no_keys if that is meant");
 }

@@ -4,6 +4,7 @@
 #include <httplib.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <memory>
@@ -130,12 +131,31 @@ TEST_F(ServerTest, AWarmSystemMessageIsReadBeforeTheFirstRequest) {
   EXPECT_EQ(client.Get("/health")->body, "{\"status\":\"ok\"}");
 }
 
+// Reading all of it would take minutes.
+TEST_F(ServerTest, SigtermEndsTheWarmingUp) {
+  const std::string file = ::testing::TempDir() + "/long.txt";
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += "be brief ";
+  ASSERT_TRUE(WriteFileAtomically(file, text).ok());
+  ServerProgram server(kProgram, {"--model", Model(), "--store", Store(), "--listen", "127.0.0.1:0", "--threads", "1",
+                                  "--warm", file});
+  while (server.Log().find("getting warm") == std::string::npos) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.ExitCode(), 0) << server.Log();
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(10));
+  EXPECT_EQ(server.Log().find("warm after"), std::string::npos) << server.Log();
+}
+
 TEST_F(ServerTest, WhatIsWrongIsNamed) {
   const std::string keys = ::testing::TempDir() + "/keys";
   ASSERT_TRUE(WriteFileAtomically(keys, "0123456789abcdef\n").ok());
   ASSERT_EQ(::chmod(keys.c_str(), 0644), 0);
   const std::pair<std::vector<std::string>, const char*> cases[] = {
       {{"--listen", "0.0.0.0:0"}, "give it --key_file, or --no_keys"},
+      {{"--listen", "127.0.0.256:0"}, "give it --key_file, or --no_keys"},
       {{"--listen", "somewhere"}, "--listen must be HOST:PORT"},
       {{"--listen", "127.0.0.1:0", "--key_file", keys}, "chmod 600"},
       {{"--listen", "127.0.0.1:0", "--tls_cert", keys, "--tls_key", keys}, "the certificate cannot be used"},

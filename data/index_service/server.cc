@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/grpc_server.h"
+#include "base/loopback.h"
 #include "base/status.h"
 #include "data/catalog/catalog.h"
 #include "data/index_service/service.h"
@@ -36,10 +37,7 @@ bool IsLoopback(const std::string& address) {
   if (address.starts_with("unix:")) return true;
   std::string host;
   int port = 0;
-  if (!SplitAddress(address, &host, &port)) return false;
-  if (host == "localhost" || host == "::1") return true;
-  // Digits only behind "127.": 127.example.com is somebody else's.
-  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos;
+  return SplitAddress(address, &host, &port) && IsLoopbackHost(host);
 }
 
 class IndexServer::Impl {
@@ -48,12 +46,9 @@ class IndexServer::Impl {
 
   absl::Status Start(const IndexServerOptions& options) {
     grpc::ServerBuilder builder;
-    grpc::ResourceQuota quota("index service");
-    quota.SetMaxThreads(kMaxThreads);
-    builder.SetResourceQuota(quota);
-    RADLADS_ASSIGN_OR_RETURN(server_,
-                             GrpcServer::Start(builder, options.listen, grpc::InsecureServerCredentials(), service_,
-                                               index_service::v1::IndexService::service_full_name()));
+    RADLADS_ASSIGN_OR_RETURN(
+        server_, GrpcServer::Start(builder, {.threads = kMaxThreads}, options.listen, grpc::InsecureServerCredentials(),
+                                   service_, index_service::v1::IndexService::service_full_name()));
     return options.metrics_listen.empty() ? absl::OkStatus() : StartMetrics(options.metrics_listen);
   }
 

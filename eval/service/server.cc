@@ -27,8 +27,9 @@ class EvalServer::Impl {
   absl::Status Start(const std::string& listen) {
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(kMostMessageBytes);
-    RADLADS_ASSIGN_OR_RETURN(server_, GrpcServer::Start(builder, listen, grpc::InsecureServerCredentials(), service_,
-                                                        eval::v1::EvalService::service_full_name()));
+    RADLADS_ASSIGN_OR_RETURN(
+        server_, GrpcServer::Start(builder, /*limits=*/{}, listen, grpc::InsecureServerCredentials(), service_,
+                                   eval::v1::EvalService::service_full_name()));
     return absl::OkStatus();
   }
 

@@ -52,7 +52,12 @@ LinearKernel PortableKernel(const WeightMatrix& w);
 // The one that QuantizedLinear takes.
 LinearKernel ChooseKernel(const WeightMatrix& w, bool x_bf16);
 
-// QuantizedLinear with `kernel`.
+// Outputs first .. first + count - 1 of a group and rows row .. row + row_count - 1 of y, of their sums [row_count,
+// kGroup]: with bias, activation and what y had, as the product asks.
+void FinishProduct(const LinearProduct& product, int64_t row, int64_t row_count, int64_t first, int64_t count,
+                   const float* sums);
+
+// QuantizedLinear with `kernel`; as QuantizedLinears, in quantized_linear_products.cc.
 void MultiplyWith(const LinearKernel& kernel, const WeightMatrix& w, const LinearRows& rows);
 
 }  // namespace radlads

@@ -24,12 +24,6 @@ using ::testing::HasSubstr;
 
 using Ids = std::vector<int64_t>;
 
-std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
-  auto model = SmallModel(kind);
-  model->SetForInference();
-  return model;
-}
-
 Ids Random(int seed, int64_t length) {
   std::mt19937_64 random(seed);
   Ids ids;

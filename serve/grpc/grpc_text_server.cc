@@ -24,6 +24,10 @@ constexpr auto kLook = std::chrono::milliseconds(50);
 // After the time to drain: for texts to end with their next token, and clients to take what waits.
 constexpr auto kGrace = std::chrono::seconds(10);
 
+size_t MessageMemory(const GrpcTextServerOptions& options) {
+  return std::max<size_t>(4 * options.max_message, 64 << 20);
+}
+
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcTextServerOptions& options) {
   if (options.tls_key.empty()) return grpc::InsecureServerCredentials();
   // Says what is wrong with them; gRPC would not.
@@ -46,17 +50,15 @@ class GrpcTextServer::Impl {
   absl::Status Start() {
     RADLADS_ASSIGN_OR_RETURN(auto credentials, Credentials(options_));
     grpc::ServerBuilder builder;
-    grpc::ResourceQuota quota("text service");
-    quota.SetMaxThreads(kMaxThreads);
-    builder.SetResourceQuota(quota);
     constexpr size_t kMost = std::numeric_limits<int>::max();
     builder.SetMaxReceiveMessageSize(static_cast<int>(std::min(options_.max_message, kMost)));
     // Of a connection; what is more waits at the client.
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                                static_cast<int>(std::min(options_.streams + kMaxThreads, kMost)));
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, static_cast<int>(options_.request_time.count()));
-    RADLADS_ASSIGN_OR_RETURN(server_, GrpcServer::Start(builder, options_.listen, std::move(credentials), service_,
-                                                        serve::v1::TextService::service_full_name()));
+    RADLADS_ASSIGN_OR_RETURN(
+        server_, GrpcServer::Start(builder, {kMaxThreads, MessageMemory(options_)}, options_.listen,
+                                   std::move(credentials), service_, serve::v1::TextService::service_full_name()));
     looking_ = std::thread([this] { Look(); });
     return absl::OkStatus();
   }

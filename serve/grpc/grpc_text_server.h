@@ -20,9 +20,11 @@ class Registry;
 namespace radlads {
 
 struct GrpcTextServerOptions {
-  std::string listen = "127.0.0.1:0";    // HOST:PORT, or unix:PATH; port 0: any that is free
-  size_t streams = 1024;                 // calls of Generate open at once
-  size_t max_message = 64 << 20;         // bytes of a message, and of a session that is imported
+  std::string listen = "127.0.0.1:0";  // HOST:PORT, or unix:PATH; port 0: any that is free
+  size_t streams = 1024;               // calls of Generate open at once
+  // Bytes of a message, and of a session that is imported. Four of it, or 64 MiB if that is more, is the message_memory
+  // of GrpcLimits.
+  size_t max_message = 64 << 20;
   int64_t max_tokens = 1024;             // of a reply whose request does not say
   std::string tls_certificate, tls_key;  // PEM files; none: plain
   std::vector<std::string> keys;         // API keys (ReadKeys); none: everyone may ask

@@ -24,6 +24,18 @@ absl::StatusOr<std::string> Content(const RequestJson& content, const std::strin
 
 }  // namespace
 
+absl::Status CheckChatFields(const RequestJson& json) {
+  const std::pair<const char*, RequestJson> harmless[] = {{"tools", RequestJson::array()},
+                                                          {"functions", RequestJson::array()},
+                                                          {"echo", false},
+                                                          {"add_generation_prompt", true},
+                                                          {"continue_final_message", false},
+                                                          {"chat_template", nullptr},
+                                                          {"chat_template_kwargs", RequestJson::object()}};
+  for (const auto& [name, value] : harmless) RADLADS_RETURN_IF_ERROR(Unsupported(json, name, value));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<ChatMessage>> Messages(const RequestJson& json) {
   const RequestJson& list = Field(json, "messages");
   if (!list.is_array() || list.empty()) {

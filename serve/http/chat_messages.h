@@ -1,4 +1,4 @@
-// The messages of a chat request, and the tokens that the chat template of a tokenizer makes of them. Errors are
+// What chat requests share: the fields of no effect, the messages, and the tokens that the chat template of a tokenizer makes of them. Errors are
 // INVALID_ARGUMENT and name the field.
 #ifndef RADLADS_SERVE_HTTP_CHAT_MESSAGES_H_
 #define RADLADS_SERVE_HTTP_CHAT_MESSAGES_H_
@@ -8,12 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "data/tokenizer/chat_template.h"
 #include "data/tokenizer/tokenizer.h"
 #include "serve/http/json_fields.h"
 
 namespace radlads {
+
+// What servers and clients know beyond a text that goes on, and would change it (tools, a template of the request's own)
+// must be missing, or have the value that changes nothing.
+absl::Status CheckChatFields(const RequestJson& json);
 
 // The field `messages`: one or more {"role", "content"}, content a string or a list of {"type": "text", "text"}.
 absl::StatusOr<std::vector<ChatMessage>> Messages(const RequestJson& json);

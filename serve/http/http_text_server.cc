@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "base/loopback.h"
 #include "base/status.h"
 #include "serve/http/access.h"
 #include "serve/http/http_connections.h"
@@ -38,10 +39,6 @@ constexpr int64_t kTokensShown = 16384, kMaxTokensShown = 1 << 20;  // of a sess
 constexpr char kPagePolicy[] =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
 
 // Of the errors that the library finds by itself.
 std::string Reason(int code, size_t max_body) {
@@ -90,7 +87,7 @@ class HttpTextServer::Impl {
                          .Help("Connections that are open.")
                          .Register(metrics)
                          .Add({})),
-        access_({.keys = options.keys, .origins = options.cors_origins, .local = IsLoopback(options.host)}),
+        access_({.keys = options.keys, .origins = options.cors_origins, .local = IsLoopbackHost(options.host)}),
         server_({.requests = options.requests,
                  .connections = options.connections,
                  .max_body = options.max_body,

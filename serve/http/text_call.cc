@@ -20,20 +20,13 @@ constexpr int64_t kMaxLogprobs = 20;
 absl::Status CheckSupported(const RequestJson& json) {
   const std::pair<const char*, RequestJson> harmless[] = {{"n", 1},
                                                           {"best_of", 1},
-                                                          {"echo", false},
                                                           {"suffix", ""},
-                                                          {"tools", RequestJson::array()},
-                                                          {"functions", RequestJson::array()},
                                                           {"modalities", {"text"}},
                                                           {"audio", nullptr},
                                                           {"prediction", nullptr},
-                                                          {"web_search_options", nullptr},
-                                                          {"add_generation_prompt", true},
-                                                          {"continue_final_message", false},
-                                                          {"chat_template", nullptr},
-                                                          {"chat_template_kwargs", RequestJson::object()}};
+                                                          {"web_search_options", nullptr}};
   for (const auto& [name, value] : harmless) RADLADS_RETURN_IF_ERROR(Unsupported(json, name, value));
-  return absl::OkStatus();
+  return CheckChatFields(json);
 }
 
 // {"id": bias}, as OpenAI spells it: the ids are strings.

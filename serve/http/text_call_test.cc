@@ -133,6 +133,7 @@ TEST_F(TextCallTest, WhatIsWrongIsNamed) {
   const std::pair<Json, const char*> chats[] = {
       {{{"n", 2}}, "n is not supported; leave it out, or set it to 1"},
       {{{"tools", {{{"type", "function"}}}}}, "tools is not supported"},
+      {{{"chat_template", "x"}}, "chat_template is not supported"},
       {{{"response_format", "json"}}, "response_format must be an object"},
       {{{"response_format", Json::object()}}, "type must be a string"},
       {{{"response_format", {{"type", "xml"}}}}, "must be \"text\" or \"json_object\", found \"xml\""},

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <span>
+#include <stop_token>
 #include <string_view>
+#include <thread>
 
 #include "base/status.h"
 #include "data/tokenizer/testing/small_tokenizer.h"
@@ -129,6 +132,24 @@ TEST_P(PrefixCacheTest, WarmTextsStay) {
   const Ids unknown[] = {{1, 97}}, more[] = {RandomTokens(5, 50), RandomTokens(6, 50), RandomTokens(7, 50)};
   EXPECT_THAT(message(service.Warm(unknown)), HasSubstr("token id 97"));
   EXPECT_THAT(message(service.Warm(more)), HasSubstr("kept for good"));
+}
+
+// Reading all of it would take minutes.
+TEST(WarmTest, StopsWhenItIsTold) {
+  SmallService service("rad_rwkv7");
+  const Ids warm[] = {RandomTokens(1, 5'000'000)};
+  std::stop_source stop;
+  std::thread stopping([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    stop.request_stop();
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  const absl::Status status = service.Warm(warm, stop.get_token());
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(10));
+  EXPECT_TRUE(absl::IsCancelled(service.Warm(warm, stop.get_token()))) << "told before";
+  stopping.join();
+  EXPECT_EQ(Reply(service, RandomTokens(1, 10), 5, Greedy()).size(), 5u) << "the engine goes on";
 }
 
 TEST(ServiceSizes, SizesComeFromTheMemory) {

@@ -40,12 +40,6 @@ SamplingOptions Seeded(uint64_t seed) {
 
 namespace {
 
-std::shared_ptr<Transformer> InferenceModel(const std::string& kind) {
-  auto model = SmallModel(kind);
-  model->SetForInference();
-  return model;
-}
-
 }  // namespace
 
 SmallService::SmallService(const std::string& kind, SessionServiceOptions options)

@@ -9,7 +9,9 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/transformer.h"
@@ -33,7 +35,9 @@ class SmallService {
   TextService* operator->() { return service_.get(); }
   TextService& operator*() { return *service_; }
   Transformer& model() { return *model_; }
-  absl::Status Warm(std::span<const std::vector<int64_t>> prompts) { return service_->Warm(prompts); }
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts, std::stop_token stop = {}) {
+    return service_->Warm(prompts, std::move(stop));
+  }
   double Metric(const std::string& name, const std::string& label_value) const;
   SessionServiceOptions options;
 

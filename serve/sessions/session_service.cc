@@ -96,7 +96,9 @@ class ModelSessions : public SessionService {
   }
   void Cancel(uint64_t number) override { runner_.Cancel(number); }
   void Drain() override { runner_.Drain(); }
-  absl::Status Warm(std::span<const std::vector<int64_t>> prompts) override { return runner_.Warm(prompts); }
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts, std::stop_token stop) override {
+    return runner_.Warm(prompts, std::move(stop));
+  }
 
   absl::StatusOr<SessionInfo> CreateSession(std::string_view id, int64_t ttl_seconds) override {
     RADLADS_ASSIGN_OR_RETURN(const StoredSession made, store_->Insert(id, ttl_seconds, "", {}, nullptr));

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -59,9 +60,10 @@ class SessionService : public TextService {
                                                                 prometheus::Registry& metrics);
 
   // Computes two steps, so that all weights are in memory, then reads each prompt and keeps its state there for good:
-  // texts that begin so find it. Returns when that is done. INVALID_ARGUMENT for ids outside of the vocabulary or more
-  // tokens than a text may have; RESOURCE_EXHAUSTED for states that do not fit cache_bytes.
-  virtual absl::Status Warm(std::span<const std::vector<int64_t>> prompts) = 0;
+  // texts that begin so find it. Returns when that is done, or soon after `stop` with CANCELLED. INVALID_ARGUMENT for
+  // ids outside of the vocabulary or more tokens than a text may have; RESOURCE_EXHAUSTED for states that do not fit
+  // cache_bytes.
+  virtual absl::Status Warm(std::span<const std::vector<int64_t>> prompts, std::stop_token stop = {}) = 0;
 };
 
 }  // namespace radlads

@@ -77,8 +77,9 @@ TEST_P(SessionServiceTest, WhatEndsAReplyIsReadOnce) {
       EXPECT_EQ(second.Wait().text_tokens, static_cast<int64_t>(begin.size()) + 5);
     }
     EXPECT_EQ(service->Snapshots(first.Wait().session)->at(0).id, name);
-    const auto again = service->Start({.prompt = prompt, .keep = true, .snapshot_id = name}, {});
-    EXPECT_EQ(again.status().code(), absl::StatusCode::kAlreadyExists);
+    TextRequest again{.prompt = prompt, .keep = true};
+    again.snapshot_id = name;
+    EXPECT_EQ(service->Start(again, {}).status().code(), absl::StatusCode::kAlreadyExists);
     EXPECT_EQ(service->Start({.prompt = prompt, .reply_end = 21}, {}).status().code(),
               absl::StatusCode::kInvalidArgument);
   }
@@ -199,7 +200,8 @@ TEST(SessionService, AForgedStateReachesNoOtherText) {
   Say(service, "s", known, 10, Greedy());
   std::string blob = *service->ExportSession("s");
   // The signs of half of it; position and number of the document come last.
-  for (size_t i = blob.size() - 17; i > blob.size() / 2; i -= 4) blob[i] ^= 0x80;
+  const auto last = blob.rbegin() + 16;
+  for (size_t i = 0; i < blob.size() / 2 - 16; i += 4) last[i] ^= 0x80;
   service.Reopen();
   const auto forged = service->ImportSession(Framed(blob), "forged");
   ASSERT_TRUE(forged.ok()) << forged.status();
@@ -298,7 +300,9 @@ TEST(SessionService, RefusesWithWhatToDo) {
   EXPECT_THAT(refused({.prompt = {-1}}), HasSubstr("INVALID_ARGUMENT token id -1"));
   EXPECT_THAT(refused({.prompt = {1}, .max_tokens = -1}), HasSubstr("max_tokens"));
   EXPECT_THAT(refused({.prompt = {1}, .logprobs = 21}), HasSubstr("logprobs"));
-  EXPECT_THAT(refused({.prompt = {1}, .stop = {std::string(257, 'x')}}), HasSubstr("stop string"));
+  TextRequest stopped{.prompt = {1}};
+  stopped.stop.emplace_back(257, 'x');
+  EXPECT_THAT(refused(stopped), HasSubstr("stop string"));
   EXPECT_THAT(refused({.prompt = RandomTokens(1, 50)}), HasSubstr("of the 50 that may be"));
   Reader full(*service, {.prompt = RandomTokens(1, 45), .max_tokens = 100, .sampling = Greedy()});
   EXPECT_EQ(full.Wait().reply_tokens, 5);

@@ -234,24 +234,25 @@ void TextRunner::Cancel(uint64_t number) {
 }
 
 // To its end.
-absl::StatusOr<SnapshotPtr> TextRunner::Compute(EngineRequest request) {
+absl::StatusOr<SnapshotPtr> TextRunner::Compute(EngineRequest request, std::stop_token stop) {
   const auto done = std::make_shared<std::promise<EngineResult>>();
   request.on_done = [done](EngineResult result) { done->set_value(std::move(result)); };
-  RADLADS_RETURN_IF_ERROR(engine_->Submit(std::move(request)).status());
+  RADLADS_ASSIGN_OR_RETURN(const uint64_t number, engine_->Submit(std::move(request)));
+  const std::stop_callback cancel(std::move(stop), [&] { engine_->Cancel(number); });
   EngineResult result = done->get_future().get();
   RADLADS_RETURN_IF_ERROR(result.status);
-  if (result.snapshot == nullptr) return absl::CancelledError("the service ends");
+  if (result.snapshot == nullptr) return absl::CancelledError("stopped before the text was read");
   return result.snapshot;
 }
 
-absl::Status TextRunner::Warm(std::span<const std::vector<int64_t>> prompts) {
-  RADLADS_RETURN_IF_ERROR(Compute({.prompt = {0}, .max_tokens = 2}).status());
+absl::Status TextRunner::Warm(std::span<const std::vector<int64_t>> prompts, std::stop_token stop) {
+  RADLADS_RETURN_IF_ERROR(Compute({.prompt = {0}, .max_tokens = 2}, stop).status());
   for (const std::vector<int64_t>& prompt : prompts) {
     const auto size = static_cast<int64_t>(prompt.size());
     if (options_.context > 0 && size >= options_.context) {
       return InvalidArgument("the prompt has ", size, " tokens, of the ", options_.context, " that a text may have");
     }
-    RADLADS_ASSIGN_OR_RETURN(const SnapshotPtr snapshot, Compute({.prompt = prompt, .max_tokens = 0}));
+    RADLADS_ASSIGN_OR_RETURN(const SnapshotPtr snapshot, Compute({.prompt = prompt, .max_tokens = 0}, stop));
     RADLADS_RETURN_IF_ERROR(cache_.Pin(Chain({}, prompt).back(), snapshot));
   }
   return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,10 @@ class TextRunner {
   absl::StatusOr<uint64_t> Start(TextRequest request, TextCallbacks callbacks);
   void Cancel(uint64_t number);
   void Drain();
-  absl::Status Warm(std::span<const std::vector<int64_t>> prompts);
+  absl::Status Warm(std::span<const std::vector<int64_t>> prompts, std::stop_token stop);
 
  private:
-  absl::StatusOr<SnapshotPtr> Compute(EngineRequest request);
+  absl::StatusOr<SnapshotPtr> Compute(EngineRequest request, std::stop_token stop);
   absl::Status Check(const TextRequest& request) const;
   absl::StatusOr<StoredPlace> Begin(ServedText& text);
   absl::Status DropReplyEnd(ServedText& text, const StoredPlace& place);
