@@ -129,7 +129,7 @@ absl::Status Warm(std::span<const WarmText> texts, const Model& model, std::stop
   RADLADS_ASSIGN_OR_RETURN(const auto prefixes, PromptPrefixes(texts, model.name, *model.tokenizer));
   size_t tokens = 0;
   for (const auto& prefix : prefixes) tokens += prefix.size();
-  Log().info("model {}: getting warm with {} texts of {} tokens", model.name, prefixes.size(), tokens);
+  if (tokens > 0) Log().info("model {}: reads {} warm texts of {} tokens", model.name, prefixes.size(), tokens);
   const absl::Status warm = model.service->Warm(prefixes, stop);
   if (!warm.ok()) return Annotate(warm, Concatenate("--warm of model ", model.name));
   Log().info("model {}: warm after {:.1f} s", model.name,

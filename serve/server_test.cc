@@ -139,7 +139,7 @@ TEST_F(ServerTest, SigtermEndsTheWarmingUp) {
   ASSERT_TRUE(WriteFileAtomically(file, text).ok());
   ServerProgram server(kProgram, {"--model", Model(), "--store", Store(), "--listen", "127.0.0.1:0", "--threads", "1",
                                   "--warm", file});
-  while (server.Log().find("getting warm") == std::string::npos) {
+  while (server.Log().find(": reads 1 warm texts") == std::string::npos) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   const auto begun = std::chrono::steady_clock::now();

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr char kDescription[] =
     "Writes a model for other software. --from is a run of //distill:train or any model that import_checkpoint reads;\n"
     "--to says by its name what is made:\n"
-    "  DIRECTORY   a Hugging Face directory that transformers (4.5x and 5) loads as it is: config.json, safetensors,\n"
+    "  DIRECTORY   a Hugging Face directory that transformers (4.49 and later) loads as it is: config.json, safetensors,\n"
     "              tokenizer, model card, and for students the model code (trust_remote_code=True), which is plain\n"
     "              PyTorch\n"
     "  FILE.gguf   for llama.cpp: llama, qwen2, qwen3, and RAD-RWKV6 as published (rwkv6qwen2). What llama.cpp cannot\n"

@@ -9,6 +9,7 @@
 //
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "base/parallel_for.h"
 #include "base/status.h"
@@ -244,14 +245,15 @@ void PackedGroupOf(const WeightMatrix& matrix, const PreparedRows& p, int64_t gr
   const X* x = static_cast<const X*>(p.x);
   for (int64_t begin = 0; begin < p.in; begin += kChain) {
     const int64_t count = std::min(kChain, p.in - begin);
-    const auto tile = [&](auto multiply, int64_t row) {
-      multiply(w + begin * kGroup, x + row * p.in + begin, p.in, count, begin > 0, sums + row * kGroup);
-    };
     int64_t row = 0;
-    for (; row + kTall <= p.rows; row += kTall) tile(PackedTiles<X, kTall>, row);
-    if (kTall > 4 && row + 4 <= p.rows) tile(PackedTiles<X, 4>, row), row += 4;
-    if (row + 2 <= p.rows) tile(PackedTiles<X, 2>, row), row += 2;
-    if (row < p.rows) tile(PackedTiles<X, 1>, row);
+    const auto tiles = [&](auto rows) HWY_ATTR {
+      PackedTiles<X, rows>(w + begin * kGroup, x + row * p.in + begin, p.in, count, begin > 0, sums + row * kGroup);
+      row += rows;
+    };
+    while (row + kTall <= p.rows) tiles(std::integral_constant<int64_t, kTall>());
+    if (kTall > 4 && row + 4 <= p.rows) tiles(std::integral_constant<int64_t, 4>());
+    if (row + 2 <= p.rows) tiles(std::integral_constant<int64_t, 2>());
+    if (row < p.rows) tiles(std::integral_constant<int64_t, 1>());
   }
 }
 
