@@ -29,8 +29,7 @@ PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t
     entries_.splice(entries_.begin(), entries_, found->second);
   }
   if (limit_ == 0) return match;
-  for (int64_t place = (kStride - position % kStride) % kStride; place < static_cast<int64_t>(hashes.size());
-       place += kStride) {
+  const auto look_up = [&](int64_t place) {
     const auto [found, added] = seen_by_hash_.try_emplace(hashes[place], seen_.begin());
     if (added) {
       seen_.push_front(hashes[place]);
@@ -39,7 +38,10 @@ PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t
       match.shared = place;
       seen_.splice(seen_.begin(), seen_, found->second);
     }
-  }
+  };
+  const auto last = static_cast<int64_t>(hashes.size()) - 1;
+  for (int64_t place = (kStride - position % kStride) % kStride; place < last; place += kStride) look_up(place);
+  if (last >= 0) look_up(last);  // the same text may be asked for again
   for (; seen_.size() > kSeen; seen_.pop_back()) seen_by_hash_.erase(seen_.back());
   return match;
 }

@@ -55,7 +55,7 @@ class PrefixCache {
   std::list<Entry> entries_;  // the last used first
   std::unordered_map<PrefixHash, std::list<Entry>::iterator, HashOfPrefixHash> by_hash_;
   int64_t bytes_ = 0, pinned_bytes_ = 0;
-  // Texts that were looked up, at every kStride-th token: the last used first.
+  // Texts that were looked up, at every kStride-th token and at their ends: the last used first.
   std::list<PrefixHash> seen_;
   std::unordered_map<PrefixHash, std::list<PrefixHash>::iterator, HashOfPrefixHash> seen_by_hash_;
 };
