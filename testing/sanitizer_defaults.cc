@@ -11,6 +11,6 @@ extern "C" const char* __tsan_default_suppressions() {
 extern "C" const char* __tsan_default_options();
 extern "C" const char* __tsan_default_options() { return "ignore_noninstrumented_modules=1:second_deadlock_stack=1"; }
 extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libtorch_cpu.so\nleak:libgrpc.so\nleak:libgomp.so\n"; }
+extern "C" const char* __lsan_default_suppressions() { return "leak:libtorch_cpu.so\nleak:libgrpc.so\nleak:libgomp.so\nleak:libcares.so\n"; }
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() { return "detect_leaks=1:strict_string_checks=1"; }
