@@ -176,7 +176,8 @@ Tensor SoftmaxAttention::Forward(const Tensor& x, MixContext& context, LayerStat
   Tensor first;
   if (document.defined()) first = at::searchsorted(document.contiguous(), context.document.contiguous());
   const double scale = 1 / std::sqrt(static_cast<double>(sizes_.head_dim));
-  const Tensor y = CausalSoftmaxAttention(q, k.transpose(1, 2), v.transpose(1, 2), scale, first, context.runs_again, context.lengths);
+  const Tensor y = CausalSoftmaxAttention(q, k.transpose(1, 2), v.transpose(1, 2), scale, first, context.runs_again,
+                                          context.lengths);
   return Output(y.view({batch, time, sizes_.attention}));
 }
 
@@ -202,7 +203,8 @@ void SoftmaxAttention::Infer(const InferencePass& pass, const void* x, LayerStat
   }
   const auto append = [&](const SharedMemory& from, const Tensor& to, int64_t row) {
     char* const memory = static_cast<char*>(to.mutable_data_ptr());
-    const int64_t b = row / pass.time, token = (pass.lengths == nullptr ? S : pass.lengths[b]) - pass.time + row % pass.time;
+    const int64_t b = row / pass.time, end = pass.lengths == nullptr ? S : pass.lengths[b];
+    const int64_t token = end - pass.time + row % pass.time;
     for (int64_t h = 0; h < KV; ++h) {
       std::memcpy(memory + (b * to.stride(0) + h * to.stride(1) + token * D) * bytes,
                   static_cast<const char*>(from.data()) + (row * KV + h) * D * bytes, D * bytes);

@@ -16,13 +16,14 @@ namespace radlads {
 // there is memory for, and again when that is another. Not thread-safe.
 class DecodeBatch {
  public:
-  // `model` is one for inference and must outlive this. `room` as of StateRows. `recorder` of the model's device, or empty.
+  // `model` is one for inference and must outlive this. `room` as of StateRows. `recorder` of the model's device, or
+  // empty.
   DecodeBatch(Transformer& model, int64_t room, Recorder recorder);
 
   StateRows& rows() { return rows_; }
   const StateRows& rows() const { return rows_; }
-  // Reads one token for each row, each of which has room for it. -> Transformer::Forward's hidden states [rows,C], which the
-  // next step may overwrite.
+  // Reads one token for each row, each of which has room for it. -> Transformer::Forward's hidden states [rows,C],
+  // which the next step may overwrite.
   Tensor Step(const std::vector<int64_t>& ids);
 
  private:

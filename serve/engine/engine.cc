@@ -75,11 +75,11 @@ class BatchingEngine : public Engine {
     std::lock_guard lock(mutex_);
     if (draining_ || closing_) return absl::UnavailableError("the engine is shutting down; ask another server");
     if (static_cast<int64_t>(waiting_.size()) >= options_.waiting) {
-      return absl::ResourceExhaustedError(
-          Concatenate("the queue is full: ", waiting_.size(), " requests wait for ", options_.active,
-                      " places; try again later"));
+      return absl::ResourceExhaustedError(Concatenate("the queue is full: ", waiting_.size(), " requests wait for ",
+                                                      options_.active, " places; try again later"));
     }
-    auto text = std::make_unique<Text>(Text{.number = ++last_number_, .request = std::move(request), .sampler = TokenSampler({})});
+    auto text = std::make_unique<Text>(
+        Text{.number = ++last_number_, .request = std::move(request), .sampler = TokenSampler({})});
     Prepare(text.get());
     waiting_.push_back(std::move(text));
     ++unfinished_;
@@ -227,7 +227,8 @@ class BatchingEngine : public Engine {
     if (text.snapshots < at.size()) time = std::min(time, at[text.snapshots] - text.tokens);
     if (time == 0) return AfterLast(Take(&reading_));  // the state has read all but the last token of `replay`
     const std::span<const int64_t> ids(text.reading.data() + text.read, time);
-    const Tensor hidden = model_.Forward(at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong).view({1, time}), &text.state);
+    const Tensor hidden = model_.Forward(
+        at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong).view({1, time}), &text.state);
     text.read += time;
     text.tokens += time;
     const bool sampling = time == left && text.last < 0 && text.request.max_tokens > 0;
@@ -298,8 +299,10 @@ class BatchingEngine : public Engine {
 
   // Room doubles, so that a text moves seldom, and few cohorts hold all.
   void AddRow(TextPtr text) {
-    const int64_t room = Grows(text->state) ? std::max<int64_t>(kLeastRoom, std::bit_ceil<uint64_t>(text->tokens + 1)) : 0;
-    auto cohort = std::find_if(cohorts_.begin(), cohorts_.end(), [&](const Cohort& c) { return c.batch.rows().room() == room; });
+    const int64_t room =
+        Grows(text->state) ? std::max<int64_t>(kLeastRoom, std::bit_ceil<uint64_t>(text->tokens + 1)) : 0;
+    auto cohort =
+        std::find_if(cohorts_.begin(), cohorts_.end(), [&](const Cohort& c) { return c.batch.rows().room() == room; });
     if (cohort == cohorts_.end()) {
       cohort = cohorts_.emplace(cohorts_.end(), Cohort{.batch = DecodeBatch(model_, room, recorder_)});
     }
@@ -374,7 +377,8 @@ class BatchingEngine : public Engine {
     const std::optional<FinishReason> end = more ? EndOf(text) : FinishReason::kCallback;
     if (!end) {
       const int64_t every = text.request.snapshot_every;
-      if (every > 0 && text.sampled % every == 0) HandOut(cohort->batch.rows().Copy(static_cast<int64_t>(row)), {*id}, text);
+      if (every > 0 && text.sampled % every == 0)
+        HandOut(cohort->batch.rows().Copy(static_cast<int64_t>(row)), {*id}, text);
       return;
     }
     text.state = cohort->batch.rows().Copy(static_cast<int64_t>(row));

@@ -1,8 +1,8 @@
 // Many texts that are continued at once: continuous batching of rows of state (Yu et al., 2022, OSDI "Orca").
 //
-// One thread computes. Every turn reads a piece of one waiting prompt, at most `prompt_tokens` long, and steps all texts
-// that are past their prompt by one token, so that a long prompt never stalls them. Greedy or sampled, in fp32 on the
-// CPU a text has the same tokens alone and among others (linear.h, kernels/wkv), and after a continuation from a
+// One thread computes. Every turn reads a piece of one waiting prompt, at most `prompt_tokens` long, and steps all
+// texts that are past their prompt by one token, so that a long prompt never stalls them. Greedy or sampled, in fp32 on
+// the CPU a text has the same tokens alone and among others (linear.h, kernels/wkv), and after a continuation from a
 // snapshot the same as without the break.
 #ifndef RADLADS_SERVE_ENGINE_ENGINE_H_
 #define RADLADS_SERVE_ENGINE_ENGINE_H_
@@ -44,16 +44,17 @@ struct EngineRequest {
   // Of `prompt` and `replay`, the tokens that `from` has read already: it is a place within this text, its `unread` is
   // not looked at. The tokens are the same as without it.
   int64_t read = 0;
-  int64_t max_tokens = 256;  // with those of `replay`; 0: the prompt is read and nothing sampled
-  SamplingOptions sampling;  // penalties count `prompt` and what is sampled
+  int64_t max_tokens = 256;       // with those of `replay`; 0: the prompt is read and nothing sampled
+  SamplingOptions sampling;       // penalties count `prompt` and what is sampled
   std::vector<int64_t> stop_ids;  // end the text, as its last token
-  // Tokens that an earlier run of the same request sampled: they are taken as they are, not sampled again, and not given
-  // to on_token. At most max_tokens.
+  // Tokens that an earlier run of the same request sampled: they are taken as they are, not sampled again, and not
+  // given to on_token. At most max_tokens.
   std::vector<int64_t> replay;
   // Which tokens may come next (TokenSampler::Sample); empty: all. Asked between two calls of on_token.
   TokenSampler::Allows allows;
   // Where on_snapshot is called: after so many tokens of the text, `from` included, in rising order, as far as they are
-  // read for the first token that is sampled, which on_token gets before; and each time `snapshot_every` more have been sampled, 0: never.
+  // read for the first token that is sampled, which on_token gets before; and each time `snapshot_every` more have been
+  // sampled, 0: never.
   std::vector<int64_t> snapshot_at;
   int64_t snapshot_every = 0;
   // On the engine's thread, where they must not wait. `on_token` gets each token with the logits [W] fp32 that it was
@@ -72,10 +73,10 @@ struct EngineOptions {
 };
 
 struct EngineStats {
-  int64_t waiting = 0, reading = 0, active = 0;      // now
-  int64_t prompt_tokens = 0, sampled_tokens = 0;     // since the start
-  int64_t finished = 0, cancelled = 0, failed = 0;   // requests
-  int64_t state_bytes = 0;                           // of what is active now
+  int64_t waiting = 0, reading = 0, active = 0;     // now
+  int64_t prompt_tokens = 0, sampled_tokens = 0;    // since the start
+  int64_t finished = 0, cancelled = 0, failed = 0;  // requests
+  int64_t state_bytes = 0;                          // of what is active now
 };
 
 // Thread-safe.

@@ -1,4 +1,5 @@
-// Tokens per second of the engine: bazel run //serve/engine:engine_benchmark -- MODEL [--dtype fp32|bf16] [--device cuda]
+// Tokens per second of the engine: bazel run //serve/engine:engine_benchmark -- MODEL [--dtype fp32|bf16] [--device
+// cuda]
 //
 // Prints one line of JSON for each measurement: prompts read, texts that go on alone and beside others, and, with
 // --depths, what a token takes after texts of that length. The best and the median of --repeats are given, and for
@@ -40,7 +41,9 @@ struct Flags {
   std::vector<int64_t> together = {1, 8}, depths;
 };
 
-double Seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+double Seconds(Clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
 
 std::vector<int64_t> SomeTokens(int64_t count, int64_t vocabulary) {
   std::vector<int64_t> ids(count);
@@ -130,7 +133,8 @@ absl::Status Measure(const Flags& flags) {
   RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(flags.dtype));
   RADLADS_ASSIGN_OR_RETURN(const at::Device device, ChooseDevice(flags.device));
   RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
-  RADLADS_ASSIGN_OR_RETURN(const std::shared_ptr<Transformer> model, LoadForInference(directory, precision.dtype, device));
+  RADLADS_ASSIGN_OR_RETURN(const std::shared_ptr<Transformer> model,
+                           LoadForInference(directory, precision.dtype, device));
   const int64_t vocabulary = model->config().vocab_size();
   const double least = device.is_cpu() ? LeastSecondsPerStep(*model) : 0;
   EngineOptions options;
@@ -201,7 +205,9 @@ int Main(int argc, char** argv) {
   app.add_option("--device", flags.device, "cpu, cuda or cuda:N (of a --config=cuda build).")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(positive);
   app.add_option("--prompt", flags.prompt, "Tokens of the prompts.")->check(positive)->capture_default_str();
-  app.add_option("--tokens", flags.tokens, "That each text goes on for.")->check(CLI::Range(2, 1 << 20))->capture_default_str();
+  app.add_option("--tokens", flags.tokens, "That each text goes on for.")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
   app.add_option("--together", flags.together, "Texts that go on together.")->check(positive)->capture_default_str();
   app.add_option("--depths", flags.depths, "Lengths of texts to go on from.")->check(positive);
   app.add_option("--repeats", flags.repeats, "Of each measurement.")->check(positive)->capture_default_str();
@@ -213,4 +219,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace radlads
 
-int main(int argc, char** argv) { return radlads::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return radlads::Main(argc, argv);
+}

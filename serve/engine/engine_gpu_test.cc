@@ -1,5 +1,5 @@
-// The engine on a GPU: recorded steps against the CPU's, and texts from prompt to end. Where there is no GPU, the tests say
-// so and skip.
+// The engine on a GPU: recorded steps against the CPU's, and texts from prompt to end. Where there is no GPU, the tests
+// say so and skip.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 

@@ -129,8 +129,8 @@ TEST_P(EngineTest, AmongOthersEqualsAloneBitForBit) {
     for (size_t t = 0; t < alone.logits().size(); ++t) {
       ASSERT_TRUE(BitwiseEqual(crowded[i].logits()[t], alone.logits()[t])) << "request " << i << ", token " << t;
     }
-    GenerateOptions options{.sampling = requests[i].sampling, .max_tokens = requests[i].max_tokens,
-                            .stop_ids = requests[i].stop_ids};
+    GenerateOptions options{
+        .sampling = requests[i].sampling, .max_tokens = requests[i].max_tokens, .stop_ids = requests[i].stop_ids};
     auto generated = Generate(*model, requests[i].prompt, options);
     ASSERT_TRUE(generated.ok()) << generated.status();
     Ids tokens = alone.tokens();
@@ -176,8 +176,8 @@ TEST_P(EngineTest, ContinuesFromASnapshotAsIfThereWereNoBreak) {
 TEST_P(EngineTest, ReplayedTokensAreTakenAsTheyAre) {
   auto model = InferenceModel(GetParam());
   auto engine = NewEngine(*model);
-  EngineRequest request{.prompt = Random(3, 10), .max_tokens = 20,
-                        .sampling = {.frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
+  EngineRequest request{
+      .prompt = Random(3, 10), .max_tokens = 20, .sampling = {.frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
   Ids whole, rest;
   RunToEnd(*engine, request, &whole);
   for (const size_t known : {1, 7, 19, 20}) {
@@ -197,7 +197,9 @@ TEST_P(EngineTest, GoesOnFromAnyPlaceOnTheWay) {
   auto engine = NewEngine(*model);
   Ids none;
   const EngineResult before = RunToEnd(*engine, {.prompt = Random(8, 5), .max_tokens = 2}, &none);
-  EngineRequest request{.from = before.snapshot, .prompt = Random(5, 20), .max_tokens = 24,
+  EngineRequest request{.from = before.snapshot,
+                        .prompt = Random(5, 20),
+                        .max_tokens = 24,
                         .sampling = {.repetition_penalty = 1.3, .frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
   Collector whole;
   request.snapshot_at = {3, 9, 14, 27, 999};  // of these, 6 tokens are behind
@@ -382,7 +384,8 @@ TEST_P(StateRowsTest, RowsComeAndGo) {
     }
     ASSERT_EQ(rows.size(), static_cast<int64_t>(present.size()));
     for (size_t i = 0; i < present.size(); ++i) {
-      ASSERT_TRUE(SameState(rows.Copy(static_cast<int64_t>(i)), states[present[i]])) << "step " << step << ", row " << i;
+      ASSERT_TRUE(SameState(rows.Copy(static_cast<int64_t>(i)), states[present[i]]))
+          << "step " << step << ", row " << i;
     }
   }
 }
@@ -447,8 +450,7 @@ TEST_P(StateRowsTest, StepsTogetherEqualStepsAlone) {
     for (int i = 0; i < 3; ++i) step();
     if (for_inference) continue;
     EXPECT_EQ(replays, 11);
-    EXPECT_EQ(recordings, room > 0 ? 2 : 1)
-        << "one for each time that the rows outgrow their memory";
+    EXPECT_EQ(recordings, room > 0 ? 2 : 1) << "one for each time that the rows outgrow their memory";
   }
 }
 

@@ -15,6 +15,8 @@ Recorder RecorderFor(c10::Device device) {
   return make_for_cuda(device);
 }
 
-OnCudaRecord::OnCudaRecord(Recorder (*make)(c10::Device)) { make_for_cuda = make; }
+OnCudaRecord::OnCudaRecord(Recorder (*make)(c10::Device)) {
+  make_for_cuda = make;
+}
 
 }  // namespace radlads

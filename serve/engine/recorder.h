@@ -8,8 +8,8 @@
 
 namespace radlads {
 
-// Calls `work` as often as it needs to, once at least, and returns what does the same on the same memory, each time that
-// it is called. `work` asks the device only, and waits for nothing that it gives.
+// Calls `work` as often as it needs to, once at least, and returns what does the same on the same memory, each time
+// that it is called. `work` asks the device only, and waits for nothing that it gives.
 using Recorder = std::function<std::function<void()>(const std::function<void()>& work)>;
 
 // On CUDA, that of CUDA graphs (--config=cuda builds only); none where calls cost too little to be recorded.

@@ -12,7 +12,9 @@
 namespace radlads {
 namespace {
 
-bool Grows(const std::string& name) { return name == "key" || name == "value"; }
+bool Grows(const std::string& name) {
+  return name == "key" || name == "value";
+}
 
 std::vector<int64_t> WithRows(const Tensor& tensor, int64_t rows) {
   std::vector<int64_t> sizes = tensor.sizes().vec();

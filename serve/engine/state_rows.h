@@ -23,12 +23,12 @@ class StateRows {
   int64_t size() const { return state_.batch(); }
   int64_t room() const { return room_; }
   int64_t ByteSize() const { return state_.ByteSize(); }
-  // What Transformer::Forward reads and leaves, row by row. It keeps the number of rows. Nobody but Whole() may hold its
-  // tensors.
+  // What Transformer::Forward reads and leaves, row by row. It keeps the number of rows. Nobody but Whole() may hold
+  // its tensors.
   ModelState* state() { return &state_; }
 
-  // Copies `row` [1,...], which has seen a token and no more than room() of them, to the end. Its layers must be those of
-  // the other rows.
+  // Copies `row` [1,...], which has seen a token and no more than room() of them, to the end. Its layers must be those
+  // of the other rows.
   void Add(const ModelState& row);
   // The last row takes the place of `row`. In builds with assertions what it leaves is overwritten with NaN, so that
   // nobody ever reads it.
