@@ -114,10 +114,12 @@ class BatchingEngine : public Engine {
       return InvalidArgument(request.replay.size(), " tokens to replay, of at most ", request.max_tokens);
     }
     const auto known = static_cast<int64_t>(request.prompt.size() + request.replay.size());
-    if (request.read < 0 || (request.read > 0 && (request.from == nullptr || request.read >= known))) {
+    const bool has_logits = request.from != nullptr && request.from->logits.defined() && request.replay.empty();
+    const bool leaves_some = request.read < known || (has_logits && request.read == known);
+    if (request.read < 0 || (request.read > 0 && (request.from == nullptr || !leaves_some))) {
       return InvalidArgument(request.read, " tokens were read, of ", known, " that are known");
     }
-    if (request.prompt.empty() && request.read == 0 && (request.from == nullptr || request.from->unread.empty())) {
+    if (request.prompt.empty() && !has_logits && (request.from == nullptr || request.from->unread.empty())) {
       return InvalidArgument("the prompt has no token; give at least one, the begin-of-text token for example");
     }
     RADLADS_RETURN_IF_ERROR(CheckTokenIds(request.prompt, vocabulary));
@@ -225,22 +227,19 @@ class BatchingEngine : public Engine {
     while (text.snapshots < at.size() && at[text.snapshots] <= text.tokens) ++text.snapshots;
     int64_t time = std::min(options_.prompt_tokens, left);
     if (text.snapshots < at.size()) time = std::min(time, at[text.snapshots] - text.tokens);
-    if (time == 0) return AfterLast(Take(&reading_));  // the state has read all but the last token of `replay`
-    const std::span<const int64_t> ids(text.reading.data() + text.read, time);
-    const Tensor hidden = model_.Forward(
-        at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong).view({1, time}), &text.state);
-    text.read += time;
-    text.tokens += time;
     const bool sampling = time == left && text.last < 0 && text.request.max_tokens > 0;
+    // With nothing left, the state has read all but the last token of `replay`, or the logits are known.
+    Tensor hidden, logits;
+    if (time > 0) hidden = Read(time, &text);
     absl::StatusOr<int64_t> id;
     bool more = true;
     if (sampling) {
-      const Tensor logits = LogitsOf(hidden.select(1, time - 1));
-      id = text.sampler.Sample(logits[0], text.request.allows);
-      more = id.ok() && Deliver(*id, logits[0], &text);
+      logits = time > 0 ? LogitsOf(hidden.select(1, time - 1))[0] : text.request.from->logits;
+      id = text.sampler.Sample(logits, text.request.allows);
+      more = id.ok() && Deliver(*id, logits, &text);
     }
     // After the token, which somebody waits for.
-    if (text.snapshots < at.size() && at[text.snapshots] == text.tokens) HandOut(text.state.Copy(), {}, text);
+    if (text.snapshots < at.size() && at[text.snapshots] == text.tokens) HandOut(text.state.Copy(), {}, logits, text);
     {
       std::lock_guard lock(mutex_);
       stats_.prompt_tokens += time;
@@ -259,13 +258,22 @@ class BatchingEngine : public Engine {
     }
   }
 
+  // The next tokens of `reading`. -> [1,time,C]
+  Tensor Read(int64_t time, Text* text) {
+    const at::ArrayRef<int64_t> ids(text->reading.data() + text->read, time);
+    Tensor hidden = model_.Forward(at::tensor(ids, at::kLong).view({1, time}), &text->state);
+    text->read += time;
+    text->tokens += time;
+    return hidden;
+  }
+
   // [N,W] fp32 on the CPU.
   Tensor LogitsOf(const Tensor& hidden) { return model_.Logits(hidden).to(at::kCPU, at::kFloat); }
 
-  static void HandOut(const ModelState& state, std::vector<int64_t> unread, const Text& text) {
+  static void HandOut(const ModelState& state, std::vector<int64_t> unread, const Tensor& logits, const Text& text) {
     if (!text.request.on_snapshot) return;
-    text.request.on_snapshot(std::make_shared<Snapshot>(
-        Snapshot{.state = state.To(at::kCPU), .unread = std::move(unread), .tokens = text.tokens}));
+    text.request.on_snapshot(std::make_shared<Snapshot>(Snapshot{
+        .state = state.To(at::kCPU), .unread = std::move(unread), .tokens = text.tokens, .logits = logits}));
   }
 
   // Returns whether the text's owner wants more.
@@ -378,7 +386,7 @@ class BatchingEngine : public Engine {
     if (!end) {
       const int64_t every = text.request.snapshot_every;
       if (every > 0 && text.sampled % every == 0)
-        HandOut(cohort->batch.rows().Copy(static_cast<int64_t>(row)), {*id}, text);
+        HandOut(cohort->batch.rows().Copy(static_cast<int64_t>(row)), {*id}, /*logits=*/{}, text);
       return;
     }
     text.state = cohort->batch.rows().Copy(static_cast<int64_t>(row));

@@ -26,6 +26,9 @@ struct Snapshot {
   // Tokens of the text that the state has not read yet: most often the last one. A continuation reads them first.
   std::vector<int64_t> unread;
   int64_t tokens = 0;  // that the state has read
+  // [W] fp32 on the CPU, of the token after those that the state has read: where on_snapshot is called at the end of a
+  // prompt; else undefined. With them a text that has nothing more to read gets its first token at once.
+  Tensor logits;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
@@ -40,9 +43,9 @@ struct EngineResult {
 
 struct EngineRequest {
   SnapshotPtr from;             // null: from nothing
-  std::vector<int64_t> prompt;  // may be empty if `from` has unread tokens
+  std::vector<int64_t> prompt;  // may be empty if `from` has unread tokens, or logits
   // Of `prompt` and `replay`, the tokens that `from` has read already: it is a place within this text, its `unread` is
-  // not looked at. The tokens are the same as without it.
+  // not looked at. The tokens are the same as without it. All of them only if `from` has logits.
   int64_t read = 0;
   int64_t max_tokens = 256;       // with those of `replay`; 0: the prompt is read and nothing sampled
   SamplingOptions sampling;       // penalties count `prompt` and what is sampled

@@ -13,7 +13,8 @@ constexpr size_t kSeen = 1 << 16;     // hashes: a million tokens
 constexpr int64_t kEntryBytes = 256;  // about, beside the state
 
 int64_t BytesOf(const Snapshot& snapshot) {
-  return snapshot.state.ByteSize() + kEntryBytes;
+  return snapshot.state.ByteSize() + (snapshot.logits.defined() ? static_cast<int64_t>(snapshot.logits.nbytes()) : 0) +
+         kEntryBytes;
 }
 
 }  // namespace
@@ -21,9 +22,11 @@ int64_t BytesOf(const Snapshot& snapshot) {
 PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t position) {
   std::lock_guard lock(mutex_);
   Match match;
-  for (auto place = static_cast<int64_t>(hashes.size()) - 1; place >= 0 && match.snapshot == nullptr; --place) {
+  const auto last = static_cast<int64_t>(hashes.size()) - 1;
+  for (int64_t place = last; place >= 0 && match.snapshot == nullptr; --place) {
     const auto found = by_hash_.find(hashes[place]);
     if (found == by_hash_.end()) continue;
+    if (place == last && !found->second->snapshot->logits.defined()) continue;
     match.snapshot = found->second->snapshot;
     match.place = place;
     entries_.splice(entries_.begin(), entries_, found->second);
@@ -39,9 +42,7 @@ PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t
       seen_.splice(seen_.begin(), seen_, found->second);
     }
   };
-  const auto last = static_cast<int64_t>(hashes.size()) - 1;
   for (int64_t place = (kStride - position % kStride) % kStride; place < last; place += kStride) look_up(place);
-  if (last >= 0) look_up(last);  // the same text may be asked for again
   for (; seen_.size() > kSeen; seen_.pop_back()) seen_by_hash_.erase(seen_.back());
   return match;
 }
@@ -64,16 +65,17 @@ absl::Status PrefixCache::Pin(const PrefixHash& hash, SnapshotPtr snapshot) {
 }
 
 void PrefixCache::PutLocked(const PrefixHash& hash, SnapshotPtr snapshot, bool pinned) {
-  const int64_t bytes = BytesOf(*snapshot);
-  if (bytes > limit_) return;
+  if (BytesOf(*snapshot) > limit_) return;
   const auto [found, added] = by_hash_.try_emplace(hash);
   if (!added) {
     const Entry& old = *found->second;
+    if (!snapshot->logits.defined()) snapshot = old.snapshot;  // the same state, perhaps with logits
     pinned |= old.pinned;
     bytes_ -= old.bytes;
     if (old.pinned) pinned_bytes_ -= old.bytes;
     entries_.erase(found->second);
   }
+  const int64_t bytes = BytesOf(*snapshot);
   entries_.push_front({hash, std::move(snapshot), bytes, pinned});
   found->second = entries_.begin();
   bytes_ += bytes;

@@ -32,7 +32,7 @@ class PrefixCache {
     int64_t shared = 0;
   };
   // The longest match for a text with `hashes` (prefix_hash.h) at places that follow each other, the first of them at
-  // `position` of the text.
+  // `position` of the text, the last at its end: there, where no token is left to read, only a snapshot with logits.
   Match Find(std::span<const PrefixHash> hashes, int64_t position);
   // `hash` is that of the tokens that the snapshot's state has read.
   void Put(const PrefixHash& hash, SnapshotPtr snapshot);
@@ -55,7 +55,7 @@ class PrefixCache {
   std::list<Entry> entries_;  // the last used first
   std::unordered_map<PrefixHash, std::list<Entry>::iterator, HashOfPrefixHash> by_hash_;
   int64_t bytes_ = 0, pinned_bytes_ = 0;
-  // Texts that were looked up, at every kStride-th token and at their ends: the last used first.
+  // Texts that were looked up, at every kStride-th token: the last used first.
   std::list<PrefixHash> seen_;
   std::unordered_map<PrefixHash, std::list<PrefixHash>::iterator, HashOfPrefixHash> seen_by_hash_;
 };
