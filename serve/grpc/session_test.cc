@@ -333,7 +333,7 @@ TEST_F(SessionTest, Tls) {
   const std::string key = ::testing::TempDir() + "/key.pem", certificate = ::testing::TempDir() + "/cert.pem";
   WriteCertificate(certificate, key);
   prometheus::Registry metrics;
-  const std::vector<ServedModel> models = {{.name = "fake", .service = &service(), .tokenizer = tokenizer_}};
+  const std::vector<ServedModel>& models = models_.served();
   const auto wrong = GrpcTextServer::Start(models, metrics, {.tls_certificate = key, .tls_key = key});
   EXPECT_TRUE(absl::IsInvalidArgument(wrong.status())) << wrong.status();
   EXPECT_THAT(std::string(wrong.status().message()), HasSubstr("the certificate cannot be used"));

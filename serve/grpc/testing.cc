@@ -2,33 +2,22 @@
 
 #include <prometheus/text_serializer.h>
 
-#include <chrono>
 #include <thread>
 #include <utility>
 
 #include "base/status.h"
-#include "data/tokenizer/testing/small_tokenizer.h"
 
 namespace radlads {
 namespace {
 
 namespace wire = serve::v1;
 
-constexpr char kTemplate[] =
-    "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}a:{% endif %}";
-
 }  // namespace
 
-GrpcTextServerTest::GrpcTextServerTest(const GrpcTextServerOptions& options, FakeOptions fake,
-                                       std::vector<std::string> names)
-    : tokenizer_(SmallTokenizer(kTemplate)) {
-  std::vector<ServedModel> models;
-  for (const std::string& name : names) {
-    services_.push_back(std::make_unique<FakeTextService>(tokenizer_, fake));
-    models.push_back({.name = name, .service = services_.back().get(), .tokenizer = tokenizer_});
-  }
-  auto server = GrpcTextServer::Start(std::move(models), metrics_, options);
+GrpcTextServerTest::GrpcTextServerTest(const GrpcTextServerOptions& options, const FakeOptions& fake,
+                                       const std::vector<std::string>& names)
+    : models_(fake, names) {
+  auto server = GrpcTextServer::Start(models_.served(), metrics_, options);
   RADLADS_CHECK(server.ok()) << server.status();
   server_ = *std::move(server);
 }
@@ -94,18 +83,6 @@ std::map<uint64_t, GrpcTextServerTest::Said> GrpcTextServerTest::Exchange(
   const grpc::Status status = stream->Finish();
   EXPECT_EQ(status.error_code(), want) << status.error_message();
   return said;
-}
-
-void GrpcTextServerTest::WaitForRunning(int64_t count) {
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  int64_t running = 0;
-  while (std::chrono::steady_clock::now() < limit) {
-    running = 0;
-    for (const auto& service : services_) running += service->running();
-    if (running == count) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  ADD_FAILURE() << running << " texts go on, expected " << count;
 }
 
 std::string GrpcTextServerTest::Metrics() const {

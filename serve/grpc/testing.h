@@ -15,7 +15,7 @@
 
 #include "serve/grpc/grpc_text_server.h"
 #include "serve/grpc/text_service.grpc.pb.h"
-#include "serve/testing/fake_text_service.h"
+#include "serve/testing/fake_models.h"
 
 namespace radlads {
 
@@ -25,11 +25,12 @@ class GrpcTextServerTest : public ::testing::Test {
 
   // `names`: of models, each with a service of its own. The texts of all say "Hi!" and end, unless `fake` says
   // otherwise.
-  explicit GrpcTextServerTest(const GrpcTextServerOptions& options = {}, FakeOptions fake = {.reply = {40, 73, 1, 0}},
-                              std::vector<std::string> names = {"fake"});
+  explicit GrpcTextServerTest(const GrpcTextServerOptions& options = {},
+                              const FakeOptions& fake = {.reply = {40, 73, 1, 0}},
+                              const std::vector<std::string>& names = {"fake"});
   ~GrpcTextServerTest() override;
 
-  FakeTextService& service(size_t i = 0) { return *services_[i]; }
+  FakeTextService& service(size_t i = 0) { return models_.service(i); }
   std::string Address() const;
   std::unique_ptr<serve::v1::TextService::Stub> Stub() const;
   // A call without a stream.
@@ -61,12 +62,11 @@ class GrpcTextServerTest : public ::testing::Test {
   static std::map<uint64_t, Said> Read(Stream& stream, size_t count);
 
   // Waits until as many texts go on; fails after 5 s.
-  void WaitForRunning(int64_t count);
+  void WaitForRunning(int64_t count) { models_.WaitForRunning(count); }
   std::string Metrics() const;
 
-  std::shared_ptr<const Tokenizer> tokenizer_;
   prometheus::Registry metrics_;
-  std::vector<std::unique_ptr<FakeTextService>> services_;
+  FakeModels models_;
   std::unique_ptr<GrpcTextServer> server_;
 };
 

@@ -6,29 +6,15 @@
 #include <cerrno>
 #include <cstring>
 #include <sstream>
-#include <utility>
 
 #include "base/status.h"
-#include "data/tokenizer/testing/small_tokenizer.h"
 
 namespace radlads {
-namespace {
-
-constexpr char kTemplate[] =
-    "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}a:{% endif %}";
-
-}  // namespace
-
-HttpTextServerTest::HttpTextServerTest(HttpTextServerOptions options, FakeOptions fake, std::vector<std::string> names)
-    : tokenizer_(SmallTokenizer(kTemplate)) {
+HttpTextServerTest::HttpTextServerTest(HttpTextServerOptions options, const FakeOptions& fake,
+                                       const std::vector<std::string>& names)
+    : models_(fake, names) {
   options.port = 0;
-  std::vector<ServedModel> models;
-  for (const std::string& name : names) {
-    services_.push_back(std::make_unique<FakeTextService>(tokenizer_, fake));
-    models.push_back({.name = name, .service = services_.back().get(), .tokenizer = tokenizer_});
-  }
-  server_ = std::make_unique<HttpTextServer>(std::move(models), metrics_, options);
+  server_ = std::make_unique<HttpTextServer>(models_.served(), metrics_, options);
   const absl::Status bound = server_->Bind();
   RADLADS_CHECK(bound.ok()) << bound;
   serving_ = std::thread([this] { served_ = server_->Serve(); });
@@ -120,18 +106,6 @@ std::string HttpTextServerTest::Read(int socket, const std::string& until) {
     text.append(buffer, got);
   }
   return text;
-}
-
-void HttpTextServerTest::WaitForRunning(int64_t count) {
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  int64_t running = 0;
-  while (std::chrono::steady_clock::now() < limit) {
-    running = 0;
-    for (const auto& service : services_) running += service->running();
-    if (running == count) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  ADD_FAILURE() << running << " texts go on, expected " << count;
 }
 
 }  // namespace radlads

@@ -6,7 +6,6 @@
 #include <httplib.h>
 #include <prometheus/registry.h>
 
-#include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "serve/http/http_text_server.h"
-#include "serve/testing/fake_text_service.h"
+#include "serve/testing/fake_models.h"
 
 namespace radlads {
 
@@ -23,12 +22,12 @@ class HttpTextServerTest : public ::testing::Test {
  protected:
   // `names`: of models, each with a service of its own. The texts of all say "Hi!" and end, unless `fake` says
   // otherwise.
-  explicit HttpTextServerTest(HttpTextServerOptions options = {}, FakeOptions fake = {.reply = {40, 73, 1, 0}},
-                              std::vector<std::string> names = {"fake"});
+  explicit HttpTextServerTest(HttpTextServerOptions options = {}, const FakeOptions& fake = {.reply = {40, 73, 1, 0}},
+                              const std::vector<std::string>& names = {"fake"});
   ~HttpTextServerTest() override;
 
   void Stop();
-  FakeTextService& service(size_t i = 0) { return *services_[i]; }
+  FakeTextService& service(size_t i = 0) { return models_.service(i); }
 
   httplib::Client Client() { return httplib::Client("127.0.0.1", server_->port()); }
   nlohmann::json Get(const std::string& path, int want = 200);
@@ -43,11 +42,10 @@ class HttpTextServerTest : public ::testing::Test {
   // What comes on a socket until it is closed, or `until` is in it.
   static std::string Read(int socket, const std::string& until = "");
   // Waits until as many texts go on; fails after 5 s.
-  void WaitForRunning(int64_t count);
+  void WaitForRunning(int64_t count) { models_.WaitForRunning(count); }
 
-  std::shared_ptr<const Tokenizer> tokenizer_;
   prometheus::Registry metrics_;
-  std::vector<std::unique_ptr<FakeTextService>> services_;
+  FakeModels models_;
   std::unique_ptr<HttpTextServer> server_;
   std::thread serving_;
   absl::Status served_;
