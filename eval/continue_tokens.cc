@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "base/status.h"
+#include "model/decode/decode_batch.h"
 #include "model/sampling.h"
 #include "model/state.h"
 #include "model/token_score.h"
@@ -13,26 +15,29 @@
 namespace radlads {
 namespace {
 
-// Rows that step together: beyond, a step's products gain little.
-constexpr int64_t kMaxRows = 64;
+// That step together: beyond, a step's products gain little.
+constexpr int64_t kMaxTexts = 64;
+// Of their states, which grow in softmax layers: no text begins while there are more.
+constexpr int64_t kMaxBytes = int64_t{1} << 30;
 
-bool Grows(const ModelState& state) {
-  return std::any_of(state.layers.begin(), state.layers.end(),
-                     [](const LayerState& layer) { return layer.tensors.contains("key"); });
-}
-
-// Texts that step together.
-class Cohort {
+// Texts under way.
+class Continuation {
  public:
-  Cohort(Transformer& model, const std::vector<ContinueRequest>& requests, const ContinueCallback& on_token,
-         const ContinuedCallback& done, const WantedCallback& wanted)
-      : model_(model), requests_(requests), on_token_(on_token), done_(done), wanted_(wanted) {}
+  Continuation(Transformer& model, const std::vector<ContinueRequest>& requests, const ContinueCallback& on_token,
+               const ContinuedCallback& done, const WantedCallback& wanted)
+      : model_(model),
+        requests_(requests),
+        on_token_(on_token),
+        done_(done),
+        wanted_(wanted),
+        batch_(model, /*recorder=*/nullptr) {}
 
-  int64_t rows() const { return rows_.size(); }
-  bool grows() const { return !states_.empty() && Grows(states_[0]); }
+  int64_t size() const { return batch_.size(); }
+  // For how many texts more there is room.
+  int64_t Room() const { return batch_.ByteSize() < kMaxBytes ? kMaxTexts - size() : 0; }
   bool Wanted(int64_t index) const { return !wanted_ || wanted_(index); }
 
-  // Reads texts of one length, unless none is wanted any more.
+  // Reads texts of one length, unless none is wanted any more, and draws their first tokens.
   absl::Status Add(const std::vector<int64_t>& indexes, int64_t batch_tokens) {
     const auto count = static_cast<int64_t>(indexes.size());
     const auto length = static_cast<int64_t>(requests_[indexes[0]].ids.size());
@@ -50,73 +55,68 @@ class Cohort {
       }
       hidden = model_.Forward(ids.slice(1, at, std::min(at + step, length)).contiguous(), &state);
     }
-    states_.push_back(std::move(state));
-    hidden_.push_back(hidden.select(1, hidden.size(1) - 1));
-    for (int64_t index : indexes) {
-      rows_.push_back({index, TokenSampler(requests_[index].sampling)});
-      rows_.back().sampler.Read(requests_[index].ids);
+    for (const int64_t index : indexes) {
+      texts_.emplace(index, Text{.sampler = TokenSampler(requests_[index].sampling)})
+          .first->second.sampler.Read(requests_[index].ids);
+    }
+    RADLADS_ASSIGN_OR_RETURN(const std::vector<bool> more, Draw(indexes, hidden.select(1, hidden.size(1) - 1)));
+    for (int64_t row = 0; row < count; ++row) {
+      if (more[row]) batch_.Add(indexes[row], state.Select(at::full({1}, row, at::kLong)));
     }
     return absl::OkStatus();
   }
 
-  absl::Status Finish() {
-    if (rows_.empty()) return absl::OkStatus();
-    RADLADS_ASSIGN_OR_RETURN(ModelState state, ModelState::Concat(states_));
-    Tensor hidden = at::cat(hidden_, 0);  // [R,C]
-    states_.clear();
-    hidden_.clear();
-    while (!rows_.empty()) {
-      RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> kept, Step(model_.Logits(hidden)));
-      if (kept.size() < rows_.size()) {
-        std::vector<Row> rows;
-        for (int64_t row : kept) rows.push_back(std::move(rows_[row]));
-        rows_ = std::move(rows);
-        if (rows_.empty()) break;
-        state = state.Select(at::tensor(kept, at::kLong));
-      }
-      const Tensor ids = at::empty({rows(), 1}, at::kLong);
-      for (int64_t row = 0; row < rows(); ++row) ids.mutable_data_ptr<int64_t>()[row] = rows_[row].last;
-      hidden = model_.Forward(ids, &state).select(1, 0);
+  // A token more of each text.
+  absl::Status Step() {
+    const Tensor hidden = batch_.Step([&](uint64_t index) { return texts_.at(static_cast<int64_t>(index)).last; });
+    const std::vector<uint64_t> names = batch_.texts();
+    const std::vector<int64_t> indexes(names.begin(), names.end());
+    RADLADS_ASSIGN_OR_RETURN(const std::vector<bool> more, Draw(indexes, hidden));
+    for (size_t row = 0; row < indexes.size(); ++row) {
+      if (!more[row]) batch_.Remove(indexes[row]);
     }
     return absl::OkStatus();
   }
 
  private:
-  struct Row {
-    int64_t index;
+  struct Text {
     TokenSampler sampler;
     int64_t tokens = 0, last = -1;
   };
 
-  // Draws a token for each row; -> the rows that go on.
-  absl::StatusOr<std::vector<int64_t>> Step(Tensor logits) {
+  // Draws a token for each text from its row of `hidden` [N,C]; -> whether it goes on.
+  absl::StatusOr<std::vector<bool>> Draw(const std::vector<int64_t>& indexes, const Tensor& hidden) {
+    Tensor logits = model_.Logits(hidden);
     std::vector<RowQuestion> questions;
-    for (int64_t row = 0; row < rows(); ++row) {
-      const ContinueRequest& request = requests_[rows_[row].index];
-      RowQuestion question{.row = row, .target = -1, .top = request.top};
+    for (size_t row = 0; row < indexes.size(); ++row) {
+      const ContinueRequest& request = requests_[indexes[row]];
+      RowQuestion question{.row = static_cast<int64_t>(row), .target = -1, .top = request.top};
       if (request.sampling.temperature > 0) {
-        RADLADS_ASSIGN_OR_RETURN(question.target, rows_[row].sampler.Sample(logits[row]));
+        RADLADS_ASSIGN_OR_RETURN(question.target, texts_.at(indexes[row]).sampler.Sample(logits[question.row]));
       }
       questions.push_back(question);
     }
     RADLADS_ASSIGN_OR_RETURN(auto scores, ScoreLogits(std::move(logits), questions));
-    std::vector<int64_t> kept;
-    for (int64_t i = 0; i < rows(); ++i) {
-      Row& row = rows_[i];
-      if (!Wanted(row.index)) continue;
-      const ContinueRequest& request = requests_[row.index];
-      if (questions[i].target < 0) scores[i].logprob = scores[i].best_logprob;
-      row.last = questions[i].target < 0 ? scores[i].best : questions[i].target;
-      const bool wanted = on_token_(row.index, row.last, scores[i]);
-      const bool stops =
-          std::find(request.stop_ids.begin(), request.stop_ids.end(), row.last) != request.stop_ids.end();
-      if (wanted && !stops && ++row.tokens < request.max_tokens) {
-        kept.push_back(i);
-      } else {
-        done_(row.index);
-      }
+    std::vector<bool> more(indexes.size());
+    for (size_t row = 0; row < indexes.size(); ++row) {
+      const int64_t index = indexes[row];
+      more[row] = Wanted(index) && Take(index, questions[row].target, scores[row]);
+      if (!more[row]) texts_.erase(index);
     }
-    return kept;
+    return more;
+  }
+
+  // `drawn`: -1 for the likeliest.
+  bool Take(int64_t index, int64_t drawn, TokenScore& score) {
+    const ContinueRequest& request = requests_[index];
+    Text& text = texts_.at(index);
+    if (drawn < 0) score.logprob = score.best_logprob;
+    text.last = drawn < 0 ? score.best : drawn;
+    const bool wanted = on_token_(index, text.last, score);
+    const bool stops = std::find(request.stop_ids.begin(), request.stop_ids.end(), text.last) != request.stop_ids.end();
+    if (wanted && !stops && ++text.tokens < request.max_tokens) return true;
+    done_(index);
+    return false;
   }
 
   Transformer& model_;
@@ -124,9 +124,8 @@ class Cohort {
   const ContinueCallback& on_token_;
   const ContinuedCallback& done_;
   const WantedCallback& wanted_;
-  std::vector<Row> rows_;
-  std::vector<ModelState> states_;  // of the parts that were added
-  std::vector<Tensor> hidden_;
+  DecodeBatch batch_;  // texts by their indexes
+  std::unordered_map<int64_t, Text> texts_;
 };
 
 }  // namespace
@@ -149,17 +148,23 @@ absl::Status ContinueTokens(Transformer& model, const std::vector<ContinueReques
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return requests[a].ids.size() > requests[b].ids.size(); });
   at::NoGradGuard no_grad;
-  Cohort cohort(model, requests, on_token, done, wanted);
-  for (size_t first = 0; first < order.size();) {
-    const auto length = static_cast<int64_t>(requests[order[first]].ids.size());
-    const int64_t room = std::max<int64_t>(1, std::min(kMaxRows - cohort.rows(), batch_tokens / length));
+  Continuation texts(model, requests, on_token, done, wanted);
+  for (size_t first = 0; first < order.size() || texts.size() > 0;) {
+    // The first that are not begun yet, as far as they are of one length.
     std::vector<int64_t> indexes;
-    for (; first < order.size() && static_cast<int64_t>(indexes.size()) < room; ++first) {
-      if (static_cast<int64_t>(requests[order[first]].ids.size()) != length) break;
-      if (cohort.Wanted(order[first])) indexes.push_back(order[first]);
+    while (first < order.size()) {
+      const size_t length = requests[order[first]].ids.size();
+      const int64_t room = std::min(texts.Room(), std::max<int64_t>(1, batch_tokens / static_cast<int64_t>(length)));
+      if (static_cast<int64_t>(indexes.size()) >= room) break;
+      if (!indexes.empty() && requests[indexes[0]].ids.size() != length) break;
+      if (texts.Wanted(order[first])) indexes.push_back(order[first]);
+      ++first;
     }
-    if (!indexes.empty()) RADLADS_RETURN_IF_ERROR(cohort.Add(indexes, batch_tokens));
-    if (first == order.size() || cohort.grows() || cohort.rows() >= kMaxRows) RADLADS_RETURN_IF_ERROR(cohort.Finish());
+    if (!indexes.empty()) {
+      RADLADS_RETURN_IF_ERROR(texts.Add(indexes, batch_tokens));
+    } else if (texts.size() > 0) {
+      RADLADS_RETURN_IF_ERROR(texts.Step());
+    }
   }
   return absl::OkStatus();
 }

@@ -13,7 +13,7 @@ namespace radlads {
 
 // Calls `on_token` for every token of every request, those of one request in order, and `done` after the last. The
 // tokens of a request are those that Generate (model/generate.h) gives it alone, but for ties that rounding decides:
-// see ScoreTokens. Recurrent models continue texts of any length together, softmax attention those of one length.
+// see ScoreTokens. Up to 64 texts go on together, of any lengths; where one ends, another begins.
 // `wanted` is asked before each piece of a prompt and each token. INVALID_ARGUMENT, before any work, names a request
 // that fails its Check; DATA_LOSS when a logit is not a number.
 absl::Status ContinueTokens(Transformer& model, const std::vector<ContinueRequest>& requests, int64_t batch_tokens,

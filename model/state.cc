@@ -49,50 +49,12 @@ ModelState ModelState::To(at::Device device) const {
   return Transform(*this, [&](const Tensor& tensor) { return tensor.to(device); });
 }
 
-absl::StatusOr<ModelState> ModelState::Concat(const std::vector<ModelState>& parts) {
-  if (parts.empty()) return InvalidArgument("no states to join");
-  const ModelState& first = parts[0];
-  ModelState out(first.layers.size());
-  for (const ModelState& part : parts) {
-    if (part.layers.size() != first.layers.size()) {
-      return InvalidArgument("cannot join states of models with ", first.layers.size(), " and ", part.layers.size(), " layers");
-    }
-    RADLADS_CHECK(!part.tokens.defined()) << "rows of different lengths do not join";
-    if (part.empty()) return InvalidArgument("cannot join a state that has seen no token; run one first");
-  }
-  auto join = [&](const std::string& what, auto get) -> absl::StatusOr<Tensor> {
-    std::vector<Tensor> rows;
-    for (const ModelState& part : parts) {
-      const Tensor& tensor = get(part);
-      if (!tensor.defined() || tensor.sizes().slice(1) != get(first).sizes().slice(1) ||
-          tensor.scalar_type() != get(first).scalar_type()) {
-        return InvalidArgument("cannot join states: ", what, " is ", tensor.defined() ? Concatenate(tensor.sizes()) : "missing",
-                               " in one and ", get(first).sizes(), " in another");
-      }
-      rows.push_back(tensor);
-    }
-    return at::cat(rows, 0);
-  };
-  static const Tensor kMissing;
-  for (size_t i = 0; i < first.layers.size(); ++i) {
-    for (const auto& [name, unused] : first.layers[i].tensors) {
-      auto get = [i, key = name](const ModelState& part) -> const Tensor& {
-        auto found = part.layers[i].tensors.find(key);
-        return found == part.layers[i].tensors.end() ? kMissing : found->second;
-      };
-      RADLADS_ASSIGN_OR_RETURN(out.layers[i].tensors[name], join(Concatenate(kLayerPrefix, i, ".", name), get));
-    }
-  }
-  RADLADS_ASSIGN_OR_RETURN(out.position, join("position", [](const ModelState& s) -> const Tensor& { return s.position; }));
-  RADLADS_ASSIGN_OR_RETURN(out.document, join("document", [](const ModelState& s) -> const Tensor& { return s.document; }));
-  return out;
-}
-
 absl::Status ModelState::Save(const std::string& path) const {
   RADLADS_CHECK(!tokens.defined()) << "rows of different lengths are not saved";
   std::vector<std::pair<std::string, Tensor>> tensors;
   for (size_t i = 0; i < layers.size(); ++i) {
-    for (const auto& [name, tensor] : layers[i].tensors) tensors.emplace_back(Concatenate(kLayerPrefix, i, ".", name), tensor);
+    for (const auto& [name, tensor] : layers[i].tensors)
+      tensors.emplace_back(Concatenate(kLayerPrefix, i, ".", name), tensor);
   }
   if (position.defined()) tensors.emplace_back("position", position);
   if (document.defined()) tensors.emplace_back("document", document);
@@ -116,7 +78,8 @@ absl::StatusOr<ModelState> ModelState::Load(const std::string& path) {
       std::from_chars_result parsed{};
       if (info.name.rfind(kLayerPrefix, 0) == 0) parsed = std::from_chars(begin, end, layer);
       if (parsed.ptr == nullptr || parsed.ptr == begin || parsed.ptr == end || *parsed.ptr != '.' || layer > 10000) {
-        return InvalidArgument(path, ": tensor '", info.name, "' is not part of a model state; expected layers.<i>.<name>, "
+        return InvalidArgument(path, ": tensor '", info.name,
+                               "' is not part of a model state; expected layers.<i>.<name>, "
                                "position or document");
       }
       if (state.layers.size() <= layer) state.layers.resize(layer + 1);

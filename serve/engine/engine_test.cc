@@ -14,8 +14,6 @@
 #include "kernels/testing/compare.h"
 #include "model/generate.h"
 #include "model/testing.h"
-#include "serve/engine/decode_batch.h"
-#include "serve/engine/state_rows.h"
 
 namespace radlads {
 namespace {
@@ -224,7 +222,9 @@ TEST_P(EngineTest, GoesOnFromAnyPlaceOnTheWay) {
       const EngineResult result = RunToEnd(*engine, rest, &tokens);
       EXPECT_EQ(tokens, Ids(whole.tokens().begin() + known, whole.tokens().end()))
           << "from token " << snapshot->tokens << ", " << known << " of the reply known";
-      if (rest.read == 20 && known <= 1) EXPECT_EQ(engine->stats().prompt_tokens, read) << "nothing was left to read";
+      if (rest.read == 20 && known <= 1) {
+        EXPECT_EQ(engine->stats().prompt_tokens, read) << "nothing was left to read";
+      }
       EXPECT_EQ(result.snapshot->tokens, whole.Wait().snapshot->tokens);
     }
   }
@@ -348,113 +348,6 @@ TEST(Engine, ABrokenStateFailsItsOwnTextOnly) {
   EXPECT_EQ(bad.Wait().status.code(), absl::StatusCode::kDataLoss) << bad.Wait().status;
   EXPECT_EQ(fine.Wait().finish, FinishReason::kLength);
   EXPECT_EQ(fine.tokens(), want);
-}
-
-bool SameState(const ModelState& a, const ModelState& b) {
-  for (size_t i = 0; i < a.layers.size(); ++i) {
-    if (a.layers[i].tensors.size() != b.layers[i].tensors.size()) return false;
-    for (const auto& [name, tensor] : a.layers[i].tensors) {
-      if (!BitwiseEqual(tensor, b.layers[i].tensors.at(name))) return false;
-    }
-  }
-  return static_cast<bool>(BitwiseEqual(a.position, b.position));
-}
-
-class StateRowsTest : public EngineTest {};
-INSTANTIATE_TEST_SUITE_P(Kinds, StateRowsTest, ::testing::ValuesIn(SmallKinds()),
-                         [](const auto& info) { return info.param; });
-
-TEST_P(StateRowsTest, RowsComeAndGo) {
-  auto model = InferenceModel(GetParam());
-  const at::NoGradGuard no_grad;
-  std::vector<ModelState> states(9);
-  for (size_t i = 0; i < states.size(); ++i) {
-    const Ids ids = Random(static_cast<int>(i), 3 + static_cast<int64_t>(i));
-    model->Forward(at::tensor(ids, at::kLong).unsqueeze(0), &states[i]);
-  }
-  StateRows rows(/*room=*/16);
-  std::vector<size_t> present;
-  std::mt19937_64 random(1);
-  for (int step = 0; step < 200; ++step) {
-    if (present.empty() || random() % 2 == 0) {
-      present.push_back(random() % states.size());
-      rows.Add(states[present.back()]);
-    } else {
-      const size_t row = random() % present.size();
-      rows.Remove(static_cast<int64_t>(row));
-      present[row] = present.back();
-      present.pop_back();
-    }
-    ASSERT_EQ(rows.size(), static_cast<int64_t>(present.size()));
-    for (size_t i = 0; i < present.size(); ++i) {
-      ASSERT_TRUE(SameState(rows.Copy(static_cast<int64_t>(i)), states[present[i]]))
-          << "step " << step << ", row " << i;
-    }
-  }
-}
-
-// A step over rows of any lengths, called or recorded, gives each text what it gives alone.
-TEST_P(StateRowsTest, StepsTogetherEqualStepsAlone) {
-  const std::string kind = GetParam();
-  for (const bool for_inference : {true, false}) {
-    auto model = for_inference ? InferenceModel(kind) : SmallModel(kind);
-    const at::NoGradGuard no_grad;
-    int recordings = 0, replays = 0;
-    // As a device that records: what it is given runs once, for nothing, and when it is told to.
-    const Recorder recorder = [&](const std::function<void()>& work) {
-      ++recordings;
-      work();
-      return [&, work] {
-        ++replays;
-        work();
-      };
-    };
-    const int64_t room = kind.starts_with("rad_") ? 0 : 64;
-    DecodeBatch called(*model, room, nullptr), recorded(*model, room, recorder);
-    std::vector<ModelState> alone;
-    Ids last;
-    const auto begin = [&](int seed, int64_t length) {
-      ModelState state;
-      model->Forward(at::tensor(Random(seed, length), at::kLong).unsqueeze(0), &state);
-      called.rows().Add(state);
-      recorded.rows().Add(state);
-      alone.push_back(state.Copy());
-      last.push_back(seed);
-    };
-    int64_t steps = 0;
-    const auto step = [&] {
-      SCOPED_TRACE(Concatenate(for_inference ? "inference" : "operations", ", step ", steps++));
-      const Tensor hidden = called.Step(last);
-      // Where layers are recorded they are not inference's, whose memory may move.
-      const Tensor replayed = for_inference ? hidden : recorded.Step(last);
-      for (size_t i = 0; i < alone.size(); ++i) {
-        const Tensor want = model->Forward(at::full({1, 1}, last[i], at::kLong), &alone[i]).select(1, 0);
-        const int64_t row = static_cast<int64_t>(i);
-        if (for_inference) {
-          EXPECT_TRUE(BitwiseEqual(hidden.narrow(0, row, 1), want)) << "row " << i;
-          EXPECT_TRUE(SameState(called.rows().Copy(row), alone[i])) << "row " << i;
-        } else {
-          EXPECT_TRUE(IsClose(hidden.narrow(0, row, 1), want, 1e-5)) << "row " << i;
-          EXPECT_TRUE(IsClose(replayed.narrow(0, row, 1), want, 1e-5)) << "recorded, row " << i;
-        }
-        last[i] = 1 + (last[i] * 31 + 7) % 96;
-      }
-    };
-    begin(1, 3);
-    begin(2, 17);
-    for (int i = 0; i < 5; ++i) step();
-    begin(3, 1);
-    for (int i = 0; i < 3; ++i) step();
-    for (DecodeBatch* batch : {&called, &recorded}) batch->rows().Remove(0);
-    std::swap(alone[0], alone.back());
-    alone.pop_back();
-    std::swap(last[0], last.back());
-    last.pop_back();
-    for (int i = 0; i < 3; ++i) step();
-    if (for_inference) continue;
-    EXPECT_EQ(replays, 11);
-    EXPECT_EQ(recordings, room > 0 ? 2 : 1) << "one for each time that the rows outgrow their memory";
-  }
 }
 
 }  // namespace

@@ -1,24 +1,24 @@
-// Texts that step together, a token each.
-#ifndef RADLADS_SERVE_ENGINE_DECODE_BATCH_H_
-#define RADLADS_SERVE_ENGINE_DECODE_BATCH_H_
+// Texts that step together, in one memory. Private to decode_batch.h, and to tests on GPUs.
+#ifndef RADLADS_MODEL_DECODE_DECODE_COHORT_H_
+#define RADLADS_MODEL_DECODE_DECODE_COHORT_H_
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "model/decode/recorder.h"
+#include "model/decode/state_rows.h"
 #include "model/transformer.h"
-#include "serve/engine/recorder.h"
-#include "serve/engine/state_rows.h"
 
 namespace radlads {
 
 // The states of texts and the model's step over all of them. With a recorder the step is recorded for as many rows as
 // there is memory for, and again when that is another. Not thread-safe.
-class DecodeBatch {
+class DecodeCohort {
  public:
   // `model` is one for inference and must outlive this. `room` as of StateRows. `recorder` of the model's device, or
   // empty.
-  DecodeBatch(Transformer& model, int64_t room, Recorder recorder);
+  DecodeCohort(Transformer& model, int64_t room, Recorder recorder);
 
   StateRows& rows() { return rows_; }
   const StateRows& rows() const { return rows_; }
@@ -41,4 +41,4 @@ class DecodeBatch {
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_ENGINE_DECODE_BATCH_H_
+#endif  // RADLADS_MODEL_DECODE_DECODE_COHORT_H_

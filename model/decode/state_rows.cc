@@ -1,4 +1,4 @@
-#include "serve/engine/state_rows.h"
+#include "model/decode/state_rows.h"
 
 #include <ATen/ATen.h>
 
@@ -44,9 +44,12 @@ Tensor WholeMemory(const Tensor& rows) {
 
 }  // namespace
 
-bool Grows(const ModelState& state) {
-  return std::any_of(state.layers.begin(), state.layers.end(),
-                     [](const LayerState& layer) { return layer.tensors.contains("key"); });
+std::optional<int64_t> TokensKept(const ModelState& state) {
+  for (const LayerState& layer : state.layers) {
+    const auto key = layer.tensors.find("key");
+    if (key != layer.tensors.end()) return key->second.size(2);
+  }
+  return std::nullopt;
 }
 
 // `row` fills one of `rows` or, of a tensor that grows, the beginning of its room.
@@ -80,14 +83,11 @@ void StateRows::Add(const ModelState& row) {
     }
     AppendRow(tensor, rows);
   };
-  int64_t tokens = -1;
   for (size_t i = 0; i < row.layers.size(); ++i) {
     auto& rows = state_.layers[i].tensors;
     for (const auto& [name, tensor] : row.layers[i].tensors) append(tensor, &rows[name], Grows(name) ? room_ : 0);
-    const auto key = row.layers[i].tensors.find("key");
-    if (key != row.layers[i].tensors.end()) tokens = key->second.size(2);
   }
-  if (tokens >= 0) append(at::full({1}, tokens, row.position.options()), &state_.tokens);
+  if (const auto tokens = TokensKept(row)) append(at::full({1}, *tokens, row.position.options()), &state_.tokens);
   append(row.position, &state_.position);
   append(row.document, &state_.document);
 }

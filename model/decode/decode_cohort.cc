@@ -1,4 +1,4 @@
-#include "serve/engine/decode_batch.h"
+#include "model/decode/decode_cohort.h"
 
 #include <ATen/ATen.h>
 
@@ -22,10 +22,10 @@ void Overwrite(const ModelState& from, const ModelState& to) {
 
 }  // namespace
 
-DecodeBatch::DecodeBatch(Transformer& model, int64_t room, Recorder recorder)
+DecodeCohort::DecodeCohort(Transformer& model, int64_t room, Recorder recorder)
     : model_(model), rows_(room), recorder_(std::move(recorder)) {}
 
-Tensor DecodeBatch::Step(const std::vector<int64_t>& ids) {
+Tensor DecodeCohort::Step(const std::vector<int64_t>& ids) {
   const Tensor given = at::tensor(ids, at::kLong).unsqueeze(1);
   if (!recorder_) return model_.Forward(given, rows_.state()).select(1, 0);
   if (generation_ != rows_.generation()) Record();
@@ -37,7 +37,7 @@ Tensor DecodeBatch::Step(const std::vector<int64_t>& ids) {
   return hidden_.narrow(0, 0, rows);
 }
 
-void DecodeBatch::Record() {
+void DecodeCohort::Record() {
   replay_ = nullptr;  // its memory first
   whole_ = rows_.Whole();
   ids_ = at::zeros({whole_.batch(), 1}, whole_.position.options());

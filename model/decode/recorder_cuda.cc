@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "serve/engine/recorder.h"
+#include "model/decode/recorder.h"
 
 namespace radlads {
 namespace {

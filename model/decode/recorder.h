@@ -1,6 +1,6 @@
 // Work that a device does again and again the same way, given to it at once.
-#ifndef RADLADS_SERVE_ENGINE_RECORDER_H_
-#define RADLADS_SERVE_ENGINE_RECORDER_H_
+#ifndef RADLADS_MODEL_DECODE_RECORDER_H_
+#define RADLADS_MODEL_DECODE_RECORDER_H_
 
 #include <c10/core/Device.h>
 
@@ -22,4 +22,4 @@ struct OnCudaRecord {
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_ENGINE_RECORDER_H_
+#endif  // RADLADS_MODEL_DECODE_RECORDER_H_

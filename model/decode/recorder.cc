@@ -1,4 +1,4 @@
-#include "serve/engine/recorder.h"
+#include "model/decode/recorder.h"
 
 #include "base/status.h"
 

@@ -1,15 +1,16 @@
 // The rows of a batch that come and go while it steps.
-#ifndef RADLADS_SERVE_ENGINE_STATE_ROWS_H_
-#define RADLADS_SERVE_ENGINE_STATE_ROWS_H_
+#ifndef RADLADS_MODEL_DECODE_STATE_ROWS_H_
+#define RADLADS_MODEL_DECODE_STATE_ROWS_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "model/state.h"
 
 namespace radlads {
 
-// Whether it keeps keys and values of softmax layers, which grow with its length.
-bool Grows(const ModelState& state);
+// How many tokens it keeps keys and values of; nothing where no layer keeps any, and the state does not grow.
+std::optional<int64_t> TokensKept(const ModelState& state);
 
 // States of sequences that step together, in memory that is taken once for the most rows there have been: a row that
 // comes costs a copy of itself, one that goes a copy of the last one. Keys and values have room for the same number of
@@ -51,4 +52,4 @@ class StateRows {
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_ENGINE_STATE_ROWS_H_
+#endif  // RADLADS_MODEL_DECODE_STATE_ROWS_H_
