@@ -1,4 +1,6 @@
 // Drives a server with many texts at once: //serve:load_test. docs/serving.md, "Load".
+#include "serve/load/load.h"
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
@@ -7,7 +9,6 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "base/working_directory.h"
-#include "serve/load/load.h"
 
 namespace radlads {
 namespace {
@@ -40,6 +41,8 @@ int main(int argc, char** argv) {
   app.add_option("--requests", options.requests, "How many in all.")->capture_default_str();
   app.add_option("--seconds", options.seconds, "Instead of a number: for so long.");
   app.add_option("--prompt_words", options.prompt_words, "Words of a prompt, drawn anew each time.")
+      ->capture_default_str();
+  app.add_option("--shared_words", options.shared_words, "Of these, the first ones are the same in all requests.")
       ->capture_default_str();
   app.add_option("--max_tokens", options.max_tokens, "Tokens of a reply.")->capture_default_str();
   app.add_option("--sessions", options.sessions, "Sessions that are open, and gone on from in turn; 0: none.")

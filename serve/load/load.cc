@@ -29,6 +29,12 @@ constexpr const char* kWords[] = {"river", "stone",  "morning", "the",   "old", 
                                   "and",   "winter", "under",   "light", "garden", "found", "a",       "silver",
                                   "road",  "over",   "quiet",   "hills", "where",  "birds", "sang",    "again"};
 
+std::string DrawWords(int64_t count, std::mt19937_64& random) {
+  std::string words;
+  for (int64_t i = 0; i < count; ++i) words += Concatenate(" ", kWords[random() % std::size(kWords)]);
+  return words;
+}
+
 double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -66,7 +72,10 @@ class FreeSessions {
 class Load {
  public:
   explicit Load(const LoadOptions& options)
-      : options_(options), gaps_(options.rate > 0 ? options.rate : 1), arrivals_(options.seed) {}
+      : options_(options), gaps_(options.rate > 0 ? options.rate : 1), arrivals_(options.seed) {
+    std::mt19937_64 random(options.seed);
+    shared_ = DrawWords(options.shared_words, random);
+  }
 
   absl::StatusOr<LoadResult> Run() {
     httplib::Client client = Client();
@@ -139,6 +148,7 @@ class Load {
     result_.answered += mine.answered;
     result_.prompt_tokens += mine.prompt_tokens;
     result_.reply_tokens += mine.reply_tokens;
+    result_.cached_tokens += mine.cached_tokens;
     result_.first_text.Add(mine.first_text);
     result_.between.Add(mine.between);
     result_.whole.Add(mine.whole);
@@ -147,10 +157,7 @@ class Load {
 
   void Ask(httplib::Client& client, std::mt19937_64& random, const std::string& session, Clock::time_point due,
            LoadResult* result) const {
-    std::string prompt;
-    for (int64_t i = 0; i < options_.prompt_words; ++i)
-      prompt += Concatenate(" ", kWords[random() % std::size(kWords)]);
-    json body = {{"prompt", prompt},
+    json body = {{"prompt", shared_ + DrawWords(options_.prompt_words - options_.shared_words, random)},
                  {"max_tokens", options_.max_tokens},
                  {"temperature", 1},
                  {"seed", static_cast<int64_t>(random() >> 1)}};
@@ -205,10 +212,12 @@ class Load {
     if (usage.is_object()) {
       result->prompt_tokens += usage.value("prompt_tokens", int64_t{0});
       result->reply_tokens += usage.value("completion_tokens", int64_t{0});
+      result->cached_tokens += usage.value("/prompt_tokens_details/cached_tokens"_json_pointer, int64_t{0});
     }
   }
 
   const LoadOptions options_;
+  std::string shared_;  // words that all prompts begin with
   FreeSessions sessions_;
   std::mutex mutex_;  // guards what follows
   std::exponential_distribution<double> gaps_;
@@ -229,6 +238,10 @@ absl::Status LoadOptions::Check() const {
   if (!(seconds >= 0)) return InvalidArgument("seconds must be 0 (a number of requests) or more, found ", seconds);
   if (requests < 1 && seconds == 0) return InvalidArgument("requests must be at least 1, found ", requests);
   if (prompt_words < 1) return InvalidArgument("prompt_words must be at least 1, found ", prompt_words);
+  if (shared_words < 0 || shared_words > prompt_words) {
+    return InvalidArgument("shared_words must be in [0, ", prompt_words, "], the words of a prompt; found ",
+                           shared_words);
+  }
   if (max_tokens < 1) return InvalidArgument("max_tokens must be at least 1, found ", max_tokens);
   if (sessions != 0 && sessions < concurrency) {
     return InvalidArgument(
@@ -242,6 +255,7 @@ absl::Status LoadOptions::Check() const {
 std::string LoadResult::Table() const {
   std::string text = absl::StrFormat("%d answered in %.2f s: %.2f requests/s, %.1f tokens/s\n", answered, seconds,
                                      answered / seconds, reply_tokens / seconds);
+  text += absl::StrFormat("%d tokens of prompts, %d of them cached\n", prompt_tokens, cached_tokens);
   for (const auto& [error, count] : errors) text += absl::StrFormat("%d times: %s\n", count, error);
   text += "ms              p50       p90       p99       max     count\n";
   const std::pair<const char*, const Latencies*> rows[] = {
@@ -268,6 +282,7 @@ std::string LoadResult::Json() const {
   return json{{"seconds", seconds},
               {"answered", answered},
               {"prompt_tokens", prompt_tokens},
+              {"cached_tokens", cached_tokens},
               {"reply_tokens", reply_tokens},
               {"errors", errors},
               {"first_text_seconds", of(first_text)},

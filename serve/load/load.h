@@ -21,9 +21,10 @@ struct LoadOptions {
   int64_t requests = 64;  // in all
   double seconds = 0;     // instead of a number: until so much time has passed
   int64_t prompt_words = 64, max_tokens = 32;
-  int64_t sessions = 0;  // made first, kept open, gone on from in turn, and deleted; 0: texts that are not kept
-  bool stream = true;    // false: replies come whole, as servers without streams give them
-  uint64_t seed = 1;     // of the words and times
+  int64_t shared_words = 0;  // of prompt_words, the first ones are the same in all requests: a server may keep them
+  int64_t sessions = 0;      // made first, kept open, gone on from in turn, and deleted; 0: texts that are not kept
+  bool stream = true;        // false: replies come whole, as servers without streams give them
+  uint64_t seed = 1;         // of the words and times
 
   absl::Status Check() const;
 };
@@ -31,6 +32,7 @@ struct LoadOptions {
 struct LoadResult {
   double seconds = 0;
   int64_t answered = 0, prompt_tokens = 0, reply_tokens = 0;
+  int64_t cached_tokens = 0;              // of prompt_tokens, as far as the server says so
   std::map<std::string, int64_t> errors;  // how often, by what was said
   // From when a request was due, which is before it is sent where all clients are busy: a server that stalls is not
   // spared the requests that it kept from being sent. `between`: pieces of text in a stream.

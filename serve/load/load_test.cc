@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "serve/http/testing.h"
@@ -72,6 +73,22 @@ TEST_F(LoadTest, CountsWhatWasAnswered) {
   }
 }
 
+TEST_F(LoadTest, PromptsShareTheirFirstWords) {
+  options_.concurrency = 1;
+  const auto last_prompt = [&](int64_t shared_words, int64_t requests) {
+    options_.shared_words = shared_words;
+    options_.requests = requests;
+    const auto result = RunLoad(options_);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return service().last_request().prompt;
+  };
+  options_.prompt_words = 12;
+  EXPECT_EQ(last_prompt(12, 1), last_prompt(12, 3));
+  const auto first = last_prompt(8, 1), third = last_prompt(8, 3);
+  EXPECT_NE(first, third);
+  EXPECT_TRUE(std::equal(first.begin(), first.begin() + 8, third.begin())) << "a word is a token or more";
+}
+
 TEST_F(LoadTest, OpenLoopKeepsItsRate) {
   options_.rate = 200;
   options_.requests = 100;
@@ -112,6 +129,7 @@ TEST(LoadOptions, RefusesWhatMakesNoSense) {
   EXPECT_EQ(RunLoad({.url = "localhost:8080"}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(RunLoad({.concurrency = 0}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(RunLoad({.concurrency = 8, .sessions = 3}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(RunLoad({.prompt_words = 3, .shared_words = 4}).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(RunLoad({.max_tokens = 0}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
