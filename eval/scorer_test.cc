@@ -136,8 +136,9 @@ TEST_P(ScorerTest, ContinuesAsGenerateDoes) {
   std::mt19937_64 random(9);
   std::vector<GenerateRequest> requests;
   std::vector<std::string> want;
-  for (int64_t i = 0; i < 9; ++i) {
-    GenerateRequest request{.prompt = Random(random, 3 + i / 3), .max_new_tokens = 4 + i};
+  // More than go on at once, of lengths that are shared and not, some of which pass 64 tokens.
+  for (int64_t i = 0; i < 90; ++i) {
+    GenerateRequest request{.prompt = Random(random, 3 + i / 3), .max_new_tokens = 4 + i % 60};
     if (i % 3 == 1) request.sampling = {.temperature = 1, .top_k = 20, .seed = static_cast<uint64_t>(i)};
     GenerateOptions options{.sampling = request.sampling, .max_tokens = request.max_new_tokens, .stop_ids = {0}};
     auto alone = Generate(*model, request.prompt, options);

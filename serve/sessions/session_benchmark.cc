@@ -1,10 +1,11 @@
-// What sessions cost: bazel run -c opt //serve/sessions:session_benchmark -- MODEL_DIRECTORY STORE_DIRECTORY
+// What sessions cost: bazel run //serve/sessions:session_benchmark -- MODEL STORE [--dtype bf16]
 //
 // A session of a million tokens is imported, the service is opened anew, and the time from a request to its first token
 // is taken, the state read from disk, and again with the state in memory; then states are put, synced and not. The
 // tokens of the long text are made up, its state is that of a short one: what is read and computed is the same.
 #include <prometheus/registry.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,8 +15,11 @@
 #include <vector>
 
 #include "base/keep_freed_memory.h"
+#include "base/logging.h"
 #include "base/status.h"
+#include "base/working_directory.h"
 #include "data/tokenizer/tokenizer.h"
+#include "model/precision.h"
 #include "model/pretrained.h"
 #include "serve/sessions/session_blob.h"
 #include "serve/sessions/session_service.h"
@@ -68,9 +72,10 @@ absl::StatusOr<std::string> MakeLong(TextService& service) {
   return SerializeBlob(blob);
 }
 
-absl::Status Run(const std::string& model_directory, const std::string& store_directory) {
+absl::Status Measure(const std::string& model_directory, const std::string& store_directory, const std::string& dtype) {
+  RADLADS_ASSIGN_OR_RETURN(const Precision precision, ChoosePrecision(dtype));
   RADLADS_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(model_directory));
-  RADLADS_ASSIGN_OR_RETURN(const auto model, LoadForInference(model_directory, at::kFloat));
+  RADLADS_ASSIGN_OR_RETURN(const auto model, LoadForInference(model_directory, precision.dtype));
   prometheus::Registry metrics;
   SessionServiceOptions options{.directory = store_directory, .snapshot_tokens = 1 << 30};
   RADLADS_ASSIGN_OR_RETURN(auto service, SessionService::Create(*model, tokenizer, options, metrics));
@@ -110,16 +115,23 @@ absl::Status Run(const std::string& model_directory, const std::string& store_di
   return absl::OkStatus();
 }
 
+int Main(int argc, char** argv) {
+  KeepFreedMemory();
+  absl::Status status = EnterWorkingDirectory();
+  if (!status.ok()) return ExitCode(status);
+  CLI::App app("Measures what sessions cost.");
+  std::string model, store, dtype = "fp32";
+  app.add_option("model", model, "Hugging Face directory.")->required();
+  app.add_option("store", store, "Directory for the sessions: a new one.")->required();
+  app.add_option("--dtype", dtype, "fp32, bf16 or auto.")->capture_default_str();
+  app.callback([&] { status = Measure(model, store, dtype); });
+  CLI11_PARSE(app, argc, argv);
+  return ExitCode(status);
+}
+
 }  // namespace
 }  // namespace radlads
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: session_benchmark MODEL_DIRECTORY STORE_DIRECTORY\n");
-    return 2;
-  }
-  radlads::KeepFreedMemory();
-  const absl::Status status = radlads::Run(argv[1], argv[2]);
-  if (!status.ok()) std::fprintf(stderr, "session_benchmark: %s\n", status.ToString().c_str());
-  return status.ok() ? 0 : 1;
+  return radlads::Main(argc, argv);
 }
