@@ -61,7 +61,7 @@ class Continuation {
     }
     RADLADS_ASSIGN_OR_RETURN(const std::vector<bool> more, Draw(indexes, hidden.select(1, hidden.size(1) - 1)));
     for (int64_t row = 0; row < count; ++row) {
-      if (more[row]) batch_.Add(indexes[row], state.Select(at::full({1}, row, at::kLong)));
+      if (more[row]) batch_.Add(indexes[row], state.Select(at::full({1}, row, state.position.options())));
     }
     return absl::OkStatus();
   }
