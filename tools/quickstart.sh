@@ -152,5 +152,6 @@ cat <<TEXT
 
 Look at the report:     $(shown "$run/report.html")
 Talk to the student:    bazel-bin/tools/generate --model $(shown "$student") --stats
+Serve it, with a page:  bazel run //serve:server -- --model $(shown "$student")
 The same, longer:       tools/quickstart.sh --tokens 2000000
 TEXT
