@@ -10,6 +10,7 @@
 #include "eval/completion_fields.h"
 #include "serve/http/chat_messages.h"
 #include "serve/http/token_json.h"
+#include "serve/transport/chat_text.h"
 
 namespace radlads {
 namespace {

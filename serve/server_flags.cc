@@ -4,7 +4,7 @@
 
 #include "base/loopback.h"
 #include "base/status.h"
-#include "serve/http/access.h"
+#include "serve/transport/access.h"
 
 namespace radlads {
 namespace {
@@ -39,12 +39,12 @@ absl::Status CheckKeys(const ServerFlags& flags, const Address& address) {
 void AddServerFlags(CLI::App& app, ServerFlags* flags) {
   flags->service.engine.active = flags->service.engine.waiting = flags->service.cache_bytes = kFromMemory;
   const auto positive = CLI::PositiveNumber;
-  app.add_option("--model", flags->models, "Hugging Face directory or run, or NAME=PATH; repeatable.")
-      ->required();
+  app.add_option("--model", flags->models, "Hugging Face directory or run, or NAME=PATH; repeatable.")->required();
   app.add_option("--dtype", flags->dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
-  app.add_option("--device", flags->device, "cpu, cuda or cuda:N (of a --config=cuda build): where models and states are.")
+  app.add_option("--device", flags->device,
+                 "cpu, cuda or cuda:N (of a --config=cuda build): where models and states are.")
       ->capture_default_str();
   app.add_option("--threads", flags->threads, "CPU threads; default: all cores.")->check(positive);
   app.add_option("--listen", flags->listen, "HOST:PORT; port 0: any that is free.")->capture_default_str();

@@ -4,7 +4,7 @@
 
 #include "base/logging.h"
 #include "base/status.h"
-#include "serve/http/json_fields.h"
+#include "serve/transport/json_fields.h"
 
 namespace radlads {
 namespace {

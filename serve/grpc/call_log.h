@@ -13,9 +13,9 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "serve/http/access.h"
-#include "serve/http/text_log.h"
 #include "serve/text_service.h"
+#include "serve/transport/access.h"
+#include "serve/transport/text_log.h"
 
 namespace radlads {
 

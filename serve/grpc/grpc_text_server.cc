@@ -14,7 +14,7 @@
 #include "base/grpc_server.h"
 #include "base/status.h"
 #include "serve/grpc/service.h"
-#include "serve/http/tls_context.h"
+#include "serve/transport/tls_context.h"
 
 namespace radlads {
 namespace {

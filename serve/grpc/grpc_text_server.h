@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "serve/http/served_model.h"
+#include "serve/transport/served_model.h"
 
 namespace prometheus {
 class Registry;

@@ -15,8 +15,8 @@
 #include "serve/grpc/grpc_text_server.h"
 #include "serve/grpc/text_service.grpc.pb.h"
 #include "serve/grpc/text_stream.h"
-#include "serve/http/access.h"
-#include "serve/http/served_model.h"
+#include "serve/transport/access.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 

@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "data/tokenizer/utf8.h"
-#include "serve/http/chat_turns.h"
+#include "serve/transport/chat_turns.h"
 
 namespace radlads {
 namespace {

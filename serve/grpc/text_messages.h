@@ -7,8 +7,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "serve/grpc/text_service.pb.h"
-#include "serve/http/served_model.h"
 #include "serve/text_service.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 

@@ -20,8 +20,8 @@
 #include "base/grpc_server.h"
 #include "serve/grpc/call_log.h"
 #include "serve/grpc/outbox.h"
-#include "serve/http/access.h"
-#include "serve/http/served_model.h"
+#include "serve/transport/access.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 

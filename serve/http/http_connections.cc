@@ -23,7 +23,7 @@
 #include "serve/http/connection.h"
 #include "serve/http/http_error.h"
 #include "serve/http/request_stream.h"
-#include "serve/http/tls_context.h"
+#include "serve/transport/tls_context.h"
 
 namespace radlads {
 namespace {

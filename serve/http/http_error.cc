@@ -1,6 +1,6 @@
 #include "serve/http/http_error.h"
 
-#include "serve/http/json_fields.h"
+#include "serve/transport/json_fields.h"
 
 namespace radlads {
 

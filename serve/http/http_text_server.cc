@@ -15,16 +15,16 @@
 
 #include "base/loopback.h"
 #include "base/status.h"
-#include "serve/http/access.h"
 #include "serve/http/http_connections.h"
 #include "serve/http/http_error.h"
 #include "serve/http/http_reply.h"
-#include "serve/http/json_fields.h"
 #include "serve/http/read_body.h"
 #include "serve/http/request_log.h"
 #include "serve/http/session_calls.h"
 #include "serve/http/text_call.h"
 #include "serve/http/text_handler.h"
+#include "serve/transport/access.h"
+#include "serve/transport/json_fields.h"
 #include "serve/web/web.h"
 
 namespace radlads {

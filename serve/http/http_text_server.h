@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "serve/http/served_model.h"
+#include "serve/transport/served_model.h"
 
 namespace prometheus {
 class Registry;

@@ -5,13 +5,13 @@
 
 #include "base/status.h"
 #include "data/tokenizer/testing/small_tokenizer.h"
-#include "serve/http/chat_turns.h"
 #include "serve/http/http_error.h"
 #include "serve/http/request_frame.h"
 #include "serve/http/session_calls.h"
 #include "serve/http/text_call.h"
 #include "serve/http/text_reply.h"
 #include "serve/testing/fake_text_service.h"
+#include "serve/transport/chat_turns.h"
 
 namespace radlads {
 namespace {

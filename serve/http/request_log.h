@@ -10,8 +10,8 @@
 #include <chrono>
 #include <string>
 
-#include "serve/http/text_log.h"
 #include "serve/text_service.h"
+#include "serve/transport/text_log.h"
 
 namespace radlads {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "serve/http/chat_turns.h"
+#include "serve/transport/chat_turns.h"
 
 namespace radlads {
 namespace {

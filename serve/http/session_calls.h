@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "serve/http/json_fields.h"
-#include "serve/http/served_model.h"
+#include "serve/transport/json_fields.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 

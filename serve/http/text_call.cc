@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "serve/http/chat_messages.h"
-#include "serve/http/chat_turns.h"
+#include "serve/transport/chat_turns.h"
 
 namespace radlads {
 namespace {

@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "serve/http/json_fields.h"
-#include "serve/http/served_model.h"
 #include "serve/text_service.h"
+#include "serve/transport/json_fields.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 

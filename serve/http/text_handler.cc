@@ -7,7 +7,7 @@
 #include "serve/http/http_connections.h"
 #include "serve/http/http_error.h"
 #include "serve/http/http_reply.h"
-#include "serve/http/json_fields.h"
+#include "serve/transport/json_fields.h"
 
 namespace radlads {
 

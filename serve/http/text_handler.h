@@ -14,9 +14,9 @@
 
 #include "serve/http/request_log.h"
 #include "serve/http/running_text.h"
-#include "serve/http/served_model.h"
 #include "serve/http/text_call.h"
 #include "serve/http/text_reply.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 

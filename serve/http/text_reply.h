@@ -8,10 +8,10 @@
 
 #include "absl/status/status.h"
 #include "data/tokenizer/tokenizer.h"
-#include "serve/http/json_fields.h"
 #include "serve/http/text_call.h"
 #include "serve/http/token_json.h"
 #include "serve/text_service.h"
+#include "serve/transport/json_fields.h"
 
 namespace radlads {
 

@@ -11,7 +11,7 @@
 
 #include "data/tokenizer/stream_decoder.h"
 #include "data/tokenizer/tokenizer.h"
-#include "serve/http/json_fields.h"
+#include "serve/transport/json_fields.h"
 
 namespace radlads {
 

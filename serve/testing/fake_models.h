@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "data/tokenizer/tokenizer.h"
-#include "serve/http/served_model.h"
 #include "serve/testing/fake_text_service.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 

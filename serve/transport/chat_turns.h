@@ -1,6 +1,6 @@
 // Conversations of which only the tokens are kept: the next turn, and the turns that were.
-#ifndef RADLADS_SERVE_HTTP_CHAT_TURNS_H_
-#define RADLADS_SERVE_HTTP_CHAT_TURNS_H_
+#ifndef RADLADS_SERVE_TRANSPORT_CHAT_TURNS_H_
+#define RADLADS_SERVE_TRANSPORT_CHAT_TURNS_H_
 
 #include <cstdint>
 #include <span>
@@ -11,8 +11,8 @@
 #include "absl/status/statusor.h"
 #include "data/tokenizer/chat_template.h"
 #include "data/tokenizer/tokenizer.h"
-#include "serve/http/served_model.h"
 #include "serve/text_service.h"
+#include "serve/transport/served_model.h"
 
 namespace radlads {
 
@@ -49,4 +49,4 @@ int64_t PartBegin(std::span<const int64_t> ids, int64_t place, const Tokenizer& 
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_HTTP_CHAT_TURNS_H_
+#endif  // RADLADS_SERVE_TRANSPORT_CHAT_TURNS_H_

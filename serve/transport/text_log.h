@@ -1,6 +1,6 @@
 // What is logged and counted of texts, whichever the transport.
-#ifndef RADLADS_SERVE_HTTP_TEXT_LOG_H_
-#define RADLADS_SERVE_HTTP_TEXT_LOG_H_
+#ifndef RADLADS_SERVE_TRANSPORT_TEXT_LOG_H_
+#define RADLADS_SERVE_TRANSPORT_TEXT_LOG_H_
 
 #include <prometheus/counter.h>
 #include <prometheus/histogram.h>
@@ -39,4 +39,4 @@ class TextLog {
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_HTTP_TEXT_LOG_H_
+#endif  // RADLADS_SERVE_TRANSPORT_TEXT_LOG_H_

@@ -1,4 +1,4 @@
-#include "serve/http/json_fields.h"
+#include "serve/transport/json_fields.h"
 
 #include "base/status.h"
 

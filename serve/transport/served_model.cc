@@ -1,7 +1,7 @@
-#include "serve/http/served_model.h"
+#include "serve/transport/served_model.h"
 
 #include "base/status.h"
-#include "serve/http/json_fields.h"
+#include "serve/transport/json_fields.h"
 
 namespace radlads {
 

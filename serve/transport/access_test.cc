@@ -1,4 +1,4 @@
-#include "serve/http/access.h"
+#include "serve/transport/access.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // Reading fields of the JSON that clients send. Every error is INVALID_ARGUMENT, names the field and says what it can
 // be.
-#ifndef RADLADS_SERVE_HTTP_JSON_FIELDS_H_
-#define RADLADS_SERVE_HTTP_JSON_FIELDS_H_
+#ifndef RADLADS_SERVE_TRANSPORT_JSON_FIELDS_H_
+#define RADLADS_SERVE_TRANSPORT_JSON_FIELDS_H_
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -49,4 +49,4 @@ absl::StatusOr<std::vector<std::string>> Stops(const RequestJson& json);
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_HTTP_JSON_FIELDS_H_
+#endif  // RADLADS_SERVE_TRANSPORT_JSON_FIELDS_H_

@@ -1,6 +1,6 @@
 // OpenSSL's context for a server.
-#ifndef RADLADS_SERVE_HTTP_TLS_CONTEXT_H_
-#define RADLADS_SERVE_HTTP_TLS_CONTEXT_H_
+#ifndef RADLADS_SERVE_TRANSPORT_TLS_CONTEXT_H_
+#define RADLADS_SERVE_TRANSPORT_TLS_CONTEXT_H_
 
 #include <openssl/ssl.h>
 
@@ -17,4 +17,4 @@ absl::StatusOr<std::shared_ptr<SSL_CTX>> TlsContext(const std::string& certifica
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_HTTP_TLS_CONTEXT_H_
+#endif  // RADLADS_SERVE_TRANSPORT_TLS_CONTEXT_H_

@@ -1,4 +1,4 @@
-#include "serve/http/chat_turns.h"
+#include "serve/transport/chat_turns.h"
 
 #include <algorithm>
 #include <cctype>
@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/status.h"
-#include "serve/http/chat_messages.h"
+#include "serve/transport/chat_text.h"
 
 namespace radlads {
 namespace {

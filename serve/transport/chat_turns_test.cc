@@ -1,4 +1,4 @@
-#include "serve/http/chat_turns.h"
+#include "serve/transport/chat_turns.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "data/tokenizer/testing/small_tokenizer.h"
-#include "serve/http/chat_messages.h"
+#include "serve/transport/chat_text.h"
 
 namespace radlads {
 namespace {

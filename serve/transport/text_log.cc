@@ -1,4 +1,4 @@
-#include "serve/http/text_log.h"
+#include "serve/transport/text_log.h"
 
 #include <openssl/rand.h>
 
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "serve/http/json_fields.h"
+#include "serve/transport/json_fields.h"
 
 namespace radlads {
 namespace {

@@ -1,4 +1,4 @@
-#include "serve/http/tls_context.h"
+#include "serve/transport/tls_context.h"
 
 #include <openssl/err.h>
 

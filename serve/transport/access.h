@@ -1,6 +1,6 @@
 // Who may ask: API keys, and pages of other origins.
-#ifndef RADLADS_SERVE_HTTP_ACCESS_H_
-#define RADLADS_SERVE_HTTP_ACCESS_H_
+#ifndef RADLADS_SERVE_TRANSPORT_ACCESS_H_
+#define RADLADS_SERVE_TRANSPORT_ACCESS_H_
 
 #include <array>
 #include <string>
@@ -47,4 +47,4 @@ class Access {
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_HTTP_ACCESS_H_
+#endif  // RADLADS_SERVE_TRANSPORT_ACCESS_H_

@@ -1,6 +1,6 @@
 // What a transport serves.
-#ifndef RADLADS_SERVE_HTTP_SERVED_MODEL_H_
-#define RADLADS_SERVE_HTTP_SERVED_MODEL_H_
+#ifndef RADLADS_SERVE_TRANSPORT_SERVED_MODEL_H_
+#define RADLADS_SERVE_TRANSPORT_SERVED_MODEL_H_
 
 #include <memory>
 #include <span>
@@ -24,4 +24,4 @@ absl::StatusOr<const ServedModel*> FindModel(std::span<const ServedModel> models
 
 }  // namespace radlads
 
-#endif  // RADLADS_SERVE_HTTP_SERVED_MODEL_H_
+#endif  // RADLADS_SERVE_TRANSPORT_SERVED_MODEL_H_
