@@ -143,6 +143,8 @@ TEST_F(ModelQueueTest, AnIdleModelWaitsForCompany) {
     for (std::thread& caller : callers) caller.join();
   }
   EXPECT_EQ(most, kCallers);
+  // The seconds are counted after the answers, and before the next call is begun.
+  ASSERT_TRUE(queue_.Caller()->Score({{.ids = {1}, .targets = {2}}}, [](int64_t, const auto&) {}).ok());
   EXPECT_GT(MetricValue(served_.metrics(), "radlads_eval_model_busy_seconds_total", ""), 0);
 }
 
