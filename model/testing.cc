@@ -5,6 +5,7 @@
 #include <torch/utils.h>
 
 #include <limits>
+#include <random>
 
 #include "base/parallel_for.h"
 #include "base/status.h"
@@ -50,6 +51,13 @@ ModelConfig SmallConfig(const std::string& kind) {
   config.set_groupnorm_att(!preset6);
   config.set_use_tokenshift(kind == "rad_rwkv6");
   return config;
+}
+
+std::vector<int64_t> RandomTokens(int seed, int64_t size) {
+  std::mt19937_64 random(seed);
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < size; ++i) ids.push_back(1 + static_cast<int64_t>(random() % 96));
+  return ids;
 }
 
 std::vector<std::string> SmallKinds() {

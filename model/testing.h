@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +27,9 @@ at::Tensor ReadTensor(const std::string& path, const std::string& name);
 ModelConfig SmallConfig(const std::string& kind);
 // softmax kinds, both students with both presets, and a hybrid.
 std::vector<std::string> SmallKinds();
+
+// Words of these models, but for eos.
+std::vector<int64_t> RandomTokens(int seed, int64_t size);
 
 // A model with every parameter drawn at random (nothing left at an initial zero). From then on loops
 // run on one thread.

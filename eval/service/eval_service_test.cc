@@ -1,5 +1,4 @@
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -17,6 +16,7 @@
 #include "eval/service/eval_service.grpc.pb.h"
 #include "eval/service/server.h"
 #include "eval/testing.h"
+#include "testing/raw_grpc_call.h"
 
 namespace radlads {
 namespace {
@@ -265,43 +265,10 @@ TEST_F(EvalServiceTest, DescribesTheModel) {
   EXPECT_EQ(description.ShortDebugString(), "model: \"small\" vocabulary: 97 max_length: 1073741824 prefix_token: 0");
 }
 
-// One message each way of a method without generated code; the response's bytes.
-std::string CallRaw(int port, const std::string& method, const std::string& message) {
-  grpc::GenericStub stub(grpc::CreateChannel(Concatenate("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  grpc::CompletionQueue queue;
-  void* tag;
-  bool ok;
-  const auto call = stub.PrepareCall(&context, method, &queue);
-  call->StartCall(nullptr);
-  queue.Next(&tag, &ok);
-  const grpc::Slice slice(message);
-  call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
-  queue.Next(&tag, &ok);
-  grpc::ByteBuffer response;
-  call->Read(&response, nullptr);
-  queue.Next(&tag, &ok);
-  std::vector<grpc::Slice> slices;
-  if (!ok || !response.Dump(&slices).ok()) return "no response";
-  context.TryCancel();
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  queue.Next(&tag, &ok);
-  std::string bytes;
-  for (const grpc::Slice& part : slices) bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
-  return bytes;
-}
-
 TEST_F(EvalServiceTest, TellsItsHealthAndItsMethods) {
-  // HealthCheckRequest{service}: SERVING is 1. ServerReflectionRequest{list_services: ""}.
-  const std::string name = wire::EvalService::service_full_name();
-  EXPECT_EQ(CallRaw(server_->port(), "/grpc.health.v1.Health/Check",
-                    std::string("\x0a") + static_cast<char>(name.size()) + name),
-            "\x08\x01");
-  EXPECT_THAT(CallRaw(server_->port(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-                      std::string("\x3a\x00", 2)),
-              HasSubstr("radlads.eval.v1.EvalService"));
+  const std::string address = Concatenate("127.0.0.1:", server_->port());
+  EXPECT_TRUE(GrpcServes(address, wire::EvalService::service_full_name()));
+  EXPECT_THAT(GrpcServices(address), HasSubstr("radlads.eval.v1.EvalService"));
 }
 
 // The program itself, with streams open: SIGTERM ends them and gives 0.

@@ -17,16 +17,7 @@
 namespace radlads {
 namespace {
 
-using Ids = std::vector<int64_t>;
-
-Ids Random(int seed, int64_t length) {
-  std::mt19937_64 random(seed);
-  Ids ids;
-  for (int64_t i = 0; i < length; ++i) ids.push_back(1 + random() % 96);
-  return ids;
-}
-
-ModelState Read(Transformer& model, const Ids& ids) {
+ModelState Read(Transformer& model, const std::vector<int64_t>& ids) {
   ModelState state;
   model.Forward(at::tensor(ids, at::kLong).unsqueeze(0), &state);
   return state;
@@ -51,7 +42,7 @@ TEST_P(DecodeTest, RowsComeAndGo) {
   const at::NoGradGuard no_grad;
   std::vector<ModelState> states(9);
   for (size_t i = 0; i < states.size(); ++i) {
-    states[i] = Read(*model, Random(static_cast<int>(i), 3 + static_cast<int64_t>(i)));
+    states[i] = Read(*model, RandomTokens(static_cast<int>(i), 3 + static_cast<int64_t>(i)));
   }
   StateRows rows(/*room=*/16);
   std::vector<size_t> present;
@@ -99,7 +90,7 @@ TEST_P(DecodeTest, StepsTogetherEqualStepsAlone) {
     std::map<uint64_t, Alone> alone;
     const auto next = [&](uint64_t text) { return alone.at(text).next; };
     const auto begin = [&](uint64_t text, int64_t length) {
-      const ModelState state = Read(*model, Random(static_cast<int>(text), length));
+      const ModelState state = Read(*model, RandomTokens(static_cast<int>(text), length));
       called.Add(text, state);
       recorded.Add(text, state);
       alone[text] = {state.Copy(), static_cast<int64_t>(text)};

@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <limits>
 #include <mutex>
-#include <random>
 #include <string>
 
 #include "base/status.h"
@@ -21,13 +20,6 @@ namespace {
 using ::testing::HasSubstr;
 
 using Ids = std::vector<int64_t>;
-
-Ids Random(int seed, int64_t length) {
-  std::mt19937_64 random(seed);
-  Ids ids;
-  for (int64_t i = 0; i < length; ++i) ids.push_back(1 + random() % 96);
-  return ids;
-}
 
 // What a request gave.
 class Collector {
@@ -98,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, EngineTest, ::testing::ValuesIn(SmallKinds()),
 std::vector<EngineRequest> ManyRequests() {
   std::vector<EngineRequest> requests;
   for (int i = 0; i < 20; ++i) {
-    EngineRequest request{.prompt = Random(i, 1 + 3 * i % 31), .max_tokens = 1 + 5 * i % 23};
+    EngineRequest request{.prompt = RandomTokens(i, 1 + 3 * i % 31), .max_tokens = 1 + 5 * i % 23};
     if (i % 3 == 1) request.sampling = {.repetition_penalty = 1.1, .temperature = 1, .top_k = 20, .seed = 7};
     if (i % 3 == 2) request.stop_ids = {3, 4, 5, 6, 7, 8, 9};
     if (i % 4 == 1) request.snapshot_at = {1, 2, 11}, request.snapshot_every = 3;
@@ -145,7 +137,7 @@ TEST_P(EngineTest, AmongOthersEqualsAloneBitForBit) {
 TEST_P(EngineTest, ContinuesFromASnapshotAsIfThereWereNoBreak) {
   auto model = InferenceModel(GetParam());
   auto engine = NewEngine(*model);
-  const Ids prompt = Random(1, 12);
+  const Ids prompt = RandomTokens(1, 12);
   Ids whole, begun;
   RunToEnd(*engine, {.prompt = prompt, .max_tokens = 30}, &whole);
   const EngineResult first = RunToEnd(*engine, {.prompt = prompt, .max_tokens = 11}, &begun);
@@ -164,7 +156,7 @@ TEST_P(EngineTest, ContinuesFromASnapshotAsIfThereWereNoBreak) {
   // With more text: as the prompt that has it all.
   Ids all = prompt, got, want;
   all.insert(all.end(), begun.begin(), begun.end());
-  const Ids more = Random(2, 9);
+  const Ids more = RandomTokens(2, 9);
   all.insert(all.end(), more.begin(), more.end());
   RunToEnd(*engine, {.prompt = all, .max_tokens = 8}, &want);
   RunToEnd(*engine, {.from = first.snapshot, .prompt = more, .max_tokens = 8}, &got);
@@ -175,7 +167,7 @@ TEST_P(EngineTest, ReplayedTokensAreTakenAsTheyAre) {
   auto model = InferenceModel(GetParam());
   auto engine = NewEngine(*model);
   EngineRequest request{
-      .prompt = Random(3, 10), .max_tokens = 20, .sampling = {.frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
+      .prompt = RandomTokens(3, 10), .max_tokens = 20, .sampling = {.frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
   Ids whole, rest;
   RunToEnd(*engine, request, &whole);
   for (const size_t known : {1, 7, 19, 20}) {
@@ -194,9 +186,9 @@ TEST_P(EngineTest, GoesOnFromAnyPlaceOnTheWay) {
   auto model = InferenceModel(GetParam());
   auto engine = NewEngine(*model);
   Ids none;
-  const EngineResult before = RunToEnd(*engine, {.prompt = Random(8, 5), .max_tokens = 2}, &none);
+  const EngineResult before = RunToEnd(*engine, {.prompt = RandomTokens(8, 5), .max_tokens = 2}, &none);
   EngineRequest request{.from = before.snapshot,
-                        .prompt = Random(5, 20),
+                        .prompt = RandomTokens(5, 20),
                         .max_tokens = 24,
                         .sampling = {.repetition_penalty = 1.3, .frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
   Collector whole;
@@ -247,11 +239,11 @@ TEST(Engine, ReadsWithoutSampling) {
   auto model = InferenceModel("rad_rwkv7");
   auto engine = NewEngine(*model);
   Ids none, got, want;
-  const EngineResult read = RunToEnd(*engine, {.prompt = Random(1, 20), .max_tokens = 0}, &none);
+  const EngineResult read = RunToEnd(*engine, {.prompt = RandomTokens(1, 20), .max_tokens = 0}, &none);
   ASSERT_NE(read.snapshot, nullptr) << read.status;
   EXPECT_EQ(read.snapshot->tokens, 20);
   EXPECT_THAT(read.snapshot->unread, ::testing::IsEmpty());
-  Ids prompt = Random(1, 20);
+  Ids prompt = RandomTokens(1, 20);
   prompt.push_back(9);
   RunToEnd(*engine, {.prompt = prompt, .max_tokens = 5}, &want);
   RunToEnd(*engine, {.from = read.snapshot, .prompt = {9}, .max_tokens = 5}, &got);
@@ -263,7 +255,7 @@ TEST(Engine, TheFirstTokenComesBeforeTheSnapshotOfThePrompt) {
   auto model = InferenceModel("rad_rwkv7");
   auto engine = NewEngine(*model);
   Collector collector;
-  EngineRequest request = collector.Bind({.prompt = Random(1, 10), .max_tokens = 3});
+  EngineRequest request = collector.Bind({.prompt = RandomTokens(1, 10), .max_tokens = 3});
   request.snapshot_at = {4, 10};
   std::vector<size_t> tokens_before;
   request.on_snapshot = [&](const SnapshotPtr&) { tokens_before.push_back(collector.tokens().size()); };
@@ -324,7 +316,7 @@ TEST(Engine, DrainFinishesWhatWasAccepted) {
   auto engine = NewEngine(*model, {.active = 2});
   std::vector<Collector> collectors(5);
   for (Collector& collector : collectors) {
-    ASSERT_TRUE(engine->Submit(collector.Bind({.prompt = Random(1, 30), .max_tokens = 20})).ok());
+    ASSERT_TRUE(engine->Submit(collector.Bind({.prompt = RandomTokens(1, 30), .max_tokens = 20})).ok());
   }
   engine->Drain();
   EXPECT_EQ(engine->stats().finished, 5);

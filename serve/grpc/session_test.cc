@@ -1,6 +1,5 @@
 // Calls beside texts: models, sessions, their states, who may ask, health.
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -11,6 +10,7 @@
 #include "base/status.h"
 #include "serve/grpc/testing.h"
 #include "serve/testing/certificate.h"
+#include "testing/raw_grpc_call.h"
 
 namespace radlads {
 namespace {
@@ -284,43 +284,9 @@ TEST_F(SessionTest, CallsHaveIdsAndAreCounted) {
   }
 }
 
-// One message each way of a method without generated code; the response's bytes.
-std::string CallRaw(const std::string& address, const std::string& method, const std::string& message) {
-  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  grpc::CompletionQueue queue;
-  void* tag;
-  bool ok;
-  const auto call = stub.PrepareCall(&context, method, &queue);
-  call->StartCall(nullptr);
-  queue.Next(&tag, &ok);
-  const grpc::Slice slice(message);
-  call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
-  queue.Next(&tag, &ok);
-  grpc::ByteBuffer response;
-  call->Read(&response, nullptr);
-  queue.Next(&tag, &ok);
-  std::vector<grpc::Slice> slices;
-  if (!ok || !response.Dump(&slices).ok()) return "no response";
-  context.TryCancel();
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  queue.Next(&tag, &ok);
-  std::string bytes;
-  for (const grpc::Slice& part : slices) bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
-  return bytes;
-}
-
 TEST_F(KeysTest, TellsItsHealthAndItsMethodsToEverybody) {
-  // HealthCheckRequest{service}: SERVING is 1. ServerReflectionRequest{list_services: ""}.
-  const std::string name = wire::TextService::service_full_name();
-  EXPECT_EQ(
-      CallRaw(Address(), "/grpc.health.v1.Health/Check", std::string("\x0a") + static_cast<char>(name.size()) + name),
-      "\x08\x01");
-  EXPECT_THAT(
-      CallRaw(Address(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", std::string("\x3a\x00", 2)),
-      HasSubstr("radlads.serve.v1.TextService"));
+  EXPECT_TRUE(GrpcServes(Address(), wire::TextService::service_full_name()));
+  EXPECT_THAT(GrpcServices(Address()), HasSubstr("radlads.serve.v1.TextService"));
 }
 
 TEST_F(SessionTest, APortIsTakenOnce) {

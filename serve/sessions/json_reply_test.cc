@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/status.h"
+#include "model/testing.h"
 #include "serve/sessions/model_hash.h"
 #include "serve/sessions/service_testing.h"
 #include "serve/sessions/session_store.h"

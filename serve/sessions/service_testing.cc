@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <random>
 #include <utility>
 
 #include "base/status.h"
@@ -17,13 +16,6 @@ std::string NewDirectory() {
   const std::string directory = ::testing::TempDir() + "/service" + std::to_string(++count);
   std::filesystem::remove_all(directory);
   return directory;
-}
-
-std::vector<int64_t> RandomTokens(int seed, int64_t size) {
-  std::mt19937_64 random(seed);
-  std::vector<int64_t> ids;
-  for (int64_t i = 0; i < size; ++i) ids.push_back(1 + static_cast<int64_t>(random() % 96));
-  return ids;
 }
 
 SamplingOptions Greedy() {

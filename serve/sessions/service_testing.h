@@ -21,8 +21,6 @@ namespace radlads {
 
 // An empty folder of its own.
 std::string NewDirectory();
-// Tokens of SmallModel that end no text.
-std::vector<int64_t> RandomTokens(int seed, int64_t size);
 // Sampling that ends no text by itself: greedy, or with everything that depends on what was sampled before.
 SamplingOptions Greedy();
 SamplingOptions Seeded(uint64_t seed);

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "base/status.h"
+#include "model/testing.h"
 #include "serve/sessions/service_testing.h"
 
 namespace radlads {
