@@ -149,6 +149,9 @@ TEST_P(PrefixCacheTest, WarmTextsStay) {
     for (int i = 0; i < 6; ++i) Reply(service, RandomTokens(10 * others + i, 50), 5, Greedy());
   }
   EXPECT_LE(service.Metric("radlads_serve_state_bytes", "cache"), 3 * static_cast<double>(bytes));
+  Reader just(*service, {.prompt = warm, .max_tokens = 10, .sampling = Seeded(3)});
+  EXPECT_EQ(just.Wait().cached_tokens, 50);
+  EXPECT_EQ(just.ids(), Reply(cold, warm, 10, Seeded(3)));
   const auto message = [](const absl::Status& status) { return std::string(status.message()); };
   const Ids unknown[] = {{1, 97}}, more[] = {RandomTokens(5, 50), RandomTokens(6, 50), RandomTokens(7, 50)};
   EXPECT_THAT(message(service.Warm(unknown)), HasSubstr("token id 97"));

@@ -236,7 +236,7 @@ void TextRunner::Cancel(uint64_t number) {
 }
 
 // To its end.
-absl::StatusOr<SnapshotPtr> TextRunner::Compute(EngineRequest request, std::stop_token stop) {
+absl::Status TextRunner::Compute(EngineRequest request, std::stop_token stop) {
   const auto done = std::make_shared<std::promise<EngineResult>>();
   request.on_done = [done](EngineResult result) { done->set_value(std::move(result)); };
   RADLADS_ASSIGN_OR_RETURN(const uint64_t number, engine_->Submit(std::move(request)));
@@ -244,17 +244,21 @@ absl::StatusOr<SnapshotPtr> TextRunner::Compute(EngineRequest request, std::stop
   EngineResult result = done->get_future().get();
   RADLADS_RETURN_IF_ERROR(result.status);
   if (result.snapshot == nullptr) return absl::CancelledError("stopped before the text was read");
-  return result.snapshot;
+  return absl::OkStatus();
 }
 
 absl::Status TextRunner::Warm(std::span<const std::vector<int64_t>> prompts, std::stop_token stop) {
-  RADLADS_RETURN_IF_ERROR(Compute({.prompt = {0}, .max_tokens = 2}, stop).status());
+  RADLADS_RETURN_IF_ERROR(Compute({.prompt = {0}, .max_tokens = 2}, stop));
   for (const std::vector<int64_t>& prompt : prompts) {
     const auto size = static_cast<int64_t>(prompt.size());
     if (options_.context > 0 && size >= options_.context) {
       return InvalidArgument("the prompt has ", size, " tokens, of the ", options_.context, " that a text may have");
     }
-    RADLADS_ASSIGN_OR_RETURN(const SnapshotPtr snapshot, Compute({.prompt = prompt, .max_tokens = 0}, stop));
+    // With a token, so that there are logits: a text may be just this.
+    SnapshotPtr snapshot;
+    EngineRequest request{.prompt = prompt, .max_tokens = 1, .snapshot_at = {size}};
+    request.on_snapshot = [&](SnapshotPtr made) { snapshot = std::move(made); };
+    RADLADS_RETURN_IF_ERROR(Compute(std::move(request), stop));
     RADLADS_RETURN_IF_ERROR(cache_.Pin(Chain({}, prompt).back(), snapshot));
   }
   return absl::OkStatus();

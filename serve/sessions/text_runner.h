@@ -46,7 +46,7 @@ class TextRunner {
   absl::Status Warm(std::span<const std::vector<int64_t>> prompts, std::stop_token stop);
 
  private:
-  absl::StatusOr<SnapshotPtr> Compute(EngineRequest request, std::stop_token stop);
+  absl::Status Compute(EngineRequest request, std::stop_token stop);
   absl::Status Check(const TextRequest& request) const;
   absl::StatusOr<StoredPlace> Begin(ServedText& text);
   absl::Status DropReplyEnd(ServedText& text, const StoredPlace& place);
