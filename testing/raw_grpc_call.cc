@@ -8,7 +8,7 @@
 
 namespace radlads {
 
-std::string RawGrpcCall(const std::string& address, const std::string& method, const std::string& message) {
+RawGrpcReply RawGrpcCall(const std::string& address, const std::string& method, const std::string& message) {
   grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
@@ -24,27 +24,26 @@ std::string RawGrpcCall(const std::string& address, const std::string& method, c
   grpc::ByteBuffer response;
   call->Read(&response, nullptr);
   queue.Next(&tag, &ok);
+  RawGrpcReply reply;
   std::vector<grpc::Slice> slices;
-  if (!ok || !response.Dump(&slices).ok()) return "no response";
-  context.TryCancel();
-  grpc::Status status;
-  call->Finish(&status, nullptr);
+  if (ok && response.Dump(&slices).ok()) context.TryCancel();
+  for (const grpc::Slice& part : slices) reply.bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
+  call->Finish(&reply.status, nullptr);
   queue.Next(&tag, &ok);
-  std::string bytes;
-  for (const grpc::Slice& part : slices) bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
-  return bytes;
+  return reply;
 }
 
 bool GrpcServes(const std::string& address, const std::string& service) {
   // HealthCheckRequest{service}; HealthCheckResponse{status: SERVING}.
   const std::string request = std::string("\x0a") + static_cast<char>(service.size()) + service;
-  return RawGrpcCall(address, "/grpc.health.v1.Health/Check", request) == "\x08\x01";
+  return RawGrpcCall(address, "/grpc.health.v1.Health/Check", request).bytes == "\x08\x01";
 }
 
 std::string GrpcServices(const std::string& address) {
   // ServerReflectionRequest{list_services: ""}.
   return RawGrpcCall(address, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-                     std::string("\x3a\x00", 2));
+                     std::string("\x3a\x00", 2))
+      .bytes;
 }
 
 }  // namespace radlads

@@ -1,6 +1,5 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
@@ -24,6 +23,7 @@
 #include "data/index_service/index_service.grpc.pb.h"
 #include "data/index_service/key_file.h"
 #include "data/index_service/server.h"
+#include "testing/raw_grpc_call.h"
 
 namespace radlads {
 namespace {
@@ -417,29 +417,10 @@ TEST_F(IndexServiceTest, HostileRequestsAreRefused) {
   EXPECT_EQ(list.datasets(1).shards(), 2);
 }
 
-// grpc.health.v1.Health/Check, without its generated code: the request is empty, the response field 1.
-int Health(int port) {
-  grpc::GenericStub stub(grpc::CreateChannel(Concatenate("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  grpc::CompletionQueue queue;
-  const grpc::ByteBuffer request(nullptr, 0);
-  auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag;
-  bool ok;
-  queue.Next(&tag, &ok);
-  std::vector<grpc::Slice> slices;
-  if (!status.ok() || !response.Dump(&slices).ok() || slices.empty() || slices[0].size() != 2) return -1;
-  return slices[0].begin()[1];
-}
-
 TEST_F(IndexServiceTest, TellsItsHealthAndMetrics) {
   options_.metrics_listen = "127.0.0.1:0";
   const auto server = Serve();
-  EXPECT_EQ(Health(server->port()), 1) << "SERVING";
+  EXPECT_TRUE(GrpcServes(Concatenate("127.0.0.1:", server->port()), ""));
   ASSERT_TRUE(Read(*Remote(server->port(), "small"), Range(0, 10)).ok());
   httplib::Client http("127.0.0.1", server->metrics_port());
   const auto response = http.Get("/metrics");

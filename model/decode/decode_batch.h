@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <utility>
 #include <vector>
 
 #include "model/decode/decode_cohort.h"
@@ -56,7 +57,7 @@ class DecodeBatch {
 
   Transformer& model_;
   Recorder recorder_;
-  std::list<Part> parts_;  // by room
+  std::list<Part> parts_;  // one for each room that texts have
 };
 
 }  // namespace radlads

@@ -166,8 +166,9 @@ TEST_P(EngineTest, ContinuesFromASnapshotAsIfThereWereNoBreak) {
 TEST_P(EngineTest, ReplayedTokensAreTakenAsTheyAre) {
   auto model = InferenceModel(GetParam());
   auto engine = NewEngine(*model);
-  EngineRequest request{
-      .prompt = RandomTokens(3, 10), .max_tokens = 20, .sampling = {.frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
+  EngineRequest request{.prompt = RandomTokens(3, 10),
+                        .max_tokens = 20,
+                        .sampling = {.frequency_penalty = 0.5, .temperature = 1, .seed = 4}};
   Ids whole, rest;
   RunToEnd(*engine, request, &whole);
   for (const size_t known : {1, 7, 19, 20}) {

@@ -1,6 +1,5 @@
 // Texts on streams: //serve/grpc with a model that says what is known.
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -9,6 +8,7 @@
 
 #include "base/status.h"
 #include "serve/grpc/testing.h"
+#include "testing/raw_grpc_call.h"
 
 namespace radlads {
 namespace {
@@ -109,28 +109,8 @@ TEST_F(GrpcTextServerTest, AFailureOfTheModelIsSaid) {
   EXPECT_EQ(said.at(1).result->error().message(), "the model broke");
 }
 
-// The bytes of `message` on a stream: its status.
-grpc::Status SendRaw(const std::string& address, const std::string& message) {
-  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  grpc::CompletionQueue queue;
-  void* tag;
-  bool ok;
-  const auto call = stub.PrepareCall(&context, "/radlads.serve.v1.TextService/Generate", &queue);
-  call->StartCall(nullptr);
-  queue.Next(&tag, &ok);
-  const grpc::Slice slice(message);
-  call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
-  queue.Next(&tag, &ok);
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  queue.Next(&tag, &ok);
-  return status;
-}
-
 TEST_F(GrpcTextServerTest, AMessageThatIsNoneEndsTheStream) {
-  const grpc::Status status = SendRaw(Address(), "\xff\xff\xff");
+  const grpc::Status status = RawGrpcCall(Address(), "/radlads.serve.v1.TextService/Generate", "\xff\xff\xff").status;
   EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("no GenerateRequest"));
   EXPECT_EQ(Exchange({Begin(1)}).at(1).text, "Hi!");

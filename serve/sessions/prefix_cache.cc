@@ -32,7 +32,7 @@ PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t
     entries_.splice(entries_.begin(), entries_, found->second);
   }
   if (limit_ == 0) return match;
-  const auto look_up = [&](int64_t place) {
+  for (int64_t place = (kStride - position % kStride) % kStride; place < last; place += kStride) {
     const auto [found, added] = seen_by_hash_.try_emplace(hashes[place], seen_.begin());
     if (added) {
       seen_.push_front(hashes[place]);
@@ -41,8 +41,7 @@ PrefixCache::Match PrefixCache::Find(std::span<const PrefixHash> hashes, int64_t
       match.shared = place;
       seen_.splice(seen_.begin(), seen_, found->second);
     }
-  };
-  for (int64_t place = (kStride - position % kStride) % kStride; place < last; place += kStride) look_up(place);
+  }
   for (; seen_.size() > kSeen; seen_.pop_back()) seen_by_hash_.erase(seen_.back());
   return match;
 }

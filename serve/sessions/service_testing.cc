@@ -30,10 +30,6 @@ SamplingOptions Seeded(uint64_t seed) {
           .seed = seed};
 }
 
-namespace {
-
-}  // namespace
-
 SmallService::SmallService(const std::string& kind, SessionServiceOptions options)
     : options(std::move(options)), model_(InferenceModel(kind)) {
   Reopen();

@@ -117,7 +117,7 @@ absl::Status TextRunner::DropReplyEnd(ServedText& text, const StoredPlace& place
 
 // A state in the store that has read more of the text than the one in memory, if there is one, takes its place.
 bool TextRunner::LoadLonger(std::span<const PrefixHash> hashes, PrefixCache::Match* match) {
-  const auto prefix = store_.FindPrefix(hashes.subspan(std::min(hashes.size(), static_cast<size_t>(match->place) + 1)));
+  const auto prefix = store_.FindPrefix(hashes.subspan(match->place + 1));
   if (!prefix) return false;
   const auto& record = prefix->session.record.snapshots(prefix->snapshot);
   auto state =
@@ -151,7 +151,7 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   text.last_hash = text.hashes[size - 1];
   PrefixCache::Match match = cache_.Find(text.hashes, place.read);
   // A state from the store leaves the last token to read: what comes after it is wanted.
-  bool stored = LoadLonger(std::span(text.hashes).first(size), &match);
+  bool stored = match.place < size && LoadLonger(std::span(text.hashes).first(size), &match);
   if (match.snapshot == nullptr && place.snapshot >= 0) {
     RADLADS_ASSIGN_OR_RETURN(match.snapshot, LoadState(store_, layout_, place));
     cache_.Put(place.hash, match.snapshot);
