@@ -4,15 +4,16 @@
 
 #include <cstdio>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/hf_config.h"
 #include "model/checkpoint/safetensors.h"
-#include "model/checkpoint/strict_json.h"
 #include "model/checkpoint/tensor_source.h"
 
 namespace radlads {
@@ -81,7 +82,7 @@ ordered_json Tokenizer(const nlohmann::json& tokenizer) {
 
 absl::StatusOr<ordered_json> TokenizerAt(const std::string& path) {
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  RADLADS_ASSIGN_OR_RETURN(const nlohmann::json json, ParseStrictJson(text, path));
+  RADLADS_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, {.where = path}));
   try {
     return Tokenizer(json);
   } catch (const nlohmann::json::exception& error) {  // a value of another type than every tokenizer.json has there
@@ -136,7 +137,7 @@ absl::StatusOr<ordered_json> DescribeDirectory(const std::string& path) {
 
 absl::StatusOr<ordered_json> DescribeJson(const std::string& path) {
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  RADLADS_ASSIGN_OR_RETURN(const nlohmann::json json, ParseStrictJson(text, path));
+  RADLADS_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, {.where = path}));
   if (json.contains("weight_map")) {
     ordered_json description = {{"path", path}, {"format", "shards"}};
     RADLADS_ASSIGN_OR_RETURN(auto tensors, OpenTensors(path));

@@ -7,10 +7,10 @@
 #include <cstring>
 #include <limits>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "model/checkpoint/gguf_quantization.h"
 #include "model/checkpoint/mapped_tensor.h"
-#include "model/checkpoint/strict_json.h"
 
 namespace radlads {
 namespace {

@@ -2,10 +2,10 @@
 #include <optional>
 #include <unordered_map>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/gguf_pre_tokenizer.h"
-#include "model/checkpoint/strict_json.h"
 
 namespace radlads {
 namespace {

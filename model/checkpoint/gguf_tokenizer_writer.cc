@@ -1,10 +1,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "model/checkpoint/gguf_pre_tokenizer.h"
 #include "model/checkpoint/gguf_writer.h"
-#include "model/checkpoint/strict_json.h"
 
 namespace radlads {
 namespace {
@@ -67,7 +67,7 @@ class Writer {
   // Null when there is no such file.
   absl::StatusOr<json> Parse(const std::string& name) const {
     for (const auto& [file, contents] : files_) {
-      if (file == name) return ParseStrictJson(contents, name);
+      if (file == name) return ParseJson(contents, {.where = name});
     }
     return json();
   }

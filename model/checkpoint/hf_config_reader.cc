@@ -1,7 +1,9 @@
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 #include "base/status.h"
 #include "model/checkpoint/hf_config.h"
 #include "model/checkpoint/hf_config_keys.h"
-#include "model/checkpoint/strict_json.h"
 
 namespace radlads {
 namespace {
@@ -304,7 +306,7 @@ absl::Status ReadTokenIds(const Fields& fields, ModelConfig& config) {
 }
 
 absl::StatusOr<json> ParseObject(const std::string& text, const std::string& file_name) {
-  RADLADS_ASSIGN_OR_RETURN(json object, ParseStrictJson(text, file_name));
+  RADLADS_ASSIGN_OR_RETURN(json object, ParseJson(text, {.where = file_name}));
   if (!object.is_object()) return InvalidArgument(file_name, ": expected a JSON object, found ", object.type_name());
   return object;
 }

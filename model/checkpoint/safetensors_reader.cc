@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "model/checkpoint/mapped_tensor.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/safetensors_format.h"
-#include "model/checkpoint/strict_json.h"
 
 namespace radlads {
 namespace {
@@ -165,7 +166,7 @@ absl::Status SafetensorsFile::ReadHeader() {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, length);
   const size_t first = text.find_first_not_of(" \t\r\n");
   if (first == text.npos || text[first] != '{') return InvalidArgument(path, ": not a safetensors file: its header is not a JSON object");
-  RADLADS_ASSIGN_OR_RETURN(json header, ParseStrictJson(text, path + ": header", kMaxDepth));
+  RADLADS_ASSIGN_OR_RETURN(json header, ParseJson(text, {.where = path + ": header", .max_depth = kMaxDepth, .unique_keys = true}));
   if (!header.is_object()) return InvalidArgument(path, ": the header is not a JSON object");
 
   struct Extent {

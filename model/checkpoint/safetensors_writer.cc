@@ -7,10 +7,10 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/safetensors_format.h"
-#include "model/checkpoint/strict_json.h"
 
 namespace radlads {
 namespace {

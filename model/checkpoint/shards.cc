@@ -3,12 +3,13 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <vector>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
-#include "model/checkpoint/strict_json.h"
 
 namespace radlads {
 namespace {
@@ -19,7 +20,7 @@ class Shards : public TensorSource {
  public:
   static absl::StatusOr<std::unique_ptr<Shards>> Open(const std::string& index_path, const OpenShard& open) {
     RADLADS_ASSIGN_OR_RETURN(std::string text, ReadFile(index_path));
-    RADLADS_ASSIGN_OR_RETURN(json index, ParseStrictJson(text, index_path));
+    RADLADS_ASSIGN_OR_RETURN(json index, ParseJson(text, {.where = index_path, .unique_keys = true}));
     if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
       return InvalidArgument(index_path, ": expected an object with a \"weight_map\" from tensor names to files");
     }
