@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #if defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #if __has_feature(address_sanitizer)
@@ -17,6 +18,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <regex>
 
 #include "base/status.h"
 
@@ -28,22 +30,33 @@ namespace fs = std::filesystem;
 constexpr size_t kWriteBufferSize = 1 << 20;
 std::atomic<int64_t> g_disk_space_left{-1};
 
-absl::Status ErrnoStatus(const std::string& what, const std::string& path, int error) {
-  std::string message = Concatenate("cannot ", what, " ", path, ": ", std::strerror(error));
-  switch (error) {
-    case ENOENT: return absl::NotFoundError(message);
-    case EACCES:
-    case EPERM: return absl::PermissionDeniedError(message);
-    case ENOSPC:
-    case EFBIG:
-    case EDQUOT: return absl::ResourceExhaustedError(message + "; free some space and run again");
-    default: return absl::UnavailableError(message);
+// Without the parts that TemporaryNameFor adds.
+std::string WithoutTemporaryNames(const std::string& path) {
+  return std::regex_replace(path, std::regex("\\.partial-[0-9]+-[0-9]+"), "");
+}
+
+std::string ParentOf(const std::string& path) {
+  std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+// What is known of a disk that has no room for `path`, in brackets; and what to do.
+std::string NoRoom(const std::string& path, int error, uint64_t bytes_wanted) {
+  std::string known = bytes_wanted > 0 ? Concatenate(bytes_wanted, " bytes wanted") : "";
+  struct statvfs disk;
+  if (error == ENOSPC && ::statvfs(ParentOf(path).c_str(), &disk) == 0) {
+    known += Concatenate(known.empty() ? "" : ", ", static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize, " free");
+    if (disk.f_files > 0 && disk.f_favail == 0) known += ", and no further files fit on this disk";
   }
+  if (!known.empty()) known = " (" + known + ")";
+  return known + (error == EFBIG    ? "; raise the limit on the size of files (ulimit -f) or choose another disk"
+                  : error == EDQUOT ? "; make room within the quota and run the same command again"
+                                    : "; make room and run the same command again");
 }
 
 absl::Status WriteAll(int descriptor, const char* data, size_t size, const std::string& path) {
   if (int64_t left = g_disk_space_left.load(); left >= 0) {
-    if (static_cast<int64_t>(size) > left) return ErrnoStatus("write", path, ENOSPC);
+    if (static_cast<int64_t>(size) > left) return FileError("write", path, ENOSPC, size);
     g_disk_space_left -= size;
   }
   const bool is_large = size > kWriteBufferSize / 2;
@@ -51,7 +64,7 @@ absl::Status WriteAll(int descriptor, const char* data, size_t size, const std::
     ssize_t written = ::write(descriptor, data, size);
     if (written < 0) {
       if (errno == EINTR) continue;
-      return ErrnoStatus("write", path, errno);
+      return FileError("write", path, errno, size);
     }
     data += written;
     size -= written;
@@ -63,15 +76,10 @@ absl::Status WriteAll(int descriptor, const char* data, size_t size, const std::
 
 absl::Status SyncPath(const std::string& path) {
   int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return ErrnoStatus("open", path, errno);
+  if (descriptor < 0) return FileError("open", path, errno);
   int result = ::fsync(descriptor), error = errno;
   ::close(descriptor);
-  return result == 0 ? absl::OkStatus() : ErrnoStatus("sync", path, error);
-}
-
-std::string ParentOf(const std::string& path) {
-  std::string parent = fs::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
+  return result == 0 ? absl::OkStatus() : FileError("sync", path, error);
 }
 
 std::string TemporaryNameFor(const std::string& path) {
@@ -89,9 +97,24 @@ void PoisonTail([[maybe_unused]] const uint8_t* data, [[maybe_unused]] size_t si
 
 }  // namespace
 
+absl::Status FileError(const std::string& what, const std::string& path, int error, uint64_t bytes_wanted) {
+  const std::string message =
+      Concatenate("cannot ", what, " ", WithoutTemporaryNames(path), ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT: return absl::NotFoundError(message);
+    case EACCES:
+    case EPERM:
+    case EROFS: return absl::PermissionDeniedError(message);
+    case ENOSPC:
+    case EFBIG:
+    case EDQUOT: return absl::ResourceExhaustedError(message + NoRoom(path, error, bytes_wanted));
+    default: return absl::UnavailableError(message);
+  }
+}
+
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return ErrnoStatus("open", path, errno);
+  if (descriptor < 0) return FileError("open", path, errno);
   std::string contents;
   char block[1 << 16];
   while (true) {
@@ -100,7 +123,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
       if (errno == EINTR) continue;
       int error = errno;
       ::close(descriptor);
-      return ErrnoStatus("read", path, error);
+      return FileError("read", path, error);
     }
     if (got == 0) break;
     contents.append(block, got);
@@ -117,12 +140,12 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
   int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return ErrnoStatus("open", path, errno);
+  if (descriptor < 0) return FileError("open", path, errno);
   struct stat info;
   if (::fstat(descriptor, &info) != 0) {
     int error = errno;
     ::close(descriptor);
-    return ErrnoStatus("stat", path, error);
+    return FileError("stat", path, error);
   }
   if (!S_ISREG(info.st_mode)) {
     ::close(descriptor);
@@ -135,7 +158,7 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::st
     if (data == MAP_FAILED) {
       int error = errno;
       ::close(descriptor);
-      return ErrnoStatus("map", path, error);
+      return FileError("map", path, error);
     }
     PoisonTail(static_cast<const uint8_t*>(data), size, true);
   }
@@ -151,13 +174,13 @@ MappedFile::~MappedFile() {
 
 absl::StatusOr<std::unique_ptr<AppendFile>> AppendFile::Open(const std::string& path, uint64_t size) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor < 0) return ErrnoStatus("create", path, errno);
+  if (descriptor < 0) return FileError("create", path, errno);
   std::unique_ptr<AppendFile> file(new AppendFile(path, descriptor, size));
   const off_t end = ::lseek(descriptor, 0, SEEK_END);
-  if (end < 0) return ErrnoStatus("seek in", path, errno);
+  if (end < 0) return FileError("seek in", path, errno);
   if (static_cast<uint64_t>(end) < size) return DataLoss(path, " has ", end, " bytes, expected at least ", size);
-  if (::ftruncate(descriptor, size) != 0) return ErrnoStatus("cut", path, errno);
-  if (::lseek(descriptor, size, SEEK_SET) < 0) return ErrnoStatus("seek in", path, errno);
+  if (::ftruncate(descriptor, size) != 0) return FileError("cut", path, errno);
+  if (::lseek(descriptor, size, SEEK_SET) < 0) return FileError("seek in", path, errno);
   return file;
 }
 
@@ -183,7 +206,7 @@ absl::Status AppendFile::Flush() {
 
 absl::Status AppendFile::Sync() {
   RADLADS_RETURN_IF_ERROR(Flush());
-  if (::fdatasync(descriptor_) != 0) status_ = ErrnoStatus("sync", path_, errno);
+  if (::fdatasync(descriptor_) != 0) status_ = FileError("sync", path_, errno);
   return status_;
 }
 
@@ -205,7 +228,7 @@ absl::Status AtomicFile::Commit() {
   RADLADS_CHECK(!committed_) << "Commit after Commit on " << path_;
   RADLADS_RETURN_IF_ERROR(file_->Sync());
   if (::rename(file_->path().c_str(), path_.c_str()) != 0) {
-    return ErrnoStatus("rename " + file_->path() + " to", path_, errno);
+    return FileError("rename " + file_->path() + " to", path_, errno);
   }
   committed_ = true;
   return SyncPath(ParentOf(path_));
@@ -231,9 +254,9 @@ absl::Status WriteDirectoryAtomically(
   const std::string old = TemporaryNameFor(path);
   const bool existed = fs::exists(path, error);
   if (existed && ::rename(path.c_str(), old.c_str()) != 0) {
-    status = ErrnoStatus("rename", path, errno);
+    status = FileError("rename", path, errno);
   } else if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus("rename " + temporary + " to", path, errno);
+    status = FileError("rename " + temporary + " to", path, errno);
     if (existed) ::rename(old.c_str(), path.c_str());
   }
   if (!status.ok()) {
@@ -247,7 +270,7 @@ absl::Status WriteDirectoryAtomically(
 absl::Status MakeDirectories(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) return ErrnoStatus("make directory", path, error.value());
+  if (error) return FileError("make directory", path, error.value());
   return absl::OkStatus();
 }
 

@@ -1,7 +1,8 @@
 // Files: whole reads, memory maps, and writes that appear complete or not at all.
 //
 // Errors carry the path and the operating system's reason. Nothing here is buffered behind the caller's back:
-// when Commit() returns OK the bytes are on the disk (fsync) under the final name (rename).
+// when Commit() returns OK the bytes are on the disk (fsync) under the final name (rename). What a full disk, quota or
+// limit refuses is RESOURCE_EXHAUSTED, of every function here; what was there before stays, and no part is left.
 #ifndef RADLADS_BASE_FILE_H_
 #define RADLADS_BASE_FILE_H_
 
@@ -16,6 +17,13 @@
 #include "absl/status/statusor.h"
 
 namespace radlads {
+
+// What the operating system says of a file: FileError("write", "a/b", ENOSPC, 4096) is "cannot write a/b: No space left
+// on device (4096 bytes wanted, 0 free); make room and run the same command again", RESOURCE_EXHAUSTED. NOT_FOUND where
+// nothing is of that name, PERMISSION_DENIED where the file may not be touched, UNAVAILABLE for all else. `error` is an
+// errno, `bytes_wanted` what a write had left to do (0: it was no write). A temporary name of AtomicFile or
+// WriteDirectoryAtomically is called as what it would have become.
+absl::Status FileError(const std::string& what, const std::string& path, int error, uint64_t bytes_wanted = 0);
 
 // The whole file. NOT_FOUND if it does not exist.
 absl::StatusOr<std::string> ReadFile(const std::string& path);

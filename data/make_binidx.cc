@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "base/logging.h"
-#include "base/working_directory.h"
+#include "base/program.h"
 #include "data/verbs/verbs.h"
 
 namespace radlads {
@@ -35,9 +35,7 @@ void StopOnSignals(std::stop_source stop) {
 }
 
 int Main(int argc, char** argv) {
-  // A file that may not grow is an error to report, not a reason to die.
-  std::signal(SIGXFSZ, SIG_IGN);
-  if (const absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
+  if (const absl::Status status = BeginProgram(); !status.ok()) return ExitCode(status);
   CLI::App app{
       "Makes token datasets (PREFIX.bin and PREFIX.idx, Megatron's MMIDIDX format) from text, and looks at them.\n"
       "What is interrupted, by Ctrl-C or by a crash, is continued when the same command is run again."};

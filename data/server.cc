@@ -6,8 +6,8 @@
 #include <cstdio>
 
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "data/index_service/key_file.h"
 
 namespace radlads {
@@ -30,7 +30,7 @@ absl::Status Serve(IndexServerOptions options, const std::string& key_file, cons
 }
 
 int Main(int argc, char** argv) {
-  if (absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
+  if (absl::Status status = BeginProgram(); !status.ok()) return ExitCode(status);
   // Before any thread is made, so that all of them leave these to sigwait.
   sigset_t signals;
   sigemptyset(&signals);

@@ -4,15 +4,18 @@
 #include <string>
 
 #include "base/logging.h"
+#include "base/program.h"
 #include "distill/report.h"
 
 int main(int argc, char** argv) {
+  absl::Status status = radlads::BeginProgram();
+  if (!status.ok()) return radlads::ExitCode(status);
   CLI::App app(
       "Writes report.html of a run of //distill:train anew: curves, student beside teacher, answers, configuration.");
   std::string run;
   app.add_option("RUN", run, "the run directory, out/<name>")->required();
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = radlads::WriteReport(run);
+  status = radlads::WriteReport(run);
   if (status.ok()) std::printf("%s/report.html\n", run.c_str());
   return radlads::ExitCode(status);
 }

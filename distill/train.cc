@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "base/logging.h"
-#include "base/working_directory.h"
+#include "base/program.h"
 #include "configs/config.pb.h"
 #include "configs/loader.h"
 #include "distill/caching_allocator.h"
@@ -21,7 +21,7 @@ constexpr char kUsage[] =
     "--print_config shows what a command line amounts to, --help KNOB explains some knobs only.\n\n";
 
 int Main(int argc, char** argv) {
-  if (absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
+  if (absl::Status status = BeginProgram(); !status.ok()) return ExitCode(status);
   Config config;
   CommandLine command;
   if (absl::Status status = ParseCommandLine(argc, argv, config, command); !status.ok()) return ExitCode(status);

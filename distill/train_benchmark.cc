@@ -13,6 +13,7 @@
 
 #include "base/logging.h"
 #include "base/parallel_for.h"
+#include "base/program.h"
 #include "base/status.h"
 #include "distill/caching_allocator.h"
 #include "distill/optimizer.h"
@@ -160,6 +161,7 @@ absl::Status Benchmark(const Options& options) {
 }  // namespace radlads
 
 int main(int argc, char** argv) {
+  if (absl::Status status = radlads::BeginProgram(); !status.ok()) return radlads::ExitCode(status);
   radlads::Options options;
   CLI::App app("Training speed of stages 1 and 2 in tokens per second, and the share of the machine's GEMM rate.");
   app.add_option("--stage", options.stages, "1, 2, or both");

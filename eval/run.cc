@@ -10,8 +10,8 @@
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
 #include "base/parallel_for.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "eval/compare.h"
 #include "eval/needle_verb.h"
 #include "eval/page.h"
@@ -65,7 +65,7 @@ absl::Status Compare(const CompareFlags& flags) {
 
 int Main(int argc, char** argv) {
   KeepFreedMemory();
-  absl::Status status = EnterWorkingDirectory();
+  absl::Status status = BeginProgram();
   if (!status.ok()) return ExitCode(status);
   CLI::App app("Evaluates models in process. Results go to standard output, progress to standard error.");
   app.require_subcommand(1);

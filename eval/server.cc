@@ -12,8 +12,8 @@
 
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "eval/completion_model.h"
 #include "eval/http_server.h"
 #include "eval/model_queue.h"
@@ -73,7 +73,7 @@ absl::Status Serve(Flags flags) {
 
 int Main(int argc, char** argv) {
   KeepFreedMemory();
-  absl::Status status = EnterWorkingDirectory();
+  absl::Status status = BeginProgram();
   if (!status.ok()) return ExitCode(status);
   CLI::App app(
       "Serves a model to lm_eval (local-completions, local-chat-completions, gguf) over HTTP, and over gRPC. SIGTERM "

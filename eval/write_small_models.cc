@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/status.h"
 #include "eval/testing.h"
 #include "model/checkpoint/safetensors.h"
@@ -99,6 +100,7 @@ absl::Status Write(const std::string& directory, const ModelConfig& config) {
 }  // namespace radlads
 
 int main(int argc, char** argv) {
+  if (absl::Status status = radlads::BeginProgram(); !status.ok()) return radlads::ExitCode(status);
   if (argc != 2 || argv[1][0] == '-') {
     std::fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
     return 1;

@@ -85,7 +85,3 @@ const BenchmarkRegistration kRegistration("sampling", Compare);
 
 }  // namespace
 }  // namespace radlads
-
-int main(int argc, char** argv) {
-  return radlads::BenchmarkMain(argc, argv);
-}

@@ -7,8 +7,8 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 
 namespace radlads {
 namespace {
@@ -26,7 +26,7 @@ absl::Status Run(const LoadOptions& options, const std::string& json) {
 
 int main(int argc, char** argv) {
   using namespace radlads;
-  if (const absl::Status entered = EnterWorkingDirectory(); !entered.ok()) return ExitCode(entered);
+  if (const absl::Status entered = BeginProgram(); !entered.ok()) return ExitCode(entered);
   CLI::App app("Load for a server of texts, and how long they take");
   LoadOptions options;
   std::string json;

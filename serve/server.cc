@@ -22,8 +22,8 @@
 #include "base/logging.h"
 #include "base/memory.h"
 #include "base/parallel_for.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "model/device.h"
 #include "model/layer_plan.h"
 #include "model/precision.h"
@@ -247,7 +247,7 @@ absl::Status Serve(ServerFlags flags) {
 
 int Main(int argc, char** argv) {
   KeepFreedMemory();
-  absl::Status status = EnterWorkingDirectory();
+  absl::Status status = BeginProgram();
   if (!status.ok()) return ExitCode(status);
   CLI::App app(
       "Serves models over HTTP: OpenAI's API, sessions that are kept, and a page; and over gRPC. SIGTERM ends texts "

@@ -7,9 +7,9 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/progress.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "model/checkpoint/pth.h"
 #include "tools/checkpoint.h"
 #include "tools/gguf_file.h"
@@ -85,6 +85,7 @@ absl::Status Export(Flags flags) {
 }
 
 int Main(int argc, char** argv) {
+  if (absl::Status status = BeginProgram(); !status.ok()) return ExitCode(status);
   Flags flags;
   CLI::App app(kDescription, "export_checkpoint");
   app.add_option("--from", flags.from, "run, Hugging Face directory, GGUF file or .pth file")->required();
@@ -103,7 +104,6 @@ int Main(int argc, char** argv) {
   app.add_option("--results", flags.card.results, "model card: what it wrote for this model");
   app.add_flag("--force", flags.force, "replace the model that is in --to");
   CLI11_PARSE(app, argc, argv);
-  if (absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
   return ExitCode(Export(std::move(flags)));
 }
 

@@ -14,9 +14,9 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/parallel_for.h"
+#include "base/program.h"
 #include "base/progress.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
 #include "tools/conversation.h"
@@ -155,7 +155,7 @@ absl::Status Run(const Flags& flags) {
 }
 
 int Main(int argc, char** argv) {
-  if (absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
+  if (absl::Status status = BeginProgram(); !status.ok()) return ExitCode(status);
   Flags flags;
   CLI::App app(kDescription, "generate");
   app.add_option("--model", flags.model, "Hugging Face directory or run")->required();

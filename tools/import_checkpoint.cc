@@ -8,9 +8,9 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/progress.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "model/checkpoint/hf_config.h"
 #include "model/checkpoint/quantized.h"
 #include "model/checkpoint/safetensors.h"
@@ -118,6 +118,7 @@ absl::Status Import(const Flags& flags) {
 }
 
 int Main(int argc, char** argv) {
+  if (absl::Status status = BeginProgram(); !status.ok()) return ExitCode(status);
   Flags flags;
   CLI::App app(kDescription, "import_checkpoint");
   app.add_option("--from", flags.from, "Hugging Face directory, run, GGUF file or .pth file")->required();
@@ -132,7 +133,6 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--force", flags.force, "replace the model that is in --to");
   CLI11_PARSE(app, argc, argv);
-  if (absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
   return ExitCode(Import(flags));
 }
 

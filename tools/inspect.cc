@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "tools/model_description.h"
 #include "tools/model_difference.h"
 
@@ -41,6 +41,7 @@ absl::Status Inspect(const std::vector<std::string>& paths, bool as_json, bool w
 }
 
 int Main(int argc, char** argv) {
+  if (absl::Status status = BeginProgram(); !status.ok()) return ExitCode(status);
   std::vector<std::string> paths;
   bool as_json = false, summary = false, diff = false;
   CLI::App app(kDescription, "inspect");
@@ -49,7 +50,6 @@ int Main(int argc, char** argv) {
   app.add_flag("--summary", summary, "leave out the list of tensors");
   app.add_flag("--diff", diff, "compare two models");
   CLI11_PARSE(app, argc, argv);
-  if (absl::Status status = EnterWorkingDirectory(); !status.ok()) return ExitCode(status);
   if (diff) {
     if (paths.size() != 2) return ExitCode(InvalidArgument("--diff takes two models, found ", paths.size()));
     const absl::StatusOr<bool> same = CompareModels(paths[0], paths[1], as_json, !summary);

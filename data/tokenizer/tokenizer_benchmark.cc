@@ -22,8 +22,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/file.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace radlads {
@@ -131,7 +131,6 @@ absl::Status WriteIds(const Tokenizer& tokenizer, const std::vector<std::string>
 }
 
 absl::Status Run(const Flags& flags) {
-  RADLADS_RETURN_IF_ERROR(EnterWorkingDirectory());
   RADLADS_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(flags.tokenizer));
   RADLADS_ASSIGN_OR_RETURN(const auto documents, ReadDocuments(flags));
   if (!flags.ids.empty()) return WriteIds(*tokenizer, documents, flags.ids);
@@ -151,6 +150,7 @@ absl::Status Run(const Flags& flags) {
 }  // namespace radlads
 
 int main(int argc, char** argv) {
+  absl::Status status = radlads::BeginProgram();
   radlads::Flags flags;
   CLI::App app("Measures the tokenizer: MB of text per second of CPU time, on one thread and on all.");
   app.add_option("--tokenizer", flags.tokenizer, "tokenizer.json, or the directory that has it")->required();
@@ -161,7 +161,7 @@ int main(int argc, char** argv) {
   app.add_option("--ids", flags.ids,
                  "write the ids to this file instead of measuring: int32, little-endian, -1 after every document");
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = radlads::Run(flags);
+  if (status.ok()) status = radlads::Run(flags);
   if (status.ok()) return 0;
   std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return 1;

@@ -21,8 +21,8 @@
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
 #include "base/parallel_for.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "kernels/benchmarks/machine.h"
 #include "model/device.h"
 #include "model/precision.h"
@@ -195,7 +195,7 @@ absl::Status Measure(const Flags& flags) {
 
 int Main(int argc, char** argv) {
   KeepFreedMemory();
-  absl::Status status = EnterWorkingDirectory();
+  absl::Status status = BeginProgram();
   if (!status.ok()) return ExitCode(status);
   CLI::App app("Measures the engine of the server.");
   Flags flags;

@@ -16,8 +16,8 @@
 
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
+#include "base/program.h"
 #include "base/status.h"
-#include "base/working_directory.h"
 #include "data/tokenizer/tokenizer.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
@@ -117,7 +117,7 @@ absl::Status Measure(const std::string& model_directory, const std::string& stor
 
 int Main(int argc, char** argv) {
   KeepFreedMemory();
-  absl::Status status = EnterWorkingDirectory();
+  absl::Status status = BeginProgram();
   if (!status.ok()) return ExitCode(status);
   CLI::App app("Measures what sessions cost.");
   std::string model, store, dtype = "fp32";
