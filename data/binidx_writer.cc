@@ -39,12 +39,12 @@ absl::Status Put(AppendFile* file, T value) {
 
 absl::Status RemoveIfThere(const std::string& path) {
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  return absl::UnavailableError(Concatenate("cannot remove ", path, ": ", std::strerror(errno)));
+  return FileError("remove", path, errno);
 }
 
 absl::Status RenameIfThere(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  return absl::UnavailableError(Concatenate("cannot rename ", from, " to ", to, ": ", std::strerror(errno)));
+  return FileError("rename " + from + " to", to, errno);
 }
 
 template <typename T>
@@ -76,7 +76,7 @@ absl::Status ForEachBlock(const std::string& path, const Visitor& visit) {
     RADLADS_RETURN_IF_ERROR(visit(std::span<const int32_t>(lengths.data(), got)));
   }
   if (file != nullptr && !std::ferror(file.get())) return absl::OkStatus();
-  return absl::UnavailableError(Concatenate("cannot read ", path, ": ", std::strerror(errno)));
+  return FileError("read", path, errno);
 }
 
 // Reads a file from its front and keeps the checksum of what was read.

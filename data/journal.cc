@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -23,14 +22,6 @@ using nlohmann::json;
 
 constexpr int kVersion = 1;
 constexpr size_t kChecksumDigits = 8;
-
-absl::Status ErrnoStatus(const char* what, const std::string& path) {
-  const std::string message = Concatenate("cannot ", what, " ", path, ": ", std::strerror(errno));
-  if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
-    return absl::ResourceExhaustedError(message + "; free some space and run again");
-  }
-  return errno == EACCES ? absl::PermissionDeniedError(message) : absl::UnavailableError(message);
-}
 
 std::string LineOf(std::string_view record) {
   char checksum[kChecksumDigits + 1];
@@ -81,15 +72,15 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::OpenLocked(const std::string& 
   while (true) {
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0644);
     if (descriptor < 0 && errno == ENOENT && !create) return nullptr;
-    if (descriptor < 0) return ErrnoStatus("create", path);
+    if (descriptor < 0) return FileError("create", path, errno);
     std::unique_ptr<Journal> journal(new Journal(path, descriptor));
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) return ErrnoStatus("lock", path);
+      if (errno != EWOULDBLOCK) return FileError("lock", path, errno);
       return FailedPrecondition("another process is writing this output (it holds the lock on ", path,
                                 "); wait until it is done or choose another output");
     }
     struct stat held, named;
-    if (::fstat(descriptor, &held) != 0) return ErrnoStatus("stat", path);
+    if (::fstat(descriptor, &held) != 0) return FileError("stat", path, errno);
     if (::stat(path.c_str(), &named) != 0 || held.st_ino != named.st_ino || held.st_dev != named.st_dev) continue;
     RADLADS_RETURN_IF_ERROR(journal->Load());
     return journal;
@@ -142,7 +133,7 @@ absl::Status Journal::BeginOrContinue(const std::string& job, bool restart) {
   records_.clear();
   ends_.clear();
   head_end_ = 0;
-  if (::ftruncate(descriptor_, 0) != 0) return ErrnoStatus("cut", path_);
+  if (::ftruncate(descriptor_, 0) != 0) return FileError("cut", path_, errno);
   RADLADS_RETURN_IF_ERROR(Append(new_head));
   head_ = new_head;
   head_end_ = ends_.back();
@@ -157,9 +148,9 @@ absl::Status Journal::Append(std::string_view record) {
   const uint64_t begin = ends_.empty() ? head_end_ : ends_.back();
   const ssize_t written = ::pwrite(descriptor_, line.data(), line.size(), begin);
   if (written != static_cast<ssize_t>(line.size()) || ::fdatasync(descriptor_) != 0) {
-    if (written >= 0 && written < static_cast<ssize_t>(line.size())) errno = ENOSPC;
-    const absl::Status status = ErrnoStatus("write", path_);
-    if (::ftruncate(descriptor_, begin) != 0) return ErrnoStatus("cut", path_);
+    const bool short_of_room = written >= 0 && written < static_cast<ssize_t>(line.size());
+    const absl::Status status = FileError("write", path_, short_of_room ? ENOSPC : errno, line.size());
+    if (::ftruncate(descriptor_, begin) != 0) return FileError("cut", path_, errno);
     return status;
   }
   records_.emplace_back(record);
@@ -171,12 +162,12 @@ absl::Status Journal::Truncate(size_t count) {
   RADLADS_CHECK(count <= records_.size()) << count << " of " << records_.size() << " records";
   records_.resize(count);
   ends_.resize(count);
-  if (::ftruncate(descriptor_, ends_.empty() ? head_end_ : ends_.back()) != 0) return ErrnoStatus("cut", path_);
+  if (::ftruncate(descriptor_, ends_.empty() ? head_end_ : ends_.back()) != 0) return FileError("cut", path_, errno);
   return absl::OkStatus();
 }
 
 absl::Status Journal::Remove() {
-  if (::unlink(path_.c_str()) != 0 && errno != ENOENT) return ErrnoStatus("remove", path_);
+  if (::unlink(path_.c_str()) != 0 && errno != ENOENT) return FileError("remove", path_, errno);
   return absl::OkStatus();
 }
 

@@ -6,9 +6,9 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "base/file.h"
+#include "base/rocksdb_log.h"
 #include "base/status.h"
 #include "data/binidx.h"
 
@@ -113,16 +113,13 @@ bool IsDatasetName(const std::string& name) {
 absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::string& path, Mode mode) {
   const int flags = mode == Mode::kShared ? O_RDONLY : O_RDWR | O_CREAT;
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
-  if (descriptor < 0) {
-    const int error = errno;
-    return absl::PermissionDeniedError(Concatenate("cannot open ", path, ": ", std::strerror(error)));
-  }
-  std::unique_ptr<FileLock> lock(new FileLock(descriptor));
+  if (descriptor < 0) return FileError("open", path, errno);
+  std::unique_ptr<FileLock> lock(new FileLock(path, descriptor));
   const int operation = mode == Mode::kShared ? LOCK_SH : mode == Mode::kExclusive ? LOCK_EX : LOCK_EX | LOCK_NB;
   while (::flock(descriptor, operation) != 0) {
     if (errno == EINTR) continue;
-    const int error = errno;
-    return absl::UnavailableError(Concatenate("cannot lock ", path, ": ", std::strerror(error)));
+    if (errno == EWOULDBLOCK) return FailedPrecondition(path, " is locked by another process");
+    return FileError("lock", path, errno);
   }
   return lock;
 }
@@ -132,11 +129,10 @@ FileLock::~FileLock() {
 }
 
 absl::Status FileLock::Write(const std::string& text) {
-  if (::ftruncate(descriptor_, 0) == 0 &&
-      ::pwrite(descriptor_, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size())) {
-    return absl::OkStatus();
-  }
-  return absl::UnavailableError(Concatenate("cannot write to the lock of the catalog: ", std::strerror(errno)));
+  if (::ftruncate(descriptor_, 0) != 0) return FileError("cut", path_, errno);
+  const ssize_t written = ::pwrite(descriptor_, text.data(), text.size(), 0);
+  if (written == static_cast<ssize_t>(text.size())) return absl::OkStatus();
+  return FileError("write", path_, written < 0 ? errno : ENOSPC, text.size());
 }
 
 rocksdb::Options DatabaseOptions() {
@@ -146,8 +142,7 @@ rocksdb::Options DatabaseOptions() {
   options.disable_auto_compactions = true;
   options.write_buffer_size = 256 << 20;
   options.max_open_files = -1;
-  options.keep_log_file_num = 2;
-  options.max_log_file_size = 1 << 20;
+  options.info_log = NoRocksDbLog();
   options.compression = rocksdb::kNoCompression;
   return options;
 }
@@ -158,7 +153,11 @@ absl::Status FromRocksDb(const rocksdb::Status& status, const std::string& path)
     return DataLoss("the catalog's database ", path, " is damaged: ", status.ToString(),
                     "; restore the folder from a copy, or remove it and import the files again (they are not touched)");
   }
-  return absl::UnavailableError(Concatenate("the catalog's database ", path, ": ", status.ToString()));
+  const std::string message = Concatenate("the catalog's database ", path, ": ", status.ToString());
+  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) {
+    return absl::ResourceExhaustedError(message + "; make room and run the same command again");
+  }
+  return absl::UnavailableError(message);
 }
 
 absl::Status Load(rocksdb::DB* database, const std::string& directory, std::map<std::string, CatalogDataset>* datasets,

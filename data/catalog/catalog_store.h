@@ -38,7 +38,7 @@ extern const char kDatasetNameRule[];
 class FileLock {
  public:
   enum class Mode { kShared, kExclusive, kTryExclusive };
-  // UNAVAILABLE from kTryExclusive when somebody else holds it. Only exclusive modes create the file.
+  // FAILED_PRECONDITION from kTryExclusive when somebody else holds it. Only exclusive modes create the file.
   static absl::StatusOr<std::unique_ptr<FileLock>> Acquire(const std::string& path, Mode mode);
   ~FileLock();
   FileLock(const FileLock&) = delete;
@@ -47,12 +47,13 @@ class FileLock {
   absl::Status Write(const std::string& text);
 
  private:
-  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  FileLock(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+  std::string path_;
   int descriptor_;
 };
 
 rocksdb::Options DatabaseOptions();
-// OK, or DATA_LOSS / UNAVAILABLE with the path and what to do.
+// OK, or DATA_LOSS / RESOURCE_EXHAUSTED (a full disk) / UNAVAILABLE with the path and what to do.
 absl::Status FromRocksDb(const rocksdb::Status& status, const std::string& path);
 
 // Everything in an open database. FAILED_PRECONDITION for another version, DATA_LOSS for keys of no known kind; damaged

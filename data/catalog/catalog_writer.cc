@@ -102,7 +102,7 @@ absl::StatusOr<std::unique_ptr<CatalogWriter>> CatalogWriter::Open(const std::st
   writer->contents_.directory_ = directory;
   const std::string lock_path = store::WriterLockPath(directory);
   auto lock = store::FileLock::Acquire(lock_path, store::FileLock::Mode::kTryExclusive);
-  if (absl::IsUnavailable(lock.status())) {
+  if (absl::IsFailedPrecondition(lock.status())) {
     const auto who = ReadFile(lock_path);
     return FailedPrecondition("the catalog ", directory, " is being written by ",
                               who.ok() && !who->empty() ? *who : "another process",

@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -116,18 +115,16 @@ class Benchmark {
 
 // int32, little-endian; -1 after every document.
 absl::Status WriteIds(const Tokenizer& tokenizer, const std::vector<std::string>& documents, const std::string& path) {
-  std::ofstream file(path, std::ios::binary);
+  RADLADS_ASSIGN_OR_RETURN(const auto file, AtomicFile::Create(path));
   Tokenizer::Encoder encoder = tokenizer.NewEncoder();
   std::vector<int32_t> ids;
   for (const std::string& document : documents) {
     ids.clear();
     encoder.EncodeTo(document, &ids);
     ids.push_back(-1);
-    file.write(reinterpret_cast<const char*>(ids.data()), static_cast<std::streamsize>(ids.size() * sizeof(int32_t)));
+    RADLADS_RETURN_IF_ERROR(file->Append(ids.data(), ids.size() * sizeof(int32_t)));
   }
-  file.close();
-  if (!file) return absl::InternalError(Concatenate("cannot write ", path));
-  return absl::OkStatus();
+  return file->Commit();
 }
 
 absl::Status Run(const Flags& flags) {
