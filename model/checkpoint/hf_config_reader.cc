@@ -113,7 +113,16 @@ absl::StatusOr<const hf::Architecture*> FindArchitecture(const Fields& fields) {
 
 absl::Status ReadScaling(const Fields& scaling, int64_t max_positions, RopeConfig& rope) {
   RADLADS_ASSIGN_OR_RETURN(std::string type, scaling.Text("type", "default"));
-  RADLADS_ASSIGN_OR_RETURN(type, scaling.Text("rope_type", type));
+  if (scaling.Has("rope_type")) {
+    RADLADS_ASSIGN_OR_RETURN(const std::string newer, scaling.Text("rope_type"));
+    if (scaling.Has("type") && type != newer) {
+      return InvalidArgument(scaling.where(), ": rope_type is \"", newer, "\", but type is \"", type, "\"; remove the one that is wrong");
+    }
+    type = newer;
+  }
+  for (const char* layers : {"full_attention", "sliding_attention"}) {
+    if (scaling.Has(layers)) return Unimplemented(scaling.where(), ": scalings by the kind of layer (\"", layers, "\") are not supported");
+  }
   RADLADS_ASSIGN_OR_RETURN(const double partial, scaling.Positive("partial_rotary_factor", 1));
   if (partial != 1) return Unimplemented(scaling.where(), ": partial_rotary_factor is ", partial, "; only whole heads are rotated");
   RADLADS_ASSIGN_OR_RETURN(const double rescale, scaling.Positive(hf::kRopeRescale, 1));
@@ -155,36 +164,46 @@ absl::Status ReadScaling(const Fields& scaling, int64_t max_positions, RopeConfi
   return absl::OkStatus();
 }
 
+// Adds the rope_theta of `fields`, if it has one, to what was found before: all that a file says must agree.
+absl::Status ReadTheta(const Fields& fields, const std::string& name, std::optional<double>& theta, std::string& named) {
+  if (!fields.Has("rope_theta")) return absl::OkStatus();
+  RADLADS_ASSIGN_OR_RETURN(const double found, fields.Positive("rope_theta"));
+  if (theta && *theta != found) {
+    return InvalidArgument(fields.where(), ": ", named, " is ", *theta, ", but ", name, " says ", found, "; remove the one that is wrong");
+  }
+  theta = found;
+  named = name;
+  return absl::OkStatus();
+}
+
 absl::Status ReadRope(const Fields& fields, int64_t max_positions, RopeConfig& rope) {
-  const json* parameters = fields.Find("rope_parameters");
-  const json* legacy = fields.Find("rope_scaling");
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (const json* value = fields.Find(key); value != nullptr && !value->is_object()) return fields.Wrong(key, "an object or null");
-  }
   std::optional<double> theta;
-  if (fields.Has("rope_theta")) {
-    RADLADS_ASSIGN_OR_RETURN(theta, fields.Positive("rope_theta"));
-  }
-  const char* name = parameters != nullptr ? "rope_parameters" : "rope_scaling";
-  if (parameters != nullptr) {
-    const Fields inner(*parameters, Concatenate(fields.where(), ": rope_parameters"));
-    if (inner.Has("rope_theta")) {
-      RADLADS_ASSIGN_OR_RETURN(const double other, inner.Positive("rope_theta"));
-      if (theta && *theta != other) return InvalidArgument(fields.where(), ": rope_theta is ", *theta, ", but rope_parameters says ", other);
-      theta = other;
+  std::string theta_in;
+  RADLADS_RETURN_IF_ERROR(ReadTheta(fields, "rope_theta", theta, theta_in));
+  // The spelling of transformers 5, and that of 4. A file may have both when it was edited by hand.
+  std::optional<RopeConfig> read;
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const json* value = fields.Find(key);
+    if (value == nullptr) continue;
+    if (!value->is_object()) return fields.Wrong(key, "an object or null");
+    const Fields inner(*value, Concatenate(fields.where(), ": ", key));
+    RADLADS_RETURN_IF_ERROR(ReadTheta(Fields(*value, fields.where()), key, theta, theta_in));
+    RopeConfig found;
+    RADLADS_RETURN_IF_ERROR(ReadScaling(inner, max_positions, found));
+    if (read && found.SerializeAsString() != read->SerializeAsString()) {
+      return InvalidArgument(fields.where(), ": rope_parameters is ", fields.Find("rope_parameters")->dump(), ", but rope_scaling is ",
+                             value->dump(), "; transformers 5 reads rope_parameters, 4 reads rope_scaling: keep the one that is meant, with rope_theta in it");
     }
+    read = found;
   }
   if (!theta) {
-    return InvalidArgument(fields.where(), ": rope_theta is missing (it may stand by itself or in rope_parameters); ",
+    return InvalidArgument(fields.where(), ": rope_theta is missing (it may stand by itself, in rope_parameters or in rope_scaling); ",
                            "it is never guessed: add the value that the model was trained with");
   }
+  if (read) rope = *read;
+  if (!read) rope.set_type("default");
   rope.set_base(*theta);
-  const json* scaling = parameters != nullptr ? parameters : legacy;
-  if (scaling == nullptr) {
-    rope.set_type("default");
-    return absl::OkStatus();
-  }
-  return ReadScaling(Fields(*scaling, Concatenate(fields.where(), ": ", name)), max_positions, rope);
+  return absl::OkStatus();
 }
 
 absl::Status RefuseUnsupported(const Fields& fields, const hf::Architecture& architecture, int64_t layers) {

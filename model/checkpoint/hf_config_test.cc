@@ -147,6 +147,44 @@ TEST(HfConfig, HybridsKeepTheirPlan) {
   ExpectSame(hybrid, Parse(swapped), "softmax first");
 }
 
+TEST(HfConfig, SpellingsOfRopeMustAgree) {
+  const std::string qwen3 = "tiny_hf/qwen3/config.json";
+  const json yarn = {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
+  // rope_scaling was added by hand to a file of transformers 5.
+  ExpectRefused(qwen3, [&](json& c) { c["rope_scaling"] = yarn; }, "but rope_scaling is {\"factor\":4.0");
+  ExpectRefused(qwen3, [&](json& c) {
+    c["rope_scaling"] = yarn;
+    c["rope_parameters"] = yarn;
+    c["rope_parameters"]["factor"] = 2.0;
+    c["rope_parameters"]["rope_theta"] = 1e6;
+  }, "rope_parameters is {\"factor\":2.0");
+  json same = Golden(qwen3);
+  same["rope_scaling"] = yarn;
+  same["rope_parameters"] = yarn;
+  same["rope_parameters"]["rope_theta"] = 1e6;
+  EXPECT_EQ(Parse(same).rope().type(), "yarn");
+  EXPECT_EQ(Parse(same).rope().base(), 1e6);
+  same["rope_scaling"] = nullptr;
+  EXPECT_EQ(Parse(same).rope().factor(), 4);
+
+  // rope_theta may stand in either; all that stand must be the same.
+  json scaling = Golden("tiny_hf/qwen3/config_legacy.json");
+  scaling.erase("rope_theta");
+  scaling["rope_scaling"] = {{"rope_type", "default"}, {"rope_theta", 1000000}};
+  EXPECT_EQ(Parse(scaling).rope().base(), 1e6);
+  scaling["rope_scaling"] = yarn;
+  scaling["rope_scaling"]["rope_theta"] = 1000000;
+  EXPECT_EQ(Parse(scaling).rope().base(), 1e6);
+  EXPECT_EQ(Parse(scaling).rope().type(), "yarn");
+  scaling["rope_theta"] = 10000;
+  ExpectRefused(scaling, "rope_theta is 10000, but rope_scaling says 1e+06");
+  scaling["rope_theta"] = 1000000;
+  scaling["rope_scaling"]["type"] = "linear";
+  ExpectRefused(scaling, "rope_type is \"yarn\", but type is \"linear\"");
+  scaling["rope_scaling"] = {{"full_attention", yarn}};
+  ExpectRefused(scaling, "full_attention");
+}
+
 TEST(HfConfig, RopeRescaleAndRebaseSurvive) {
   ModelConfig config = Parse(Golden("tiny_hf/llama/config.json"));
   config.mutable_rope()->set_rescale(4);

@@ -90,7 +90,8 @@ class SafetensorsFile : public TensorSource {
 };
 
 absl::Status SafetensorsFile::ReadMetadata(const json& value) {
-  if (!value.is_object()) return InvalidArgument(file_->path(), ": __metadata__ is not an object");
+  if (value.is_null()) return absl::OkStatus();  // as the library reads it
+  if (!value.is_object()) return InvalidArgument(file_->path(), ": __metadata__ is neither an object nor null");
   for (const auto& [key, text] : value.items()) {
     if (!text.is_string()) return InvalidArgument(file_->path(), ": __metadata__ may hold strings only, but \"", key, "\" is not one");
     metadata_[key] = text.get<std::string>();

@@ -69,8 +69,10 @@ TEST(SafetensorsReader, RefusesMalformedFiles) {
   ExpectRefused(File("{\"\xff\":{}}", 0), "UTF-8");
   ExpectRefused(File("{\"a\":[[[[[[[[1]]]]]]]]}", 0), "nested more than 4 deep");
   ExpectRefused(File("{" + a + "," + a + "}", 8), "twice");
+  EXPECT_TRUE(OpenContents(File(R"({"__metadata__":null})", 0)).ok()) << "as the library reads it";
   ExpectRefused(File(R"({"__metadata__":{"a":1}})", 0), "strings only");
-  ExpectRefused(File(R"({"__metadata__":[]})", 0), "not an object");
+  ExpectRefused(File(R"({"__metadata__":{"a":null}})", 0), "strings only");
+  ExpectRefused(File(R"({"__metadata__":[]})", 0), "neither an object nor null");
   ExpectRefused(File(R"({"a":3})", 0), "not described by an object");
   ExpectRefused(File(R"({"a":{"dtype":"F32","shape":[2]}})", 8), "expected dtype, shape and data_offsets");
   ExpectRefused(File(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}})", 8), "unknown key");
