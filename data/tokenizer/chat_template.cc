@@ -22,6 +22,12 @@ std::string WellFormed(const std::string& text) {
 absl::StatusOr<std::string> ApplyChatTemplate(const Tokenizer& tokenizer,
                                               std::span<const ChatMessage> messages,
                                               bool add_generation_prompt) {
+  if (!tokenizer.chat_template().has_value() && !tokenizer.chat_template_names().empty()) {
+    std::string names;
+    for (const std::string& name : tokenizer.chat_template_names()) names += (names.empty() ? "" : ", ") + name;
+    return FailedPrecondition("the tokenizer has chat templates named ", names, ", but none named \"", kDefaultChatTemplate,
+                              "\"; name the one that is meant so in its tokenizer_config.json, or make a chat_template.jinja of it");
+  }
   if (!tokenizer.chat_template().has_value()) {
     return FailedPrecondition(
         "the tokenizer has no chat template (chat_template in tokenizer_config.json, or ",

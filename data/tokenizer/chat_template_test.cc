@@ -93,6 +93,17 @@ TEST(ChatTemplate, ErrorsNameTheReason) {
   const auto none = Tokenizer::Load(kTestData + "qwen2").value();
   EXPECT_EQ(ApplyChatTemplate(*none, messages, true).status().code(),
             absl::StatusCode::kFailedPrecondition);
+  // transformers refuses several templates without a default one, too.
+  const std::string directory = testing::TempDir() + "/templates_without_default";
+  ASSERT_TRUE(MakeDirectories(directory).ok());
+  ASSERT_TRUE(WriteFileAtomically(directory + "/tokenizer.json", *ReadFile(kTestData + "qwen2/tokenizer.json")).ok());
+  ASSERT_TRUE(WriteFileAtomically(directory + "/tokenizer_config.json",
+                                  R"({"chat_template": [{"name": "chat", "template": "c"}, {"name": "rag", "template": "r"}]})")
+                  .ok());
+  const auto named = Tokenizer::Load(directory);
+  ASSERT_TRUE(named.ok()) << named.status();
+  EXPECT_NE(std::string(ApplyChatTemplate(**named, messages, true).status().message()).find("named chat, rag, but none"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 namespace radlads {
 namespace {
 
+constexpr char kTokenizerJson[] = "tokenizer.json";
 constexpr size_t kCachedWords = 1 << 17;     // of an encoder that is kept: 6 MiB
 constexpr size_t kKeptScratch = 1 << 20;     // what a huge text needs beyond is given back
 constexpr size_t kCachedWordsOnce = 1 << 9;  // of one that lives for one text
@@ -57,33 +58,33 @@ std::string HashOf(const TokenizerSpec& spec) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& path) {
-  const std::string file = IsDirectory(path) ? JoinPath(path, "tokenizer.json") : path;
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& path, const std::vector<int32_t>& ends) {
+  const std::string file = IsDirectory(path) ? JoinPath(path, kTokenizerJson) : path;
   if (!FileExists(file)) {
     return NotFound(file, " does not exist; expected a tokenizer.json or a directory that has one",
                     " (a checkpoint in the Hugging Face layout)");
   }
+  const std::string parent = std::filesystem::path(file).parent_path().string();
+  const std::string directory = parent.empty() ? "." : parent;
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
   RADLADS_ASSIGN_OR_RETURN(TokenizerSpec spec, ParseTokenizerJson(text, file));
-
-  TokenizerSettings settings;
-  const std::string directory = std::filesystem::path(file).parent_path().string();
-  const std::pair<const char*, absl::Status (*)(std::string_view, const std::string&, TokenizerSettings*)> readers[] = {
-      {"tokenizer_config.json", ParseTokenizerConfig},
-      {"special_tokens_map.json", ParseSpecialTokensMap},
-      {"generation_config.json", ParseGenerationConfig}};
-  for (const auto& [name, parse] : readers) {
-    const std::string beside = directory.empty() ? name : JoinPath(directory, name);
-    if (!FileExists(beside)) continue;
-    RADLADS_ASSIGN_OR_RETURN(const std::string contents, ReadFile(beside));
-    RADLADS_RETURN_IF_ERROR(parse(contents, beside, &settings));
-  }
-  const std::string chat_template =
-      directory.empty() ? "chat_template.jinja" : JoinPath(directory, "chat_template.jinja");
-  if (FileExists(chat_template)) {
-    RADLADS_ASSIGN_OR_RETURN(settings.chat_template, ReadFile(chat_template));
-  }
+  RADLADS_ASSIGN_OR_RETURN(const TokenizerFiles beside, ReadTokenizerFiles(directory));
+  RADLADS_ASSIGN_OR_RETURN(TokenizerSettings settings, ParseTokenizerSettings(beside, directory));
+  RADLADS_ASSIGN_OR_RETURN(const TokenizerSettings model, EndsOfModel(directory));
+  settings.model_eos_ids = model.model_eos_ids;
+  settings.model_eos_ids.insert(settings.model_eos_ids.end(), ends.begin(), ends.end());
   return Create(std::move(spec), settings, file);
+}
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromFiles(const TokenizerFiles& files, const std::string& name,
+                                                                      const std::vector<int32_t>& ends) {
+  const std::string* text = FindTokenizerFile(files, kTokenizerJson);
+  if (text == nullptr) return NotFound(name, " has no tokenizer");
+  RADLADS_ASSIGN_OR_RETURN(TokenizerSpec spec, ParseTokenizerJson(*text, name));
+  auto settings = ParseTokenizerSettings(files, "");
+  if (!settings.ok()) return Annotate(settings.status(), name);
+  settings->model_eos_ids = ends;
+  return Create(std::move(spec), *settings, name);
 }
 
 absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view text, const std::string& name) {
@@ -160,9 +161,15 @@ absl::Status Tokenizer::Apply(const TokenizerSettings& settings) {
   RADLADS_RETURN_IF_ERROR(named("unk_token", settings.unk_token, &unk_id_));
   if (!settings.bos_token.has_value()) bos_id_ = settings.generation_bos_id;
   if (!settings.eos_token.has_value() && !settings.generation_eos_ids.empty()) eos_id_ = settings.generation_eos_ids[0];
+  // Models that are published without their tokenizer's settings say it in config.json alone.
+  for (const int32_t id : settings.model_eos_ids) {
+    if (!settings.eos_token.has_value() && !eos_id_.has_value() && TokenOf(id).has_value()) eos_id_ = id;
+  }
   if (eos_id_.has_value()) stop_ids_.push_back(*eos_id_);
-  for (const int32_t id : settings.generation_eos_ids) {
-    if (std::find(stop_ids_.begin(), stop_ids_.end(), id) == stop_ids_.end()) stop_ids_.push_back(id);
+  for (const auto* ids : {&settings.generation_eos_ids, &settings.model_eos_ids}) {
+    for (const int32_t id : *ids) {
+      if (std::find(stop_ids_.begin(), stop_ids_.end(), id) == stop_ids_.end()) stop_ids_.push_back(id);
+    }
   }
   for (const auto& id : {bos_id_, eos_id_}) {
     if (id.has_value() && !TokenOf(*id).has_value()) {
@@ -170,7 +177,10 @@ absl::Status Tokenizer::Apply(const TokenizerSettings& settings) {
                              vocab_size(), ")");
     }
   }
-  chat_template_ = settings.chat_template;
+  for (const ChatTemplateSource& named : settings.chat_templates) {
+    chat_template_names_.push_back(named.name);
+    if (named.name == kDefaultChatTemplate) chat_template_ = named.source;
+  }
   return absl::OkStatus();
 }
 

@@ -20,6 +20,7 @@
 #include "data/tokenizer/added_tokens.h"
 #include "data/tokenizer/bpe.h"
 #include "data/tokenizer/pre_tokenizer.h"
+#include "data/tokenizer/tokenizer_files.h"
 #include "data/tokenizer/tokenizer_json.h"
 #include "data/tokenizer/word_encoder.h"
 
@@ -29,10 +30,15 @@ namespace radlads {
 class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
  public:
   // `path`: a tokenizer.json, or a directory that has one. tokenizer_config.json,
-  // special_tokens_map.json, generation_config.json and chat_template.jinja beside it are read too
-  // where they exist. UNIMPLEMENTED names a normaliser, pre-tokenizer, model, post-processor or
+  // special_tokens_map.json, generation_config.json, the model's config.json (its end tokens),
+  // chat_template.jinja, additional_chat_templates/*.jinja and chat_template.json beside it are
+  // read too where they exist. UNIMPLEMENTED names a normaliser, pre-tokenizer, model, post-processor or
   // decoder that is not supported; INVALID_ARGUMENT says what is wrong with a damaged file.
-  static absl::StatusOr<std::shared_ptr<const Tokenizer>> Load(const std::string& path);
+  // `ends`: ids that end a generation besides, as a model names them that the files do not lie beside.
+  static absl::StatusOr<std::shared_ptr<const Tokenizer>> Load(const std::string& path, const std::vector<int32_t>& ends = {});
+  // From the contents of such files; `name` stands for tokenizer.json in messages.
+  static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromFiles(const TokenizerFiles& files, const std::string& name,
+                                                                    const std::vector<int32_t>& ends = {});
   // From the text of a tokenizer.json alone; `name` stands for it in messages.
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromJson(std::string_view text,
                                                                    const std::string& name);
@@ -82,12 +88,13 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
   std::optional<std::string_view> TokenOf(int32_t id) const;
 
   // What tokenizer_config.json or special_tokens_map.json names, or, where they do not speak of it,
-  // generation_config.json (the first of its end tokens).
+  // generation_config.json (the first of its end tokens), and for eos after that config.json.
   std::optional<int32_t> eos_id() const { return eos_id_; }
   std::optional<int32_t> bos_id() const { return bos_id_; }
   std::optional<int32_t> pad_id() const { return pad_id_; }
   std::optional<int32_t> unk_id() const { return unk_id_; }
-  // Ids that end a generation: eos_id and all of generation_config.json, without repetition.
+  // Ids that end a generation: eos_id and all of generation_config.json and config.json, without
+  // repetition.
   const std::vector<int32_t>& stop_ids() const { return stop_ids_; }
 
   // 32 hexadecimal digits (FNV-1a, 128 bits) over everything that decides which ids a text gets:
@@ -95,8 +102,10 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
   // the chat template.
   const std::string& Hash() const { return hash_; }
 
-  // The Jinja source of the chat template; nothing if the files have none.
+  // The Jinja source of the chat template; nothing if the files have none, or several of which none
+  // is named "default".
   const std::optional<std::string>& chat_template() const { return chat_template_; }
+  const std::vector<std::string>& chat_template_names() const { return chat_template_names_; }
 
  private:
   Tokenizer() = default;
@@ -121,6 +130,7 @@ class Tokenizer : public std::enable_shared_from_this<Tokenizer> {
   std::optional<int32_t> eos_id_, bos_id_, pad_id_, unk_id_;
   std::vector<int32_t> stop_ids_;
   std::optional<std::string> chat_template_;
+  std::vector<std::string> chat_template_names_;
   std::string hash_;
 };
 

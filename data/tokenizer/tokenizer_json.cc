@@ -7,94 +7,42 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/status.h"
 #include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/json_fields.h"
 
 namespace radlads {
 namespace {
 
 using nlohmann::json;
+using namespace json_fields;
 
-// Larger ids are a damaged file: no vocabulary comes near.
-constexpr int64_t kMaxId = Bpe::kMaxId;
-constexpr int kMaxDepth = 64;  // of lists and objects; messages print values recursively
-
-absl::StatusOr<json> ParseObject(std::string_view text) {
-  json value;
-  bool is_deep = false;
-  try {
-    value = json::parse(text.begin(), text.end(), [&](int depth, json::parse_event_t, const json&) {
-      is_deep |= depth > kMaxDepth;
-      return !is_deep;
-    });
-  } catch (const json::exception& error) {
-    return InvalidArgument("is not valid JSON: ", error.what());
-  }
-  if (is_deep) return InvalidArgument("nests values more than ", kMaxDepth, " deep");
-  if (!value.is_object())
-    return InvalidArgument("holds a JSON ", value.type_name(), ", expected an object");
-  return value;
-}
-
-std::string Shortened(const json& value) {
-  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > 120) text = text.substr(0, 117) + "...";
-  return text;
-}
-
-// Member `key` of `object`, or null if it is missing or `object` is none.
-const json& Member(const json& object, const char* key) {
-  static const json null;
-  const auto it = object.find(key);
-  return it == object.end() ? null : *it;
-}
-
-absl::StatusOr<bool> Flag(const json& object, const char* key, std::optional<bool> default_value,
-                          const std::string& where) {
-  const json& value = Member(object, key);
-  if (value.is_boolean()) return value.get<bool>();
-  if (value.is_null() && default_value.has_value()) return *default_value;
-  return InvalidArgument(where, ": \"", key, "\" is ", Shortened(value),
-                         ", expected true or false");
-}
-
-absl::StatusOr<std::string> TypeOf(const json& value, const std::string& where) {
-  if (!value.is_object())
-    return InvalidArgument(where, " is ", Shortened(value), ", expected an object with a \"type\"");
-  const json& type = Member(value, "type");
-  if (!type.is_string())
-    return InvalidArgument(where, " has \"type\" ", Shortened(type), ", expected a string");
-  return type.get<std::string>();
-}
-
-absl::StatusOr<int32_t> Id(const json& value, const std::string& where) {
-  if (!value.is_number_integer())
-    return InvalidArgument(where, " has id ", Shortened(value), ", expected an integer");
-  const bool fits = value.is_number_unsigned()
-                        ? value.get<uint64_t>() < kMaxId
-                        : value.get<int64_t>() >= 0 && value.get<int64_t>() < kMaxId;
-  if (!fits)
-    return InvalidArgument(where, " has id ", Shortened(value), ", expected 0 to ", kMaxId - 1);
-  return value.get<int32_t>();
-}
-
-// The members of a Sequence, or the thing itself.
-absl::StatusOr<std::vector<json>> Flatten(const json& value, const char* list,
-                                          const std::string& where) {
+// Appends the thing itself, or the members of a Sequence, and of Sequences within it, in order.
+absl::Status Flatten(const json& value, const char* list, const std::string& where,
+                     std::vector<const json*>* members) {
+  if (value.is_null()) return absl::OkStatus();
   RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(value, where));
-  if (type != "Sequence") return std::vector<json>{value};
-  const json& members = Member(value, list);
-  if (!members.is_array()) {
-    return InvalidArgument(where, " of type Sequence has \"", list, "\" ", Shortened(members),
+  if (type != "Sequence") {
+    members->push_back(&value);
+    return absl::OkStatus();
+  }
+  const json& parts = Member(value, list);
+  if (!parts.is_array()) {
+    return InvalidArgument(where, " of type Sequence has \"", list, "\" ", Shortened(parts),
                            ", expected a list");
   }
-  return members.get<std::vector<json>>();
+  for (const json& part : parts) RADLADS_RETURN_IF_ERROR(Flatten(part, list, where, members));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<const json*>> Flatten(const json& value, const char* list, const std::string& where) {
+  std::vector<const json*> members;
+  RADLADS_RETURN_IF_ERROR(Flatten(value, list, where, &members));
+  return members;
 }
 
 absl::Status ReadNormalizer(const json& value, TokenizerSpec* spec) {
-  if (value.is_null()) return absl::OkStatus();
   RADLADS_ASSIGN_OR_RETURN(const auto members, Flatten(value, "normalizers", "normalizer"));
-  for (const json& member : members) {
-    if (member.is_null()) continue;
-    RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(member, "normalizer"));
+  for (const json* member : members) {
+    RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(*member, "normalizer"));
     if (type != "NFC") {
       return Unimplemented("normalizer \"", type,
                            "\" is not supported; known are null, NFC and Sequence of these");
@@ -136,7 +84,8 @@ absl::Status ReadPreTokenizer(const json& value, TokenizerSpec* spec) {
   }
   RADLADS_ASSIGN_OR_RETURN(const auto members, Flatten(value, "pretokenizers", "pre_tokenizer"));
   bool byte_level = false;
-  for (const json& member : members) {
+  for (const json* part : members) {
+    const json& member = *part;
     RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(member, "pre_tokenizer"));
     if (byte_level) {
       return Unimplemented("pre_tokenizer \"", type,
@@ -375,10 +324,10 @@ absl::Status ReadTemplate(const json& value, TokenizerSpec* spec) {
 }
 
 absl::Status ReadPostProcessor(const json& value, TokenizerSpec* spec) {
-  if (value.is_null()) return absl::OkStatus();
   RADLADS_ASSIGN_OR_RETURN(const auto members, Flatten(value, "processors", "post_processor"));
   bool has_template = false;
-  for (const json& member : members) {
+  for (const json* part : members) {
+    const json& member = *part;
     RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(member, "post_processor"));
     if (type == "ByteLevel") continue;  // changes offsets only
     if (type != "TemplateProcessing") {
@@ -400,7 +349,7 @@ absl::Status ReadDecoder(const json& value) {
   if (members.size() != 1)
     return Unimplemented("the decoder is a Sequence of ", members.size(),
                          "; supported is ByteLevel");
-  RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(members[0], "decoder"));
+  RADLADS_ASSIGN_OR_RETURN(const std::string type, TypeOf(*members[0], "decoder"));
   if (type != "ByteLevel")
     return Unimplemented("decoder \"", type, "\" is not supported; supported is ByteLevel");
   return absl::OkStatus();
@@ -422,113 +371,12 @@ absl::StatusOr<TokenizerSpec> Read(std::string_view text) {
   return spec;
 }
 
-// "eos_token": null, a string, or an object with "content".
-absl::Status ReadNamedToken(const json& root, const char* key, std::optional<std::string>* token) {
-  const auto it = root.find(key);
-  if (it == root.end() || token->has_value()) return absl::OkStatus();
-  const json& content = it->is_object() ? Member(*it, "content") : *it;
-  if (content.is_null()) {
-    *token = "";
-  } else if (content.is_string()) {
-    *token = content.get<std::string>();
-  } else {
-    return InvalidArgument("\"", key, "\" is ", Shortened(*it),
-                           ", expected a string or an object with \"content\"");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadNamedTokens(const json& root, TokenizerSettings* settings) {
-  RADLADS_RETURN_IF_ERROR(ReadNamedToken(root, "bos_token", &settings->bos_token));
-  RADLADS_RETURN_IF_ERROR(ReadNamedToken(root, "eos_token", &settings->eos_token));
-  RADLADS_RETURN_IF_ERROR(ReadNamedToken(root, "pad_token", &settings->pad_token));
-  return ReadNamedToken(root, "unk_token", &settings->unk_token);
-}
-
-// A string, or a list of {"name", "template"} of which "default" is meant.
-absl::Status ReadChatTemplate(const json& value, TokenizerSettings* settings) {
-  if (value.is_null()) return absl::OkStatus();
-  if (value.is_string()) {
-    settings->chat_template = value.get<std::string>();
-    return absl::OkStatus();
-  }
-  if (value.is_array()) {
-    for (const json& item : value) {
-      if (!item.is_object() || Member(item, "name") != "default" ||
-          !Member(item, "template").is_string())
-        continue;
-      settings->chat_template = Member(item, "template").get<std::string>();
-      return absl::OkStatus();
-    }
-  }
-  return InvalidArgument(
-      "\"chat_template\" is ", Shortened(value),
-      ", expected a string or a list of {\"name\", \"template\"} with one named \"default\"");
-}
-
-absl::Status ReadConfig(const json& root, TokenizerSettings* settings) {
-  RADLADS_RETURN_IF_ERROR(ReadNamedTokens(root, settings));
-  RADLADS_RETURN_IF_ERROR(ReadChatTemplate(Member(root, "chat_template"), settings));
-  const json& added = Member(root, "added_tokens_decoder");
-  if (added.is_null()) return absl::OkStatus();
-  if (!added.is_object())
-    return InvalidArgument("\"added_tokens_decoder\" is ", Shortened(added),
-                           ", expected an object");
-  for (const auto& [key, value] : added.items()) {
-    const json& content = Member(value, "content");
-    const bool number =
-        !key.empty() && key.size() <= 8 && key.find_first_not_of("0123456789") == std::string::npos;
-    if (!number || !content.is_string()) {
-      return InvalidArgument("\"added_tokens_decoder\" has \"", key, "\": ", Shortened(value),
-                             ", expected an id with an object that has \"content\"");
-    }
-    settings->added_tokens.push_back(
-        {static_cast<int32_t>(std::stol(key)), content.get<std::string>()});
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadGeneration(const json& root, TokenizerSettings* settings) {
-  const json& bos = Member(root, "bos_token_id");
-  if (!bos.is_null()) {
-    RADLADS_ASSIGN_OR_RETURN(settings->generation_bos_id, Id(bos, "bos_token_id"));
-  }
-  const json& eos = Member(root, "eos_token_id");
-  if (eos.is_null()) return absl::OkStatus();
-  for (const json& item : eos.is_array() ? eos : json::array({eos})) {
-    RADLADS_ASSIGN_OR_RETURN(const int32_t id, Id(item, "eos_token_id"));
-    settings->generation_eos_ids.push_back(id);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadWith(std::string_view text, const std::string& name, TokenizerSettings* settings,
-                      absl::Status (*read)(const json&, TokenizerSettings*)) {
-  auto root = ParseObject(text);
-  return Annotate(root.ok() ? read(*root, settings) : root.status(), name);
-}
-
 }  // namespace
 
 absl::StatusOr<TokenizerSpec> ParseTokenizerJson(std::string_view text, const std::string& name) {
   auto spec = Read(text);
   if (!spec.ok()) return Annotate(spec.status(), name);
   return spec;
-}
-
-absl::Status ParseTokenizerConfig(std::string_view text, const std::string& name,
-                                  TokenizerSettings* settings) {
-  return ReadWith(text, name, settings, ReadConfig);
-}
-
-absl::Status ParseSpecialTokensMap(std::string_view text, const std::string& name,
-                                   TokenizerSettings* settings) {
-  return ReadWith(text, name, settings, ReadNamedTokens);
-}
-
-absl::Status ParseGenerationConfig(std::string_view text, const std::string& name,
-                                   TokenizerSettings* settings) {
-  return ReadWith(text, name, settings, ReadGeneration);
 }
 
 }  // namespace radlads

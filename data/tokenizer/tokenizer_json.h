@@ -36,13 +36,23 @@ struct TokenizerSpec {
 // `name` stands for the text in messages (a path).
 absl::StatusOr<TokenizerSpec> ParseTokenizerJson(std::string_view text, const std::string& name);
 
-// What tokenizer_config.json, special_tokens_map.json and generation_config.json say.
+// A chat template that a model came with, by name; the one that is meant unless another is asked for is "default".
+inline constexpr char kDefaultChatTemplate[] = "default";
+struct ChatTemplateSource {
+  std::string name, source;
+};
+
+// What the files beside tokenizer.json say.
 struct TokenizerSettings {
   // Unset: the files do not speak of it. Set and empty: null in the file.
   std::optional<std::string> bos_token, eos_token, pad_token, unk_token;
-  std::vector<int32_t> generation_eos_ids;
+  std::vector<int32_t> generation_eos_ids;  // of generation_config.json
+  std::vector<int32_t> model_eos_ids;       // of the model's config.json
   std::optional<int32_t> generation_bos_id;
-  std::optional<std::string> chat_template;
+  std::vector<ChatTemplateSource> chat_templates;
+  // Nothing here follows these: what is put around a text is the post-processor's to say, as in transformers 5.
+  std::string tokenizer_class;
+  std::optional<bool> add_bos_token, add_eos_token;
   struct Token {
     int32_t id;
     std::string content;
@@ -50,13 +60,17 @@ struct TokenizerSettings {
   std::vector<Token> added_tokens;  // added_tokens_decoder
 };
 
-// Each adds what `text` says to *settings; a token that an earlier file named stays.
+// Each adds what `text` says to *settings; a token, or the chat templates, that an earlier file named stay.
 absl::Status ParseTokenizerConfig(std::string_view text, const std::string& name,
                                   TokenizerSettings* settings);
 absl::Status ParseSpecialTokensMap(std::string_view text, const std::string& name,
                                    TokenizerSettings* settings);
 absl::Status ParseGenerationConfig(std::string_view text, const std::string& name,
                                    TokenizerSettings* settings);
+// The config.json of a model: its end tokens.
+absl::Status ParseModelConfig(std::string_view text, const std::string& name, TokenizerSettings* settings);
+// chat_template.json, which older processors have.
+absl::Status ParseChatTemplateJson(std::string_view text, const std::string& name, TokenizerSettings* settings);
 
 }  // namespace radlads
 

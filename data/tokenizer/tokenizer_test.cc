@@ -175,6 +175,17 @@ TEST(Tokenizer, TemplateGoesAroundTheText) {
   EXPECT_EQ((*t)->Encode("b"), Ids{'b'});
 }
 
+TEST(Tokenizer, TemplatesWithinSequencesGoAroundTheText) {
+  json file = SmallTokenizer();
+  file["post_processor"] = json::parse(R"({"type": "Sequence", "processors": [{"type": "ByteLevel"},
+      {"type": "Sequence", "processors": [{"type": "TemplateProcessing",
+          "single": [{"SpecialToken": {"id": "<end>"}}, {"Sequence": {"id": "A"}}],
+          "special_tokens": {"<end>": {"id": "<end>", "ids": [258], "tokens": ["<end>"]}}}]}]})");
+  const auto t = FromJson(file);
+  ASSERT_TRUE(t.ok()) << t.status();
+  EXPECT_EQ((*t)->Encode("b", true), (Ids{258, 'b'}));
+}
+
 TEST(Tokenizer, ReadsTheFilesBeside) {
   const TokenizerPtr t = LoadTestData("smollm2/tokenizer.json");
   ASSERT_NE(t, nullptr);
@@ -218,14 +229,57 @@ TEST(Tokenizer, SettingsHaveAnOrder) {
   EXPECT_EQ((*first)->Hash(), (*second)->Hash()) << "settings do not change ids";
 }
 
+TEST(Tokenizer, EverythingThatNamesAnEndEndsAText) {
+  const auto t = Tokenizer::Load(WriteDirectory("ends", {{"tokenizer_config.json", R"({"eos_token": "<end>"})"},
+                                                         {"generation_config.json", R"({"eos_token_id": 256})"},
+                                                         {"config.json", R"({"eos_token_id": [257, 256]})"}}));
+  ASSERT_TRUE(t.ok()) << t.status();
+  EXPECT_EQ((*t)->eos_id(), 258);
+  EXPECT_EQ((*t)->stop_ids(), (Ids{258, 256, 257}));
+  // One id as well as a list, twice the same key as Python reads it, and no other file that names an end.
+  const auto alone = Tokenizer::Load(WriteDirectory("ends_in_config", {{"config.json", R"({"eos_token_id": 1, "eos_token_id": 257})"}}));
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ((*alone)->eos_id(), 257);
+  EXPECT_EQ((*alone)->stop_ids(), Ids{257});
+  // An embedding has more rows than a tokenizer has tokens: such an end is no text, but an end.
+  const auto beyond = Tokenizer::Load(WriteDirectory("ends_beyond", {{"config.json", R"({"eos_token_id": 300})"}}));
+  ASSERT_TRUE(beyond.ok()) << beyond.status();
+  EXPECT_EQ((*beyond)->eos_id(), std::nullopt);
+  EXPECT_EQ((*beyond)->stop_ids(), Ids{300});
+}
+
+TEST(Tokenizer, ChatTemplatesOfEveryKindOfFile) {
+  const auto load = [](const std::string& name, const std::vector<std::pair<std::string, std::string>>& files) {
+    EXPECT_TRUE(MakeDirectories(testing::TempDir() + "/" + name + "/additional_chat_templates").ok());
+    const auto t = Tokenizer::Load(WriteDirectory(name, files));
+    EXPECT_TRUE(t.ok()) << t.status();
+    return *t;
+  };
+  const std::string list = R"({"chat_template": [{"name": "chat", "template": "c"}, {"name": "tool_use", "template": "u"}]})";
+  const auto named = load("named_templates", {{"tokenizer_config.json", list}});
+  EXPECT_EQ(named->chat_template(), std::nullopt) << "none of them is the default one";
+  EXPECT_EQ(named->chat_template_names(), (std::vector<std::string>{"chat", "tool_use"}));
+  const auto files = load("template_files", {{"tokenizer_config.json", list},
+                                             {"chat_template.jinja", "j"},
+                                             {"chat_template.json", R"({"chat_template": "n"})"},
+                                             {"additional_chat_templates/rag.jinja", "r"}});
+  EXPECT_EQ(files->chat_template(), "j") << "files of templates count, as in transformers";
+  EXPECT_EQ(files->chat_template_names(), (std::vector<std::string>{"default", "rag"}));
+  EXPECT_EQ(load("template_json", {{"chat_template.json", R"({"chat_template": "n"})"}})->chat_template(), "n");
+  EXPECT_EQ(load("template_object", {{"tokenizer_config.json", R"({"chat_template": {"default": "o"}})"}})->chat_template(), "o");
+  EXPECT_TRUE(load("no_template", {{"tokenizer_config.json", R"({"chat_template": []})"}})->chat_template_names().empty());
+}
+
 TEST(Tokenizer, SettingsThatDoNotFitAreErrors) {
   const std::vector<std::array<std::string, 3>> cases = {
       {"tokenizer_config.json", R"({"eos_token": "<eos>"})", "<eos>"},
       {"tokenizer_config.json", R"({"eos_token": 5})", "eos_token"},
-      {"tokenizer_config.json", R"({"chat_template": []})", "chat_template"},
+      {"tokenizer_config.json", R"({"chat_template": [{"name": "default"}]})", "chat_template"},
+      {"tokenizer_config.json", R"({"chat_template": {"default": 1}})", "chat_template"},
+      {"config.json", R"({"eos_token_id": "<end>"})", "config.json: eos_token_id"},
       {"tokenizer_config.json", R"({"added_tokens_decoder": {"258": {"content": "<other>"}}})", "<other>"},
       {"tokenizer_config.json", R"({"added_tokens_decoder": {"x": {}}})", "added_tokens_decoder"},
-      {"tokenizer_config.json", "[", "not valid JSON"},
+      {"tokenizer_config.json", "[", "not JSON"},
       {"generation_config.json", R"({"eos_token_id": 999})", "999"},
       {"generation_config.json", R"({"eos_token_id": "x"})", "eos_token_id"}};
   for (size_t i = 0; i < cases.size(); ++i) {
