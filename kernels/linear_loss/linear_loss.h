@@ -36,6 +36,8 @@ struct LinearLossResult {
 // Gradients: hidden and weight, each in its dtype, the sum over rows for weight in fp32; nothing to teacher and
 // labels. No gradient work where nothing requires it. The graph of the result can be walked backward once: the
 // gradients are handed over, not kept. On a GPU the call waits for the result.
+//
+// The GEMMs are LibTorch's: on a CPU the last bits of loss and gradients may depend on the number of threads.
 LinearLossResult LinearLoss(const LinearLossInputs& inputs);
 
 // log softmax(hidden weight^T) at the labels: hidden [N,C], weight [W,C], labels [N] int64 -> [N] fp32 (double for
