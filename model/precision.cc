@@ -1,5 +1,6 @@
 #include "model/precision.h"
 
+#include "base/instructions.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -8,10 +9,7 @@ absl::StatusOr<Precision> ChoosePrecision(const std::string& precision) {
   if (precision == "fp32") return Precision{at::kFloat, "asked for"};
   if (precision == "bf16") return Precision{at::kBFloat16, "asked for"};
   if (precision != "auto") return InvalidArgument("precision is '", precision, "', expected auto, bf16 or fp32");
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512bf16")) return Precision{at::kBFloat16, "this processor multiplies bf16 (AVX-512 BF16)"};
-#endif
+  if (HasAvx512Bf16()) return Precision{at::kBFloat16, "this processor multiplies bf16 (AVX-512 BF16)"};
   return Precision{at::kFloat, "this processor does not multiply bf16"};
 }
 

@@ -3,13 +3,14 @@
 #
 #   tools/test.sh                        all tests
 #   tools/test.sh //model/... --config=asan   these targets, with these Bazel options
+#   tools/test.sh --test_env=RADLADS_INSTRUCTIONS=avx2   as on a processor without AVX-512 (avx512: without VNNI, BF16, AMX)
 #
 # The last line says "N passed, N failed, N skipped", counted in test cases from Bazel's results. Output of failing
 # tests and the reasons of skipped ones come before it. Exits with 0 only when everything was built and passed.
 set -euo pipefail
 
 case "${1:-}" in
-  -h | --help) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+  -h | --help) sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
 esac
 
 cd "$(dirname "$0")/.."

@@ -1,5 +1,6 @@
 #include "kernels/quantized_linear/quantized_linear_x86.h"
 
+#include "base/instructions.h"
 #include "base/status.h"
 
 // clang has no such pragmas.
@@ -312,9 +313,7 @@ LinearKernel ByteProductKernelOf(bool x_bf16) {
 }  // namespace
 
 bool ByteProductsAvailable() {
-  static const bool available = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-                                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  return available;
+  return HasAvx512Vnni();
 }
 
 LinearKernel ByteProductKernel(WeightKind kind, bool x_bf16) {
@@ -322,9 +321,7 @@ LinearKernel ByteProductKernel(WeightKind kind, bool x_bf16) {
 }
 
 bool Bf16ProductsAvailable() {
-  static const bool available =
-      __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  return available;
+  return HasAvx512Bf16();
 }
 
 LinearKernel Bf16ProductKernel() {

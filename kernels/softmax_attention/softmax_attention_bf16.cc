@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/instructions.h"
 #include "base/parallel_for.h"
 #include "base/status.h"
 #include "hwy/aligned_allocator.h"
@@ -308,8 +309,7 @@ HWY_POP_ATTRIBUTES
 namespace radlads {
 
 bool SoftmaxAttentionBf16Supported() {
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  return HasAvx512Bf16();
 }
 
 }  // namespace radlads
