@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "data/tokenizer/tokenizer_files.h"
 #include "kernels/quantized_linear/weight_memory.h"
 #include "model/checkpoint/gguf.h"
 #include "model/checkpoint/hf_config.h"
@@ -22,9 +23,6 @@ namespace radlads {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",   "tokenizer_config.json", "special_tokens_map.json",
-                                           "added_tokens.json", "generation_config.json", "chat_template.jinja"};
 
 bool IsGguf(const std::string& path) {
   auto mapped = MappedFile::Open(path);
@@ -253,13 +251,8 @@ absl::Status SaveTransformer(Transformer& model, const std::string& directory, a
   for (const auto& [name, parameter] : model.NamedParameters()) tensors.emplace_back(name, parameter.detach().to(dtype));
   RADLADS_RETURN_IF_ERROR(WriteSafetensors(JoinPath(directory, "model.safetensors"), tensors, {{"format", "pt"}}));
   if (tokenizer_from.empty()) return absl::OkStatus();
-  for (const char* name : kTokenizerFiles) {
-    const std::string from = JoinPath(tokenizer_from, name);
-    if (!FileExists(from)) continue;
-    RADLADS_ASSIGN_OR_RETURN(const std::string contents, ReadFile(from));
-    RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, name), contents));
-  }
-  return absl::OkStatus();
+  RADLADS_ASSIGN_OR_RETURN(const TokenizerFiles files, TokenizerFilesToCopy(tokenizer_from));
+  return WriteTokenizerFiles(files, directory);
 }
 
 }  // namespace radlads

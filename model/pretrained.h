@@ -48,7 +48,7 @@ absl::StatusOr<ModelConfig> StudentConfig(const ModelConfig& student, const Mode
 
 // Writes config.json and model.safetensors (BF16 when `dtype` says so) into the existing `directory`. FAILED_PRECONDITION for
 // a model with quantised weights.
-// `tokenizer_from`, if not empty, is a directory whose tokenizer files are copied.
+// `tokenizer_from`, if not empty, is a directory whose tokenizer files are copied (TokenizerFilesToCopy).
 absl::Status SaveTransformer(Transformer& model, const std::string& directory, at::ScalarType dtype,
                              const std::string& tokenizer_from);
 

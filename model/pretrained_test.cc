@@ -244,6 +244,28 @@ TEST(LoadWeightsTest, EveryMismatchIsListedAtOnce) {
       << message;
 }
 
+// A config.json of ours names one end token; a list of them goes where transformers and we read it.
+TEST(SaveTransformerTest, TokenizerFilesAndEveryEndTokenAreCopied) {
+  const std::string from = FreshDirectory("tokenizer_from"), to = FreshDirectory("tokenizer_to");
+  const std::pair<const char*, const char*> files[] = {{"tokenizer.json", "{}"},
+                                                       {"config.json", R"({"eos_token_id": [3, 5, 7]})"},
+                                                       {"generation_config.json", R"({"temperature": 0.5, "eos_token_id": 5})"},
+                                                       {"additional_chat_templates/rag.jinja", "r"},
+                                                       {"chat_template.json", R"({"chat_template": "t"})"}};
+  ASSERT_TRUE(MakeDirectories(from + "/additional_chat_templates").ok());
+  for (const auto& [name, text] : files) ASSERT_TRUE(WriteFileAtomically(from + "/" + name, text).ok());
+  const absl::Status saved = SaveTransformer(*SmallModel("llama"), to, at::kFloat, from);
+  ASSERT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(nlohmann::json::parse(*ReadFile(to + "/generation_config.json")),
+            (nlohmann::json{{"temperature", 0.5}, {"eos_token_id", {5, 3, 7}}}));
+  for (const char* name : {"tokenizer.json", "additional_chat_templates/rag.jinja", "chat_template.json"}) {
+    EXPECT_EQ(*ReadFile(to + "/" + name), *ReadFile(from + "/" + name)) << name;
+  }
+  std::filesystem::remove(from + "/generation_config.json");
+  ASSERT_TRUE(SaveTransformer(*SmallModel("llama"), to, at::kFloat, from).ok());
+  EXPECT_EQ(nlohmann::json::parse(*ReadFile(to + "/generation_config.json"))["eos_token_id"], (nlohmann::json{3, 5, 7}));
+}
+
 TEST(ResolveModelDirectoryTest, RunsAndDirectories) {
   auto model = SmallModel("llama");
   const std::string run = FreshDirectory("run");

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <map>
 
 #include "base/file.h"
+#include "base/logging.h"
 #include "base/status.h"
 #include "configs/loader.h"
 #include "model/checkpoint/gguf.h"
@@ -22,46 +24,56 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "generation_config.json",
-                                           "chat_template.jinja",
-                                           "added_tokens.json",
-                                           "vocab.json",
-                                           "merges.txt"};
+constexpr char kGenerationConfig[] = "generation_config.json";
 
-absl::StatusOr<ModelConfig> ReadConfig(const std::vector<std::string>& paths) {
+struct ReadConfigResult {
+  ModelConfig config;
+  std::vector<int32_t> ends;  // all end tokens that a config.json names
+};
+
+absl::StatusOr<ReadConfigResult> ReadConfig(const std::vector<std::string>& paths) {
+  ReadConfigResult result;
   if (paths.size() == 1 && paths[0].ends_with(".json")) {
     RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(paths[0]));
-    return ModelConfigFromJson(text, paths[0]);
+    RADLADS_ASSIGN_OR_RETURN(result.config, ModelConfigFromJson(text, paths[0]));
+    TokenizerSettings settings;
+    RADLADS_RETURN_IF_ERROR(ParseModelConfig(text, paths[0], &settings));
+    result.ends = settings.model_eos_ids;
+    return result;
   }
   Config config;
   for (const std::string& path : paths) RADLADS_RETURN_IF_ERROR(MergeFile(path, config));
-  return config.model();
+  result.config = config.model();
+  return result;
 }
 
-absl::Status ReadTokenizer(const std::string& directory, Checkpoint& checkpoint) {
-  for (const char* name : kTokenizerFiles) {
-    const std::string file = JoinPath(directory, name);
-    if (!FileExists(file)) continue;
-    RADLADS_ASSIGN_OR_RETURN(std::string contents, ReadFile(file));
-    checkpoint.files.emplace_back(name, std::move(contents));
+// The files of the tokenizer: those of `named` where that is set, else what `own` gives. `ends`, which the model names
+// besides, end its texts too.
+absl::Status ReadTokenizer(const std::string& named, const std::function<absl::StatusOr<TokenizerFiles>()>& own,
+                           const std::vector<int32_t>& ends, Checkpoint& checkpoint) {
+  if (named.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(checkpoint.files, own());
+  } else {
+    RADLADS_ASSIGN_OR_RETURN(checkpoint.files, TokenizerFilesToCopy(named));
+    if (checkpoint.files.empty()) return NotFound("no tokenizer.json nor any other file of a tokenizer in ", named);
+    // Which says more of the model than of its tokenizer.
+    if (FindTokenizerFile(checkpoint.files, kGenerationConfig) == nullptr) {
+      const auto files = own();
+      const std::string* generation = files.ok() ? FindTokenizerFile(*files, kGenerationConfig) : nullptr;
+      if (generation != nullptr) checkpoint.files.emplace_back(kGenerationConfig, *generation);
+    }
   }
-  return absl::OkStatus();
+  // A single one stands in config.json.
+  return ends.size() > 1 ? AddEndTokenIds(ends, &checkpoint.files) : absl::OkStatus();
 }
 
-absl::Status ReadGguf(Checkpoint& checkpoint) {
+absl::Status ReadGguf(const CheckpointDescription& description, Checkpoint& checkpoint) {
   RADLADS_ASSIGN_OR_RETURN(auto opened, GgufFile::Open(checkpoint.path));
   const std::shared_ptr<const GgufFile> file = std::move(opened);
   RADLADS_ASSIGN_OR_RETURN(checkpoint.config, ModelConfigFromGguf(*file));
   RADLADS_ASSIGN_OR_RETURN(checkpoint.tensors, OpenGgufAsHuggingFace(file));
-  RADLADS_ASSIGN_OR_RETURN(TokenizerFiles tokenizer, TokenizerFilesFromGguf(*file));
-  checkpoint.files = {{"tokenizer.json", std::move(tokenizer.tokenizer_json)},
-                      {"tokenizer_config.json", std::move(tokenizer.tokenizer_config_json)},
-                      {"special_tokens_map.json", std::move(tokenizer.special_tokens_map_json)},
-                      {"generation_config.json", std::move(tokenizer.generation_config_json)}};
-  return absl::OkStatus();
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<int32_t> ends, EndTokenIdsFromGguf(*file));
+  return ReadTokenizer(description.tokenizer, [&] { return TokenizerFilesFromGguf(*file); }, ends, checkpoint);
 }
 
 // A directory, or a file of weights with a config beside it.
@@ -77,8 +89,53 @@ absl::Status ReadWeights(const CheckpointDescription& description, Checkpoint& c
                       "; name a config.json, or the recipes that it was trained with, with --config");
     }
   }
-  RADLADS_ASSIGN_OR_RETURN(checkpoint.config, ReadConfig(configs));
-  return ReadTokenizer(directory, checkpoint);
+  RADLADS_ASSIGN_OR_RETURN(ReadConfigResult read, ReadConfig(configs));
+  checkpoint.config = std::move(read.config);
+  return ReadTokenizer(description.tokenizer, [&] { return TokenizerFilesToCopy(directory); }, read.ends, checkpoint);
+}
+
+// transformers 4 gives some classes of tokenizers a post-processor of their own.
+absl::Status WarnOfOlderTransformers(const TokenizerFiles& files, const TokenizerSpec& spec) {
+  RADLADS_ASSIGN_OR_RETURN(const TokenizerSettings settings, ParseTokenizerSettings(files, ""));
+  const std::string& name = settings.tokenizer_class;
+  if (!name.starts_with("LlamaTokenizer") && !name.starts_with("GemmaTokenizer") && !name.starts_with("CohereTokenizer")) {
+    return absl::OkStatus();
+  }
+  const bool bos = settings.add_bos_token.value_or(true), eos = settings.add_eos_token.value_or(false);
+  if (bos == !spec.prefix.empty() && eos == !spec.suffix.empty()) return absl::OkStatus();
+  const auto said = [](bool bos, bool eos) { return bos && eos ? "BOS and EOS" : bos ? "a BOS" : eos ? "an EOS" : "nothing"; };
+  Log().warn("tokenizer.json puts {} around a text, which radlads and transformers 5 follow; transformers 4 puts {} there, as "
+             "tokenizer_config.json names the class {} with add_bos_token {} and add_eos_token {}",
+             said(!spec.prefix.empty(), !spec.suffix.empty()), said(bos, eos), name, bos, eos);
+  return absl::OkStatus();
+}
+
+// Compares the ids of tokenizer.json with the rows of the embedding. What is no tokenizer of ours is not looked at.
+absl::Status CompareWithEmbedding(const Checkpoint& checkpoint, const std::string& named) {
+  const std::string* text = FindTokenizerFile(checkpoint.files, "tokenizer.json");
+  if (text == nullptr) return absl::OkStatus();
+  const std::string& from = named.empty() ? checkpoint.path : named;
+  const auto spec = ParseTokenizerJson(*text, JoinPath(from, "tokenizer.json"));
+  if (absl::IsUnimplemented(spec.status())) return absl::OkStatus();
+  if (!spec.ok() && !named.empty()) return spec.status();
+  if (!spec.ok()) {
+    Log().warn("copied as it is, but not read by radlads: {}; --tokenizer DIRECTORY takes other files", std::string(spec.status().message()));
+    return absl::OkStatus();
+  }
+  RADLADS_RETURN_IF_ERROR(WarnOfOlderTransformers(checkpoint.files, *spec));
+  const int64_t rows = checkpoint.config.vocab_size(), ids = static_cast<int64_t>(spec->tokens.size());
+  if (ids <= rows) return absl::OkStatus();
+  int64_t model_ids = 0;  // one more than the largest that text without added tokens may get
+  for (int64_t id = 0; id < ids; ++id) {
+    if (spec->in_model[id]) model_ids = id + 1;
+  }
+  if (!named.empty() && model_ids > rows) {
+    return InvalidArgument("the tokenizer in ", named, " has ", model_ids, " ids, but the embedding of ", checkpoint.path, " has ", rows,
+                           " rows; they are not of one model");
+  }
+  Log().warn("the tokenizer in {} has {} ids, but the embedding has {} rows: {} without a row end with an error where a text has them", from,
+             ids, rows, model_ids > rows ? "ids" : "added tokens");
+  return absl::OkStatus();
 }
 
 bool IsGguf(const std::string& path) {
@@ -93,14 +150,9 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& path, const Checkpo
   Checkpoint checkpoint;
   RADLADS_ASSIGN_OR_RETURN(checkpoint.path, ResolveModelDirectory(path));
   if (!IsDirectory(checkpoint.path) && IsGguf(checkpoint.path)) {
-    RADLADS_RETURN_IF_ERROR(ReadGguf(checkpoint));
+    RADLADS_RETURN_IF_ERROR(ReadGguf(description, checkpoint));
   } else {
     RADLADS_RETURN_IF_ERROR(ReadWeights(description, checkpoint));
-  }
-  if (!description.tokenizer.empty()) {
-    checkpoint.files.clear();
-    RADLADS_RETURN_IF_ERROR(ReadTokenizer(description.tokenizer, checkpoint));
-    if (checkpoint.files.empty()) return NotFound("no tokenizer.json nor any other file of a tokenizer in ", description.tokenizer);
   }
   // Says which tensors there are. Its parameters are never touched, so they take no memory.
   RADLADS_ASSIGN_OR_RETURN(const auto model, Transformer::Create(checkpoint.config, at::kBFloat16));
@@ -113,6 +165,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& path, const Checkpo
   for (size_t i = 0; i < shapes.size(); ++i) place[shapes[i].name] = i;
   std::sort(checkpoint.parameters.begin(), checkpoint.parameters.end(),
             [&](const TensorInfo& a, const TensorInfo& b) { return place[a.name] < place[b.name]; });
+  RADLADS_RETURN_IF_ERROR(CompareWithEmbedding(checkpoint, description.tokenizer));
   return checkpoint;
 }
 

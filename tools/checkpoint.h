@@ -7,12 +7,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "configs/config.pb.h"
+#include "data/tokenizer/tokenizer_files.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/tensor_source.h"
 
@@ -25,8 +25,7 @@ struct Checkpoint {
   // where they are read from.
   std::vector<TensorInfo> parameters;
   std::shared_ptr<const TensorSource> tensors;
-  // Of the tokenizer, and generation_config.json: name, contents.
-  std::vector<std::pair<std::string, std::string>> files;
+  TokenizerFiles files;  // with generation_config.json
 };
 
 // What a file of weights alone does not say.
@@ -34,12 +33,15 @@ struct CheckpointDescription {
   // A config.json, or YAML files that are merged (configs/teachers/*.yaml, configs/students/*.yaml). Empty: what lies
   // in or beside `path`.
   std::vector<std::string> configs;
-  // Directory of the tokenizer's files. Empty: what lies in or beside `path`.
+  // Directory of the tokenizer's files, which are then taken whatever `path` says of a tokenizer. Empty: what lies in or
+  // beside `path`.
   std::string tokenizer;
 };
 
 // `path`: a Hugging Face directory, a run of //distill:train (its final/, else its newest step-*/), a GGUF or a .pth
-// file. Strict: INVALID_ARGUMENT lists every tensor that the architecture lacks, misses or has in another shape.
+// file. Strict: INVALID_ARGUMENT lists every tensor that the architecture lacks, misses or has in another shape, and
+// refuses a `description.tokenizer` whose vocabulary has ids beyond the rows of the embedding. Added tokens beyond them
+// are warned of.
 absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& path, const CheckpointDescription& description = {});
 
 // FAILED_PRECONDITION unless `to` can be made without losing anything: it is not there or an empty directory, or

@@ -96,6 +96,37 @@ done
 [ ! -e "$out/qwen3-hf/modeling_radlads.py" ] || fail "a plain model came with code"
 expect "model card" "$(cat "$out/hybrid-hf/README.md")" "RAD-RWKV7, 2 layers; softmax attention, 1 layer"
 
+# A split model is read whole, from any of its parts. What its tokenizer says, survives a directory, GGUF and the reverse.
+split=model/checkpoint/testdata/split/tiny-0000
+"$import" --from "${split}2-of-00003.gguf" --to "$out/split" >/dev/null 2>&1 || fail "import of a part"
+expect "parts" "$("$inspect" "${split}3-of-00003.gguf")" "output.weight  *F16"
+expect "ends" "$(tr -d ' \n' <"$out/split/generation_config.json")" '"eos_token_id":\[1,2,3\]'
+"$export" --from "$out/split" --to "$out/split.gguf" >/dev/null 2>&1 || fail "export of what came in parts"
+for key in eot_token_id eom_token_id add_bos_token add_eos_token; do
+  expect "$key" "$("$inspect" "$out/split.gguf")" "tokenizer.ggml.$key  *\(2\|3\|true\)"
+done
+"$import" --from "$out/split.gguf" --to "$out/split-back" >/dev/null 2>&1 || fail "import of what came in parts"
+"$export" --from "$out/split" --to "$out/split-hf" >/dev/null 2>&1 || fail "export of what came in parts"
+mkdir -p "$out/split/additional_chat_templates"
+printf 'D' >"$out/split/chat_template.jinja"
+printf 'R' >"$out/split/additional_chat_templates/rag.jinja"
+"$import" --from "$out/split" --to "$out/split-q8" --dtype q8 >/dev/null 2>&1 || fail "import of a directory with templates"
+for copy in back hf q8; do
+  for file in tokenizer.json tokenizer_config.json special_tokens_map.json generation_config.json; do
+    cmp "$out/split/$file" "$out/split-$copy/$file" || fail "$file changed in split-$copy"
+  done
+done
+cmp "$out/split/additional_chat_templates/rag.jinja" "$out/split-q8/additional_chat_templates/rag.jinja" || fail "a template was left behind"
+# --tokenizer helps whatever the file says, if its ids have rows.
+for i in 1 2 3; do sed 's/deepseek-r1-qwen/nobody-knows-it!/' "$split$i-of-00003.gguf" >"$out/odd-0000$i-of-00003.gguf"; done
+refused "with --tokenizer DIRECTORY" "$import" --from "$out/odd-00001-of-00003.gguf" --to "$out/odd"
+"$import" --from "$out/odd-00001-of-00003.gguf" --to "$out/odd" --tokenizer "$out/split" >/dev/null 2>&1 || fail "--tokenizer did not help"
+cmp "$out/split/tokenizer.json" "$out/odd/tokenizer.json" || fail "--tokenizer took other files"
+refused "they are not of one model" "$import" --from "$out/llama.gguf" --to "$out/bad" --tokenizer "$out/split"
+cp -r "$out/models/llama" "$out/bare" && rm "$out/bare/tokenizer.json" "$out/bare/tokenizer_config.json"
+"$export" --from "$out/bare" --to "$out/bare.gguf" >/dev/null 2>&1 || fail "export without a tokenizer"
+"$import" --from "$out/bare.gguf" --to "$out/bare-back" >/dev/null 2>&1 || fail "import without a tokenizer"
+
 # What differs is said.
 if "$inspect" --diff "$out/models/llama" "$out/models/qwen2" >"$out/diff" 2>/dev/null; then fail "two models are said to be the same"; fi
 expect "diff" "$(cat "$out/diff")" "q_proj.bias  *only in .*qwen2"

@@ -111,7 +111,7 @@ class Writer {
     }
     GgufMetadata metadata;
     SetGeneral(name, metadata);
-    RADLADS_RETURN_IF_ERROR(SetTokenizer(checkpoint_.files, config.vocab_size(), metadata));
+    RADLADS_RETURN_IF_ERROR(SetTokenizer(checkpoint_.files, config, metadata));
     Progress progress("exporting", total_, "B");
     RADLADS_RETURN_IF_ERROR(WriteGguf(path, metadata, tensors_, [&](uint64_t bytes) { progress.Advance(bytes); }));
     progress.Finish();

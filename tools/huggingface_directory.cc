@@ -78,12 +78,10 @@ absl::Status WriteHuggingFaceDirectory(const Checkpoint& checkpoint, const std::
     RADLADS_RETURN_IF_ERROR(WriteShardedSafetensors(aside, std::move(tensors), max_shard_bytes, {},
                                                     [&](uint64_t bytes) { progress.Advance(bytes); }));
     progress.Finish();
-    bool has_generation = false;
-    for (const auto& [name, contents] : checkpoint.files) {
-      has_generation |= name == "generation_config.json";
-      RADLADS_RETURN_IF_ERROR(write(name, contents));
+    RADLADS_RETURN_IF_ERROR(WriteTokenizerFiles(checkpoint.files, aside));
+    if (FindTokenizerFile(checkpoint.files, "generation_config.json") == nullptr) {
+      RADLADS_RETURN_IF_ERROR(write("generation_config.json", GenerationText(checkpoint.config)));
     }
-    if (!has_generation) RADLADS_RETURN_IF_ERROR(write("generation_config.json", GenerationText(checkpoint.config)));
     if (IsStudent(checkpoint.config)) {
       for (const EmbeddedFile& file : TransformersCode()) RADLADS_RETURN_IF_ERROR(write(file.name, file.contents));
     }

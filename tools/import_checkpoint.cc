@@ -104,8 +104,7 @@ absl::Status Import(const Flags& flags) {
     RADLADS_RETURN_IF_ERROR(WriteShardedSafetensors(directory, std::move(tensors), max_shard_bytes, {},
                                                     [&](uint64_t bytes) { progress.Advance(bytes); }));
     progress.Finish();
-    for (const auto& [name, contents] : checkpoint.files)
-      RADLADS_RETURN_IF_ERROR(WriteFileAtomically(JoinPath(directory, name), contents));
+    RADLADS_RETURN_IF_ERROR(WriteTokenizerFiles(checkpoint.files, directory));
     return WriteFileAtomically(JoinPath(directory, "config.json"),
                                ModelConfigToJson(checkpoint.config, plain, quantized));
   }));

@@ -54,9 +54,7 @@ void TryGguf(const std::string& path) {
   }
   const auto tokenizer = TokenizerFilesFromGguf(*file);
   if (!tokenizer.ok()) return CheckRefusal(tokenizer.status());
-  for (const std::string& text : {tokenizer->tokenizer_json, tokenizer->tokenizer_config_json}) {
-    RADLADS_CHECK(nlohmann::json::accept(text)) << text;
-  }
+  for (const auto& [name, text] : *tokenizer) RADLADS_CHECK(nlohmann::json::accept(text)) << name << text;
 }
 
 void Try(std::string_view bytes) {

@@ -44,7 +44,7 @@ std::string_view GgufTypeName(GgufType type) { return kTypeNames[static_cast<uin
 
 class GgufParser {
  public:
-  explicit GgufParser(GgufFile& file) : file_(file), bytes_(file.file_->bytes()) {}
+  explicit GgufParser(GgufFile& file) : file_(file), bytes_(file.files_[0]->bytes()) {}
 
   absl::Status Parse() {
     uint32_t magic = 0, version = 0;
@@ -227,7 +227,7 @@ class GgufParser {
     }
     if (!file_.index_.emplace(name, file_.tensors_.size()).second) return InvalidArgument(file_.path(), ": ", what, " appears twice");
     file_.tensors_.push_back(std::move(info));
-    file_.offsets_.push_back(offset);
+    file_.places_.push_back({0, offset});
     return absl::OkStatus();
   }
 
@@ -237,14 +237,14 @@ class GgufParser {
     for (size_t i = 0; i < file_.tensors_.size(); ++i) {
       const TensorInfo& info = file_.tensors_[i];
       uint64_t end;
-      if (__builtin_add_overflow(file_.offsets_[i], data, &file_.offsets_[i]) || __builtin_add_overflow(file_.offsets_[i], info.bytes, &end) ||
+      if (__builtin_add_overflow(file_.places_[i].offset, data, &file_.places_[i].offset) || __builtin_add_overflow(file_.places_[i].offset, info.bytes, &end) ||
           (end > bytes_.size() && info.bytes > 0)) {
         return InvalidArgument(file_.path(), ": tensor ", info.name, " (", info.dtype, ShapeString(info.shape), ", ", info.bytes,
                                " bytes) reaches beyond the end of the file; is the download complete?");
       }
       if (info.bytes == 0) continue;
-      auto [place, is_new] = by_offset.emplace(file_.offsets_[i], i);
-      auto overlaps = [&](size_t a, size_t b) { return file_.offsets_[a] + file_.tensors_[a].bytes > file_.offsets_[b]; };
+      auto [place, is_new] = by_offset.emplace(file_.places_[i].offset, i);
+      auto overlaps = [&](size_t a, size_t b) { return file_.places_[a].offset + file_.tensors_[a].bytes > file_.places_[b].offset; };
       if (!is_new || (place != by_offset.begin() && overlaps(std::prev(place)->second, i)) ||
           (std::next(place) != by_offset.end() && overlaps(i, std::next(place)->second))) {
         return InvalidArgument(file_.path(), ": tensor ", info.name, " overlaps another one");
@@ -259,9 +259,10 @@ class GgufParser {
   uint64_t alignment_ = kDefaultAlignment;
 };
 
-absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::OpenPart(const std::string& path) {
   std::unique_ptr<GgufFile> file(new GgufFile);
-  RADLADS_ASSIGN_OR_RETURN(file->file_, MappedFile::Open(path));
+  RADLADS_ASSIGN_OR_RETURN(auto mapped, MappedFile::Open(path));
+  file->files_.push_back(std::move(mapped));
   RADLADS_RETURN_IF_ERROR(GgufParser(*file).Parse());
   return file;
 }
@@ -285,7 +286,8 @@ absl::StatusOr<at::Tensor> GgufFile::Part(const std::string& name, int64_t first
   const TensorInfo& info = tensors_[found->second];
   const gguf::TensorType& type = *gguf::FindTensorType(std::string_view(info.dtype));
   std::vector<int64_t> shape = info.shape;
-  uint64_t offset = offsets_[found->second], bytes = info.bytes;
+  uint64_t offset = places_[found->second].offset, bytes = info.bytes;
+  const auto& file = files_[places_[found->second].part];
   // Rows are whole blocks where there are two dimensions or more.
   const bool is_narrow = count && !shape.empty() && bytes > 0 && (shape.size() > 1 || type.block == 1);
   if (is_narrow) {
@@ -294,13 +296,13 @@ absl::StatusOr<at::Tensor> GgufFile::Part(const std::string& name, int64_t first
     bytes = row * *count;
     shape[0] = *count;
   }
-  if (type.dtype != at::ScalarType::Undefined) return MappedTensor(file_, offset, shape, type.dtype);
+  if (type.dtype != at::ScalarType::Undefined) return MappedTensor(file, offset, shape, type.dtype);
   if (type.decode == nullptr) {
     return Unimplemented(path(), ": tensor ", name, " is quantised as ", info.dtype, ", which is not read; types that are: ",
                          gguf::ReadableTypes(), ". Requantise the model or take another file of it");
   }
   at::Tensor values = at::empty(shape, at::kFloat);
-  gguf::Dequantize(type, file_->bytes().data() + offset, bytes / type.bytes, values.data_ptr<float>());
+  gguf::Dequantize(type, file->bytes().data() + offset, bytes / type.bytes, values.data_ptr<float>());
   return count && !is_narrow ? RowsOf(values, first, *count) : values;
 }
 
@@ -316,10 +318,11 @@ absl::StatusOr<at::Tensor> GgufFile::ReadBlockRows(const std::string& name, int6
   const TensorInfo& info = tensors_[found->second];
   const gguf::TensorType& type = *gguf::FindTensorType(std::string_view(info.dtype));
   const int64_t blocks = info.shape[1] / kWeightBlock, bytes = BlockBytes(*info.blocks);
-  const uint64_t offset = offsets_[found->second] + first * blocks * type.bytes;
-  if (type.bytes == bytes) return MappedTensor(file_, offset, {count, blocks, bytes}, at::kByte);
+  const auto& file = files_[places_[found->second].part];
+  const uint64_t offset = places_[found->second].offset + first * blocks * type.bytes;
+  if (type.bytes == bytes) return MappedTensor(file, offset, {count, blocks, bytes}, at::kByte);
   at::Tensor converted = at::empty({count, blocks, bytes}, at::kByte);
-  const absl::Status status = Q4FromQ4_0(file_->bytes().data() + offset, count * blocks, converted.mutable_data_ptr<uint8_t>());
+  const absl::Status status = Q4FromQ4_0(file->bytes().data() + offset, count * blocks, converted.mutable_data_ptr<uint8_t>());
   if (!status.ok()) return Annotate(status, Concatenate(path(), ": tensor ", name));
   return converted;
 }

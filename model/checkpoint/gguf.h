@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "base/file.h"
 #include "configs/config.pb.h"
+#include "data/tokenizer/tokenizer_files.h"
 #include "model/checkpoint/tensor_source.h"
 
 namespace radlads {
@@ -43,9 +44,12 @@ struct GgufValue {
 // The raw view: metadata and tensors under the names of the file. Immutable, thread-safe.
 class GgufFile : public TensorSource {
  public:
+  // A model that llama-gguf-split has cut into parts, NAME-00001-of-00003.gguf and so on, is read whole, from any of
+  // them; NOT_FOUND names the parts that are not beside it.
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(const std::string& path);
 
-  const std::string& path() const { return file_->path(); }
+  const std::string& path() const { return files_[0]->path(); }  // of the first part
+  size_t parts() const { return files_.size(); }
   int version() const { return version_; }
   const std::map<std::string, GgufValue, std::less<>>& metadata() const { return metadata_; }
   bool HasKey(std::string_view key) const { return metadata_.contains(key); }
@@ -73,15 +77,23 @@ class GgufFile : public TensorSource {
  private:
   friend class GgufParser;
   GgufFile() = default;
+  static absl::StatusOr<std::unique_ptr<GgufFile>> OpenPart(const std::string& path);
+  // Appends the tensors of the next part.
+  absl::Status Join(GgufFile& part);
   absl::StatusOr<const GgufValue*> Value(std::string_view key) const;
   // `count` rows, or all.
   absl::StatusOr<at::Tensor> Part(const std::string& name, int64_t first, std::optional<int64_t> count) const;
 
-  std::shared_ptr<const MappedFile> file_;
+  struct Place {
+    size_t part;      // index into files_
+    uint64_t offset;  // in that file
+  };
+
+  std::vector<std::shared_ptr<const MappedFile>> files_;
   int version_ = 0;
-  std::map<std::string, GgufValue, std::less<>> metadata_;
+  std::map<std::string, GgufValue, std::less<>> metadata_;  // of the first part
   std::vector<TensorInfo> tensors_;
-  std::vector<uint64_t> offsets_;  // in the file, beside tensors_
+  std::vector<Place> places_;  // beside tensors_
   std::map<std::string, size_t, std::less<>> index_;
 };
 
@@ -97,17 +109,14 @@ absl::StatusOr<std::unique_ptr<TensorSource>> OpenGgufAsHuggingFace(std::shared_
 // The architecture that the metadata describes. Biases, tied output and the vocabulary follow from the tensors.
 absl::StatusOr<ModelConfig> ModelConfigFromGguf(const GgufFile& file);
 
-// Texts of the files of a Hugging Face tokenizer.
-struct TokenizerFiles {
-  std::string tokenizer_json;
-  std::string tokenizer_config_json;    // with chat_template, if the file has one
-  std::string special_tokens_map_json;
-  std::string generation_config_json;
-};
-
-// Rebuilt from a byte-level BPE (tokenizer.ggml.model "gpt2") whose pre-tokenizer is smollm, gpt-2, qwen2 or
-// llama-bpe; others are UNIMPLEMENTED by name.
+// Files of a Hugging Face tokenizer, rebuilt from a byte-level BPE (tokenizer.ggml.model "gpt2"): tokenizer.json,
+// tokenizer_config.json (with the chat templates), special_tokens_map.json, generation_config.json. A file that says that
+// it has no tokenizer ("none") has the last of them at most. UNIMPLEMENTED, by name, for other models and pre-tokenizers.
 absl::StatusOr<TokenizerFiles> TokenizerFilesFromGguf(const GgufFile& file);
+
+// The tokens that end a text, the EOS first: those of tokenizer.ggml.eos_token_id, eot_token_id, eom_token_id and
+// eos_token_ids, whatever the tokenizer is.
+absl::StatusOr<std::vector<int32_t>> EndTokenIdsFromGguf(const GgufFile& file);
 
 }  // namespace radlads
 

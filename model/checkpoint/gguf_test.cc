@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 
 #include "base/file.h"
 #include "model/checkpoint/hf_config.h"
@@ -154,6 +155,65 @@ TEST(Gguf, ConfigEqualsTheConfigJson) {
   google::protobuf::util::MessageDifferencer differencer;
   differencer.ReportDifferencesToString(&differences);
   EXPECT_TRUE(differencer.Compare(*config, *expected)) << differences;
+}
+
+const std::string kPart = std::string(kTestdata) + "split/tiny-0000";
+
+TEST(Gguf, PartsAreReadAsOne) {
+  std::vector<std::string> names;
+  for (const char* part : {"1", "2", "3"}) {
+    auto file = GgufFile::Open(kPart + part + "-of-00003.gguf");
+    ASSERT_TRUE(file.ok()) << file.status();
+    EXPECT_EQ((*file)->parts(), 3);
+    EXPECT_EQ(*(*file)->String("general.architecture"), "qwen2");
+    EXPECT_EQ((*file)->tensors().size(), 15);
+    auto config = ModelConfigFromGguf(**file);
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_FALSE(config->tie_word_embeddings()) << "the head is in the third part";
+  }
+  // Every tensor comes from its own part.
+  auto whole = OpenTensors(kPart + "2-of-00003.gguf");
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const auto checks = [&](const std::string& name) {
+    const at::Tensor tensor = *(*whole)->Read(name);
+    const at::Tensor rows = *(*whole)->ReadRows(name, 1, 2);
+    return at::equal(rows, tensor.narrow(0, 1, 2)) && tensor.to(at::kDouble).abs().mean().item<double>() > 0.5;
+  };
+  for (const TensorInfo& info : (*whole)->tensors()) {
+    EXPECT_TRUE(checks(info.name)) << info.name << " of random normal numbers, from " << info.file;
+    names.push_back(info.file);
+  }
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), 3);
+  auto view = OpenGgufAsHuggingFace(kPart + "3-of-00003.gguf");
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_TRUE((*view)->Has("lm_head.weight"));
+}
+
+TEST(Gguf, PartsThatDoNotBelongTogetherAreRefusedByName) {
+  const std::string directory = TemporaryPath("parts");
+  const auto put = [&](const std::string& from, const std::string& to) {
+    ASSERT_TRUE(MakeDirectories(directory).ok());
+    ASSERT_TRUE(WriteFileAtomically(JoinPath(directory, to), *ReadFile(kPart + from + "-of-00003.gguf")).ok());
+  };
+  const auto open = [&](const std::string& name) { return GgufFile::Open(JoinPath(directory, name)).status(); };
+  put("2", "m-00002-of-00003.gguf");
+  ExpectError(open("m-00002-of-00003.gguf"), "m-00001-of-00003.gguf, ");
+  ExpectError(open("m-00002-of-00003.gguf"), "part 2 of the 3 parts of a split model, and 2 are missing beside it");
+  EXPECT_EQ(open("m-00002-of-00003.gguf").code(), absl::StatusCode::kNotFound);
+  put("2", "renamed.gguf");
+  ExpectError(open("renamed.gguf"), "whose name must end in \"-00002-of-00003.gguf\"");
+  put("1", "m-00001-of-00003.gguf");
+  put("1", "m-00003-of-00003.gguf");
+  ExpectError(open("m-00002-of-00003.gguf"), "says that it is part 1 of 3; its name says part 3 of 3");
+  ASSERT_TRUE(WriteFileAtomically(JoinPath(directory, "n-00002-of-00002.gguf"),
+                                  Builder().U32("split.no", 1).U32("split.count", 2).U32("split.tensors.count", 3).File()).ok());
+  ASSERT_TRUE(WriteFileAtomically(JoinPath(directory, "n-00001-of-00002.gguf"),
+                                  Builder().U32("split.no", 0).U32("split.count", 2).U32("split.tensors.count", 3).File()).ok());
+  ExpectError(open("n-00001-of-00002.gguf"), "split.tensors.count is 3, but the 2 parts hold 0 tensors");
+  ExpectRefused(Builder().U32("split.no", 2).U32("split.count", 2).File(), "split.no is 2");
+  ExpectRefused(Builder().U32("split.no", 0).U32("split.count", 1 << 20).File(), "split.count 1048576");
+  ExpectRefused(Builder().U32("split.count", 2).File(), "no key split.no");
+  EXPECT_TRUE(Open(Builder().U32("split.no", 0).U32("split.count", 1).File()).ok());
 }
 
 TEST(Gguf, RefusesMalformedFiles) {
@@ -319,7 +379,7 @@ json TokenizerJson(const Builder& builder) {
   EXPECT_TRUE(file.ok()) << file.status();
   auto files = TokenizerFilesFromGguf(**file);
   EXPECT_TRUE(files.ok()) << files.status();
-  return files.ok() ? json::parse(files->tokenizer_json) : json();
+  return files.ok() ? json::parse(*FindTokenizerFile(*files, "tokenizer.json")) : json();
 }
 
 TEST(GgufTokenizer, PreTokenizersByName) {
@@ -345,7 +405,7 @@ TEST(GgufTokenizer, PreTokenizersByName) {
   EXPECT_EQ(split["pattern"]["Regex"],
             R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
   EXPECT_EQ(qwen2["pre_tokenizer"]["pretokenizers"][1]["use_regex"], false);
-  EXPECT_FALSE(qwen2["model"]["vocab"].contains("<s>")) << "added tokens stand apart in this family";
+  EXPECT_TRUE(qwen2["model"]["vocab"].contains("<s>")) << "added tokens stand apart in this family only behind the vocabulary";
   const json llama3 = TokenizerJson(Tokenizer("llama-bpe"));
   EXPECT_EQ(llama3["model"]["ignore_merges"], true);
   EXPECT_EQ(llama3["post_processor"]["single"][0]["SpecialToken"]["id"], "<s>");
@@ -359,14 +419,15 @@ TEST(GgufTokenizer, FilesBesideTokenizerJson) {
   ASSERT_TRUE(file.ok()) << file.status();
   auto files = TokenizerFilesFromGguf(**file);
   ASSERT_TRUE(files.ok()) << files.status();
-  const json config = json::parse(files->tokenizer_config_json);
+  const auto parsed = [&](const char* name) { return json::parse(*FindTokenizerFile(*files, name)); };
+  const json config = parsed("tokenizer_config.json");
   EXPECT_EQ(config["chat_template"], "{% for m in messages %}{{ m['content'] }}{% endfor %}");
   EXPECT_EQ(config["eos_token"], "<|im_start|>");
   EXPECT_EQ(config["model_max_length"], 256);
   EXPECT_EQ(config["added_tokens_decoder"]["2"]["content"], "<|im_end|>");
-  EXPECT_EQ(json::parse(files->special_tokens_map_json)["pad_token"], "<|im_end|>");
-  EXPECT_EQ(json::parse(files->generation_config_json), (json{{"_from_model_config", true}, {"bos_token_id", 0}, {"eos_token_id", 1}, {"pad_token_id", 2}}));
-  EXPECT_EQ(json::parse(files->tokenizer_json)["model"]["vocab"].size(), 3 + 256 + 25);
+  EXPECT_EQ(parsed("special_tokens_map.json")["pad_token"], "<|im_end|>");
+  EXPECT_EQ(parsed("generation_config.json"), (json{{"_from_model_config", true}, {"bos_token_id", 0}, {"eos_token_id", 1}, {"pad_token_id", 2}}));
+  EXPECT_EQ(parsed("tokenizer.json")["model"]["vocab"].size(), 3 + 256 + 25);
 }
 
 TEST(GgufTokenizer, RefusesWhatItCannotRebuild) {

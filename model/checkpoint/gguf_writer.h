@@ -38,11 +38,11 @@ class GgufMetadata {
   int64_t count_ = 0;
 };
 
-// The keys of a tokenizer, from the files (name, contents) of a Hugging Face directory: tokenizer.json,
-// tokenizer_config.json, chat_template.jinja. Ids up to `vocabulary` that it lacks become unused tokens; without a
-// tokenizer.json the model is "none". UNIMPLEMENTED for what is no byte-level BPE of TokenizerFilesFromGguf's kinds.
-absl::Status SetTokenizer(const std::vector<std::pair<std::string, std::string>>& files, int64_t vocabulary,
-                          GgufMetadata& metadata);
+// The keys of a tokenizer and of what ends a text, from its files and the ids of `config`. Ids up to the vocabulary of
+// the model that it lacks become unused tokens, added tokens beyond it are left out with a warning; without a
+// tokenizer.json the model is "none". UNIMPLEMENTED for what is no byte-level BPE of TokenizerFilesFromGguf's kinds, and
+// for what is put around a text that is not one BOS and one EOS.
+absl::Status SetTokenizer(const TokenizerFiles& files, const ModelConfig& config, GgufMetadata& metadata);
 
 struct GgufTensorToWrite {
   std::string name;

@@ -4,6 +4,8 @@
 quants.gguf         one tensor [3,512] of every type that is read
 quants.safetensors  the same, decoded to F32 by gguf-py
 tiny_llama.gguf     ../../testdata/tiny_hf/llama with q and k in the row order of llama.cpp, and a small tokenizer
+split/              a layer of qwen2 with a head of its own, in three parts; its tokenizer has control tokens in front of the
+                    vocabulary, puts BOS and EOS around a text, and has three tokens that end a text and two chat templates
 """
 import json, os, struct
 import numpy as np
@@ -115,6 +117,48 @@ def tiny_llama():
     w.close()
 
 
+def split():
+    width, symbols = 32, byte_symbols()
+    tokens = ["<s>", "</s>", "<|eot_id|>", "<|eom_id|>"] + symbols + ["ab"]
+    w = gguf.GGUFWriter(f"{HERE}/split/tiny.gguf", "qwen2", split_max_tensors=6)
+    w.add_block_count(1)
+    w.add_context_length(64)
+    w.add_embedding_length(width)
+    w.add_feed_forward_length(width)
+    w.add_head_count(2)
+    w.add_head_count_kv(2)
+    w.add_rope_freq_base(10000.0)
+    w.add_layer_norm_rms_eps(1e-6)
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre("deepseek-r1-qwen")
+    w.add_token_list(tokens)
+    w.add_token_types([gguf.TokenType.CONTROL] * 4 + [gguf.TokenType.NORMAL] * (len(tokens) - 4))
+    w.add_token_merges(["a b"])
+    w.add_bos_token_id(0)
+    w.add_eos_token_id(1)
+    w.add_eot_token_id(2)
+    w.add_eom_token_id(3)
+    w.add_add_bos_token(True)
+    w.add_add_eos_token(True)
+    w.add_chat_template([{"name": "default", "template": "D{{ messages[0].content }}"}, {"name": "tool_use", "template": "U"}])
+    rng = np.random.default_rng(5)
+    square, bias = [width, width], [width]
+    shapes = {"token_embd.weight": [len(tokens), width], "output_norm.weight": bias, "output.weight": [len(tokens), width]}
+    for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
+        shapes[f"blk.0.{name}.weight"] = square
+    for name in ("attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_norm.weight", "ffn_norm.weight"):
+        shapes[f"blk.0.{name}"] = bias
+    shapes["output.weight"] = shapes.pop("output.weight")  # in the last part
+    for name, shape in shapes.items():
+        values = rng.standard_normal(shape).astype(np.float32)
+        w.add_tensor(name, values if len(shape) == 1 else values.astype(np.float16))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
 if __name__ == "__main__":
     quants()
     tiny_llama()
+    split()
