@@ -22,7 +22,8 @@ namespace {
 
 constexpr char kDescription[] =
     "Turns a pretrained model into a Hugging Face directory: config.json, model.safetensors, tokenizer files.\n"
-    "--from may be a GGUF file of llama.cpp (llama, qwen2, qwen3) or a Hugging Face directory, a student's too.\n\n"
+    "--from may be a GGUF file of llama.cpp (llama, qwen2, qwen3; any part of a split one) or a Hugging Face directory, a\n"
+    "student's too.\n\n"
     "--dtype says how the weights are stored:\n"
     "  keep              as they are: Q8_0, Q4_1 and Q4_0 of GGUF in their blocks, without loss; other quantised "
     "types,\n"
@@ -127,7 +128,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--config", flags.description.configs,
                  "for weights without a config.json: one, or the recipes of the model (repeatable, later wins)");
-  app.add_option("--tokenizer", flags.description.tokenizer, "directory of the tokenizer's files, if not --from");
+  app.add_option("--tokenizer", flags.description.tokenizer, "directory of the tokenizer's files, taken whatever --from has; ids must fit its embedding");
   app.add_option("--max_shard_size", flags.max_shard_size, "write shards when the weights take more than this")
       ->capture_default_str();
   app.add_flag("--force", flags.force, "replace the model that is in --to");
