@@ -99,6 +99,19 @@ TEST_F(TrainingDataTest, AnotherTokenizerIsRefusedByBothNames) {
   EXPECT_THAT(Error(""), AllOf(HasSubstr("tokenizers/of/somebody/else"), HasSubstr("a model of")));
 }
 
+TEST_F(TrainingDataTest, AddedTokensBeyondTheEmbeddingAreNoObstacle) {
+  model_.set_vocab_size(info_.vocabulary_size - 1);
+  config_.mutable_train()->set_data_file(Write("fits", 3));
+  auto batches = OpenTrainingData(config_, model_, kTokenizer);
+  ASSERT_TRUE(batches.ok()) << batches.status();
+  Batch batch;
+  EXPECT_TRUE((*batches)->Read(0, 1, 10, &batch).ok());
+  config_.mutable_train()->set_data_file(Write("does_not", info_.vocabulary_size - 1));
+  batches = OpenTrainingData(config_, model_, kTokenizer);
+  ASSERT_TRUE(batches.ok()) << batches.status();
+  EXPECT_THAT(std::string((*batches)->Read(0, 1, 10, &batch).message()), HasSubstr("outside of the model's vocabulary"));
+}
+
 TEST_F(TrainingDataTest, DocumentEndsMustBeVisibleWhereTheyCount) {
   config_.mutable_train()->set_data_file(Write("pair", 3));
   config_.mutable_train()->set_reset_at_document(true);
