@@ -10,6 +10,8 @@
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/status.h"
+#include "data/tokenizer/tokenizer_files.h"
+#include "model/checkpoint/gguf.h"
 #include "model/precision.h"
 #include "model/pretrained.h"
 
@@ -38,6 +40,24 @@ std::string FilesOf(const std::string& path) {
   return text;
 }
 
+// The tokenizer in `named`, or that of the model where it is empty. What ends a text by the files of the model does so with
+// either.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string& model, const std::string& named) {
+  if (IsDirectory(model)) {
+    if (named.empty()) return Tokenizer::Load(model);
+    RADLADS_ASSIGN_OR_RETURN(const TokenizerSettings settings, EndsOfModel(model));
+    std::vector<int32_t> ends = settings.generation_eos_ids;
+    ends.insert(ends.end(), settings.model_eos_ids.begin(), settings.model_eos_ids.end());
+    return Tokenizer::Load(named, ends);
+  }
+  if (!model.ends_with(".gguf")) return Tokenizer::Load(named.empty() ? model : named);  // other weights have none in them
+  RADLADS_ASSIGN_OR_RETURN(const auto file, GgufFile::Open(model));
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<int32_t> ends, EndTokenIdsFromGguf(*file));
+  if (!named.empty()) return Tokenizer::Load(named, ends);
+  RADLADS_ASSIGN_OR_RETURN(const TokenizerFiles files, TokenizerFilesFromGguf(*file));
+  return Tokenizer::FromFiles(files, model, ends);
+}
+
 }  // namespace
 
 void AddModelFlags(CLI::App& app, ModelFlags& flags) {
@@ -59,7 +79,7 @@ absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags, const std::string
   opened.dtype = precision.dtype == at::kBFloat16 ? "bf16" : "fp32";
   Log().info("computing in {}: {}", opened.dtype, precision.reason);
   RADLADS_ASSIGN_OR_RETURN(const std::string directory, ResolveModelDirectory(flags.model));
-  RADLADS_ASSIGN_OR_RETURN(opened.tokenizer, Tokenizer::Load(tokenizer.empty() ? directory : tokenizer));
+  RADLADS_ASSIGN_OR_RETURN(opened.tokenizer, OpenTokenizer(directory, tokenizer));
   RADLADS_ASSIGN_OR_RETURN(opened.model, LoadForInference(directory, precision.dtype));
   opened.identity = Concatenate(std::filesystem::absolute(directory).string(), " (", FilesOf(directory), ") in ",
                                 opened.dtype, ", tokenizer ", opened.tokenizer->Hash());

@@ -28,8 +28,8 @@ struct OpenedModel {
   std::shared_ptr<Transformer> model;
 };
 
-// Sets the number of threads, too. Errors of finding and reading the model, NOT_FOUND when no tokenizer lies beside it.
-// `tokenizer`: a directory that has another one.
+// Sets the number of threads, too. Errors of finding and reading the model, NOT_FOUND when no tokenizer lies beside or in it.
+// `tokenizer`: a directory that has another one; what ends a text by the files of the model does so all the same.
 absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags, const std::string& tokenizer = "");
 
 }  // namespace radlads
