@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "serve/error_code.h"
 
 namespace radlads {
 namespace {
@@ -54,9 +55,11 @@ absl::StatusOr<CompletionRequest> RequestFor(const CompletionFields& fields, std
   }
   const int64_t size = prompt.size();
   if (size > room) {
-    return InvalidArgument(name, " has ", size, " tokens and max_tokens is ", fields.request.max_tokens,
-                           ", the context of the model is ", context,
-                           " tokens; shorten it, or set truncate_prompt_tokens to -1 to lose its beginning");
+    return WithErrorCode(
+        InvalidArgument(name, " has ", size, " tokens and max_tokens is ", fields.request.max_tokens,
+                        ", the context of the model is ", context,
+                        " tokens; shorten it, or set truncate_prompt_tokens to -1 to lose its beginning"),
+        kContextLengthExceeded);
   }
   CompletionRequest request = fields.request;
   request.prompt = std::move(prompt);

@@ -20,6 +20,7 @@
 #include "serve/http/http_connections.h"
 #include "serve/http/http_error.h"
 #include "serve/http/http_reply.h"
+#include "serve/http/path_methods.h"
 #include "serve/http/read_body.h"
 
 namespace radlads {
@@ -30,9 +31,6 @@ constexpr size_t kMaxBody = 64 << 20;
 // Of the errors that the library finds by itself.
 const char* Reason(int code) {
   switch (code) {
-    case 404:
-      return "there is nothing here; the paths are /v1/completions, /v1/chat/completions, /v1/models, "
-             "/tokenizer_info, /tokenize, /detokenize, /health and /metrics";
     case 413:
       return "the body is larger than 67108864 bytes";
     default:
@@ -67,11 +65,11 @@ class HttpServer::Impl {
          [this](const auto& body, auto& response) { SendJson(response, DetokenizeReply(body, *tokenizer_)); });
     Post("/v1/completions", [this](const auto& body, auto& response) { SendJson(response, Completions(body)); });
     Post("/v1/chat/completions", [this](const auto& body, auto& response) { SendJson(response, Chat(body)); });
-    const auto nowhere = [](const auto&, auto& response, const auto& read) {
-      if (ReadBody(read, kMaxBody, response)) response.status = 404;
-    };
-    server_.Post(".*", nowhere).Put(".*", nowhere).Patch(".*", nowhere).Delete(".*", nowhere);
-    // What no handler answered: an unknown path, a body that is too large.
+    using Outcome = httplib::Server::HandlerResponse;
+    server_.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      return methods_.Check(request, response) ? Outcome::Unhandled : Outcome::Handled;
+    });
+    // What no handler answered: a body that is too large.
     server_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
       const int code = response.status;
@@ -95,10 +93,12 @@ class HttpServer::Impl {
   using Handler = std::function<void(const std::string& body, httplib::Response&)>;
 
   void Get(const std::string& path, Handler handler) {
+    methods_.Add(path, "GET");
     server_.Get(path,
                 [counted = Counted(path, std::move(handler))](const auto&, auto& response) { counted("", response); });
   }
   void Post(const std::string& path, Handler handler) {
+    methods_.Add(path, "POST");
     server_.Post(path, [counted = Counted(path, std::move(handler))](const auto&, auto& response, const auto& read) {
       if (const auto body = ReadBody(read, kMaxBody, response)) counted(*body, response);
     });
@@ -162,6 +162,9 @@ class HttpServer::Impl {
   const int64_t started_;
   int port_ = 0;
   std::atomic<int64_t> replies_ = 0;
+  PathMethods methods_{
+      "the paths are /v1/completions, /v1/chat/completions, /v1/models, /tokenizer_info, /tokenize, /detokenize, "
+      "/health and /metrics"};
   prometheus::Registry& registry_;
   prometheus::Family<prometheus::Counter>& requests_ =
       prometheus::BuildCounter().Name("radlads_eval_requests_total").Help("Requests answered.").Register(registry_);

@@ -202,6 +202,13 @@ TEST_F(HttpServerTest, BadRequestsAreNamed) {
       HasSubstr("has 10000000 tokens"));
   EXPECT_THAT(Post("/nowhere", Json::object(), 404)["error"]["message"].get<std::string>(),
               HasSubstr("/v1/completions"));
+  Post("/health", Json::object(), 405);
+  const auto wrong = client.Get("/tokenize");
+  EXPECT_EQ(wrong->status, 405);
+  EXPECT_EQ(wrong->get_header_value("Allow"), "POST");
+  EXPECT_EQ(client.Post("/tokenize", {{"Content-Encoding", "br"}}, "{}", "application/json")->status, 415);
+  EXPECT_EQ(client.Post("/tokenize", {{"Content-Encoding", "gzip"}}, "{}", "application/json")->status, 400);
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", {1.0, 5.0}}, {"max_tokens", 1.0}})["usage"]["prompt_tokens"], 2);
 }
 
 TEST_F(HttpServerTest, APortIsTakenOnce) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/bearer_key.h"
 #include "base/grpc_server.h"
 #include "base/status.h"
 #include "data/catalog/catalog.h"
@@ -99,7 +100,8 @@ absl::Status IndexServiceImpl::CheckKey(const grpc::ServerContext& context) cons
   if (api_key_.empty()) return absl::OkStatus();
   const auto range = context.client_metadata().equal_range("authorization");
   for (auto it = range.first; it != range.second; ++it) {
-    if (SameSecret(std::string(it->second.data(), it->second.size()), "Bearer " + api_key_)) return absl::OkStatus();
+    const std::string_view key = BearerKey({it->second.data(), it->second.size()});
+    if (SameSecret(std::string(key), api_key_)) return absl::OkStatus();
   }
   return absl::UnauthenticatedError(range.first == range.second
                                         ? "this index service asks for a key; expected the metadata 'authorization: "

@@ -33,7 +33,7 @@ std::string ErrorNote(const absl::Status& status) {
 }  // namespace
 
 absl::Status CheckKey(const Access& access, const grpc::ServerContextBase& context) {
-  return access.CheckKey(Metadata(context, "authorization"));
+  return access.CheckKey(Metadata(context, "authorization"), Metadata(context, "x-api-key"));
 }
 
 CallName CallName::Of(grpc::ServerContextBase& context, const char* method) {

@@ -35,7 +35,14 @@ constexpr auto kLinger = std::chrono::seconds(5);
 constexpr auto kLook = std::chrono::milliseconds(500);  // how often the time limits are looked at
 constexpr uint64_t kWake = 0;                           // in place of a connection's number
 
-thread_local const Connection* handled = nullptr;
+thread_local Connection* handled = nullptr;
+
+std::string AddressOf(Connection& connection) {
+  std::string address;
+  int port = 0;
+  RequestStream(connection, 0, {}).get_remote_ip_and_port(address, port);
+  return address;
+}
 
 }  // namespace
 
@@ -73,6 +80,8 @@ class HttpConnections::Impl {
     }
     return absl::OkStatus();
   }
+
+  void set_refusal_logger(std::function<void(const RefusedRequest&)> logger) { log_refusal_ = std::move(logger); }
 
   void Start() {
     watcher_ = std::thread([this] { Watch(); });
@@ -195,6 +204,14 @@ class HttpConnections::Impl {
   }
   // Without a thread of its own.
   void Refuse(Owned connection, int status, const std::string& message) {
+    if (log_refusal_) {
+      log_refusal_({.client = AddressOf(*connection),
+                    .method = connection->frame.method(),
+                    .target = connection->frame.target(),
+                    .status = status,
+                    .seconds = std::chrono::duration<double>(Clock::now() - connection->since).count(),
+                    .message = message});
+    }
     const std::string body = ErrorReply(status, message);
     connection->Write(Concatenate("HTTP/1.1 ", status, " \r\nContent-Type: ", kJsonType,
                                   "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body),
@@ -227,6 +244,7 @@ class HttpConnections::Impl {
   }
 
   void Dispatch(Owned connection) {
+    connection->since = Clock::now();
     const std::lock_guard lock(mutex_);
     ready_.push_back(std::move(connection));
     if (idle_ < ready_.size() && workers_.size() < static_cast<size_t>(options_.requests)) {
@@ -267,6 +285,7 @@ class HttpConnections::Impl {
   ConnectionOptions options_;
   const Process process_;
   const std::function<bool()> stopping_;
+  std::function<void(const RefusedRequest&)> log_refusal_;
   std::shared_ptr<SSL_CTX> tls_;  // or null
   const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC), wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   std::atomic<int64_t> open_ = 0;
@@ -286,18 +305,39 @@ class HttpConnections::Impl {
   std::vector<std::thread> workers_;
 };
 
+template <typename Self>
+bool HttpConnections::Process(Self& server, httplib::Stream& stream, bool close, bool& closed) {
+  // Both were seen to: the body was asked for, and ReadBody decompresses it.
+  const auto setup = [](httplib::Request& request) {
+    request.headers.erase("Expect");
+    request.headers.erase("Content-Encoding");
+  };
+  if constexpr (requires { server.process_request(stream, close, closed, setup); }) {
+    return server.process_request(stream, close, closed, setup);
+  } else {
+    std::string client, here;
+    int client_port = 0, port = 0;
+    stream.get_remote_ip_and_port(client, client_port);
+    stream.get_local_ip_and_port(here, port);
+    return server.process_request(stream, client, client_port, here, port, close, closed, setup);
+  }
+}
+
 HttpConnections::HttpConnections(const ConnectionOptions& options)
     : impl_(std::make_unique<Impl>(
           options,
-          [this](httplib::Stream& stream, bool close, bool& closed) {
-            return process_request(stream, close, closed, /*setup_request=*/nullptr);
-          },
+          [this](httplib::Stream& stream, bool close, bool& closed) { return Process(*this, stream, close, closed); },
           [this] { return svr_sock_ == INVALID_SOCKET; })) {
   // The library takes connections on one thread, which gives them away at once.
   class AtOnce : public httplib::TaskQueue {
    public:
     explicit AtOnce(Impl& impl) : impl_(impl) { impl_.Start(); }
-    void enqueue(std::function<void()> take) override { take(); }
+    // Nothing is returned by cpp-httplib 0.11, true by 0.18.
+    using Taken = decltype(std::declval<httplib::TaskQueue&>().enqueue(nullptr));
+    Taken enqueue(std::function<void()> take) override {
+      take();
+      return Taken(true);
+    }
     void shutdown() override { impl_.Stop(); }
 
    private:
@@ -335,6 +375,22 @@ absl::Status HttpConnections::Serve() {
 
 bool HttpConnections::ClientLeft() {
   return handled->ClientLeft();
+}
+
+std::string HttpConnections::Client() {
+  return AddressOf(*handled);
+}
+
+bool HttpConnections::IsCompressed() {
+  return handled->frame.compressed();
+}
+
+std::chrono::steady_clock::time_point HttpConnections::WholeSince() {
+  return handled->since;
+}
+
+void HttpConnections::set_refusal_logger(std::function<void(const RefusedRequest&)> logger) {
+  impl_->set_refusal_logger(std::move(logger));
 }
 
 int64_t HttpConnections::open() const {

@@ -10,6 +10,7 @@
 #include <httplib.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,8 +29,17 @@ struct ConnectionOptions {
   std::string tls_certificate, tls_key;  // PEM files, the certificate with its chain; none: plain HTTP
 };
 
-// Set handlers, Bind, Serve. Errors that it finds by itself are {"error": ...} (http_error.h): 400, 408, 413, 431, 501,
-// 503.
+// A request that no handler saw, because its bytes are no request, are too many, or did not come in time.
+struct RefusedRequest {
+  std::string client;          // its address
+  std::string method, target;  // as far as they could be read
+  int status = 0;
+  double seconds = 0;  // since its first byte
+  std::string message;
+};
+
+// Set handlers, Bind, Serve. Errors that it finds by itself are {"error": ...} (http_error.h): 400, 408, 413, 414, 415,
+// 431, 501, 503, 505.
 class HttpConnections : public httplib::Server {
  public:
   explicit HttpConnections(const ConnectionOptions& options);
@@ -44,12 +54,23 @@ class HttpConnections : public httplib::Server {
   // On the thread of a handler: the client of its request has closed the connection, or its half of it. A client that
   // waits for a reply keeps both halves open, as common ones do.
   static bool ClientLeft();
+  // On the thread of a handler: whether the body is compressed (ReadBody decompresses it), the client's address, and
+  // since when the request is there as a whole.
+  static bool IsCompressed();
+  static std::string Client();
+  static std::chrono::steady_clock::time_point WholeSince();
+
+  // What is told of each refused request, on a thread that others wait for. To be set before Serve.
+  void set_refusal_logger(std::function<void(const RefusedRequest&)> logger);
 
   int64_t open() const;  // connections
 
  private:
   class Impl;
 
+  // The same for cpp-httplib 0.11 and 0.18, where this differs.
+  template <typename Self>
+  static bool Process(Self& server, httplib::Stream& stream, bool close, bool& closed);
   bool process_and_close_socket(socket_t socket) override;
 
   std::unique_ptr<Impl> impl_;

@@ -39,6 +39,7 @@ class HttpConnectionsTest : public ::testing::Test {
       go_.get_future().wait();
       response.set_content(HttpConnections::ClientLeft() ? "left" : "waited", "text/plain");
     });
+    server_.set_refusal_logger([this](const RefusedRequest& request) { refused_.push_back(request); });
     auto port = server_.Bind("127.0.0.1", 0);
     RADLADS_CHECK(port.ok()) << port.status();
     port_ = *port;
@@ -85,6 +86,7 @@ class HttpConnectionsTest : public ::testing::Test {
   absl::Status served_;
   std::atomic<int> waiting_ = 0;
   std::promise<void> go_;
+  std::vector<RefusedRequest> refused_;  // to be read after Stop
 };
 
 TEST_F(HttpConnectionsTest, RequestsComeInAnyPieces) {
@@ -112,17 +114,35 @@ TEST_F(HttpConnectionsTest, ABodyIsAskedFor) {
   ASSERT_GT(::recv(socket, buffer, sizeof(buffer) - 1, 0), 0);
   EXPECT_STREQ(buffer, "HTTP/1.1 100 Continue\r\n\r\n");
   ASSERT_EQ(::send(socket, "hello", 5, MSG_NOSIGNAL), 5);
-  EXPECT_THAT(Read(socket), EndsWith("5"));
+  const std::string reply = Read(socket);
+  EXPECT_THAT(reply, EndsWith("5"));
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 200")) << "asked for twice";
 }
 
 TEST_F(HttpConnectionsTest, WhatIsNoRequestIsRefused) {
-  EXPECT_THAT(Ask("POST /size HTTP/1.1\r\nContent-Length: x\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(Ask("POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"), StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(Ask("GET /" + std::string(40'000, 'x')), StartsWith("HTTP/1.1 431"));
   const int socket = Send("\x16\x03\x01\r\n\n\r\n");
   char buffer[16] = {};
   ASSERT_GT(::recv(socket, buffer, sizeof(buffer) - 1, 0), 0);
   EXPECT_THAT(buffer, StartsWith("HTTP/1.1 400"));
   ::close(socket);
+}
+
+TEST_F(HttpConnectionsTest, WhatIsRefusedIsTold) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::string reply = Ask("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  const std::chrono::duration<double> most = std::chrono::steady_clock::now() - start;
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 505"));
+  EXPECT_THAT(reply, HasSubstr("this server speaks HTTP/1.1"));
+  Stop();
+  ASSERT_EQ(refused_.size(), 1u);
+  EXPECT_EQ(refused_[0].client, "127.0.0.1");
+  EXPECT_EQ(refused_[0].method, "PRI");
+  EXPECT_EQ(refused_[0].target, "*");
+  EXPECT_EQ(refused_[0].status, 505);
+  EXPECT_GE(refused_[0].seconds, 0);
+  EXPECT_LE(refused_[0].seconds, most.count());
 }
 
 TEST_F(HttpConnectionsTest, AHandlerSeesThatItsClientLeft) {
@@ -153,7 +173,7 @@ class QuickTest : public HttpConnectionsTest {
 
 TEST_F(QuickTest, WhatDoesNotComeInTimeIsRefused) {
   EXPECT_EQ(Read(Connect()), "");
-  EXPECT_THAT(Ask("POST /size HTTP/1.1\r\nContent-Length: 9\r\n\r\nhello"), StartsWith("HTTP/1.1 408"));
+  EXPECT_THAT(Ask("POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello"), StartsWith("HTTP/1.1 408"));
   EXPECT_THAT(Ask("GET /size HTTP/1.1\r\nHost: x\r\n\r\n"), EndsWith("none"));  // and then too long nothing
   // Byte by byte is not in time either.
   const int socket = Connect();
@@ -187,8 +207,9 @@ TEST_F(HttpConnectionsTest, ThousandsOfHalfOpenConnectionsHoldUpNobody) {
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
   const int64_t count = std::min<int64_t>(10'000, (static_cast<int64_t>(files.rlim_cur) - 500) / 2);
   ASSERT_GT(count, 200) << "the process may have " << files.rlim_cur << " files only";
-  const char* beginnings[] = {"", "GET /size HTTP/1.1\r\nHost:", "POST /size HTTP/1.1\r\nContent-Length: 5\r\n\r\nhell",
-                              "POST /size HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n"};
+  const char* beginnings[] = {
+      "", "GET /size HTTP/1.1\r\nHost:", "POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell",
+      "POST /size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n"};
   std::vector<int> sockets;
   for (int64_t i = 0; i < count; ++i) sockets.push_back(Send(beginnings[i % 4]));
   const auto start = std::chrono::steady_clock::now();

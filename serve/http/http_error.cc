@@ -1,5 +1,6 @@
 #include "serve/http/http_error.h"
 
+#include "serve/error_code.h"
 #include "serve/transport/json_fields.h"
 
 namespace radlads {
@@ -31,15 +32,18 @@ int HttpStatus(const absl::Status& status) {
 }
 
 std::string ErrorReply(const absl::Status& status) {
-  return ErrorReply(HttpStatus(status), std::string(status.message()));
+  return ErrorReply(HttpStatus(status), std::string(status.message()), ErrorCodeOf(status));
 }
 
-std::string ErrorReply(int http_status, const std::string& message) {
-  const char* type = http_status == 401   ? "authentication_error"
-                     : http_status == 429 ? "rate_limit_error"
-                     : http_status < 500  ? "invalid_request_error"
-                                          : "server_error";
-  return Dump({{"error", {{"message", message}, {"type", type}, {"param", nullptr}, {"code", http_status}}}});
+std::string ErrorReply(int http_status, const std::string& message, std::string_view code) {
+  if (code.empty() && http_status == 405) code = "method_not_supported";
+  if (code.empty() && http_status == 429) code = "rate_limit_exceeded";
+  const char* type = http_status == 429 ? "requests" : http_status < 500 ? "invalid_request_error" : "server_error";
+  return Dump({{"error",
+                {{"message", message},
+                 {"type", type},
+                 {"param", nullptr},
+                 {"code", code.empty() ? ReplyJson() : ReplyJson(code)}}}});
 }
 
 }  // namespace radlads

@@ -18,6 +18,7 @@
 #include "serve/http/http_connections.h"
 #include "serve/http/http_error.h"
 #include "serve/http/http_reply.h"
+#include "serve/http/path_methods.h"
 #include "serve/http/read_body.h"
 #include "serve/http/request_log.h"
 #include "serve/http/session_calls.h"
@@ -43,8 +44,6 @@ constexpr char kPagePolicy[] =
 // Of the errors that the library finds by itself.
 std::string Reason(int code, size_t max_body) {
   switch (code) {
-    case 404:
-      return "there is nothing here; docs/formats/http_api.md of radlads has the paths";
     case 413:
       return Concatenate("the body is larger than ", max_body, " bytes");
     default:
@@ -120,6 +119,7 @@ class HttpTextServer::Impl {
   using SessionCall = std::function<Reply(const ServedModel&, const httplib::Request&, const std::string& body)>;
 
   void Get(const std::string& pattern, const char* route, Handler handler) {
+    methods_.Add(pattern, "GET");
     server_.Get(pattern, [this, route, handler = std::move(handler)](const auto& request, auto& response) {
       log_.SetRoute(route);
       handler(request, "", response);
@@ -133,7 +133,12 @@ class HttpTextServer::Impl {
     };
   }
   void Post(const std::string& pattern, const char* route, Handler handler) {
+    methods_.Add(pattern, "POST");
     server_.Post(pattern, WithBody(route, std::move(handler)));
+  }
+  void Delete(const std::string& pattern, const char* route, Handler handler) {
+    methods_.Add(pattern, "DELETE");
+    server_.Delete(pattern, WithBody(route, std::move(handler)));
   }
 
   // What holds for all requests.
@@ -144,21 +149,20 @@ class HttpTextServer::Impl {
       const std::string origin = request.get_header_value("Origin");
       if (request.method == "OPTIONS" && !access_.Allowed(origin).empty()) {
         response.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
-        response.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+        response.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Api-Key, X-Request-Id");
         response.set_header("Access-Control-Max-Age", "600");
         response.status = 204;
         return Outcome::Handled;
       }
       absl::Status allowed = access_.CheckSource(origin, request.get_header_value("Host"));
       if (allowed.ok() && !open_paths_.contains(request.path)) {
-        allowed = access_.CheckKey(request.get_header_value("Authorization"));
+        allowed = access_.CheckKey(request.get_header_value("Authorization"), request.get_header_value("X-Api-Key"));
       }
-      if (allowed.ok()) return Outcome::Unhandled;
-      SendError(response, allowed);
-      return Outcome::Handled;
+      if (!allowed.ok()) SendError(response, allowed);
+      return allowed.ok() && methods_.Check(request, response) ? Outcome::Unhandled : Outcome::Handled;
     });
     server_.set_post_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
-      log_.Stamp(response);
+      log_.Stamp(request, response);
       response.set_header("X-Content-Type-Options", "nosniff");
       const std::string origin = request.get_header_value("Origin");
       if (access_.Allowed(origin).empty()) return;
@@ -174,6 +178,7 @@ class HttpTextServer::Impl {
           kJsonType);
     });
     server_.set_logger([this](const auto& request, const auto& response) { log_.End(request, response); });
+    server_.set_refusal_logger([this](const RefusedRequest& request) { log_.Refused(request); });
   }
 
   void AddPage() {
@@ -243,10 +248,9 @@ class HttpTextServer::Impl {
           }
           return GetSessionCall(model, request.matches[1], first, limit);
         }));
-    server_.Delete(
-        one, WithBody("/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) {
-                        return DeleteSessionCall(model, request.matches[1]);
-                      })));
+    Delete(one, "/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) {
+             return DeleteSessionCall(model, request.matches[1]);
+           }));
     Post(one + "/fork", "/v1/sessions/{id}/fork",
          OnModel([](const ServedModel& model, const auto& request, const std::string& body) -> Reply {
            RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));
@@ -280,6 +284,7 @@ class HttpTextServer::Impl {
   int port_ = 0;
   std::atomic<bool> starting_;
   std::set<std::string> open_paths_;  // for which no key is needed
+  PathMethods methods_{"docs/formats/http_api.md of radlads has the paths"};
   prometheus::Registry& registry_;
   RequestLog log_;
   TextHandler texts_;

@@ -83,11 +83,13 @@ class OpenAiClientTest(unittest.TestCase):
     def test_errors_are_the_clients_own(self):
         with self.assertRaisesRegex(openai.BadRequestError, "n is not supported"):
             self.client.chat.completions.create(model="fake", messages=HELLO, n=2)
-        with self.assertRaisesRegex(openai.NotFoundError, "there is no model"):
+        with self.assertRaisesRegex(openai.NotFoundError, "there is no model") as unknown:
             self.client.chat.completions.create(model="other", messages=HELLO)
+        self.assertEqual(unknown.exception.code, "model_not_found")
         stranger = self.client.with_options(api_key="another key altogether")
-        with self.assertRaises(openai.AuthenticationError):
+        with self.assertRaises(openai.AuthenticationError) as refused:
             stranger.models.list()
+        self.assertEqual(refused.exception.code, "invalid_api_key")
 
     def test_a_stream_can_be_left(self):
         with self.client.chat.completions.create(model="fake", messages=HELLO, stream=True) as stream:

@@ -9,9 +9,9 @@
 
 namespace radlads {
 
-// The whole body, decompressed, or nothing and the status of `response`: 413 for more than `limit` bytes, 400 for what
-// is not well-formed. (The library's own limit sees only the length that a client names, not what a compressed body
-// grows to.)
+// On the thread of a handler of HttpConnections: the whole body of its request, decompressed; or nothing, and in
+// `response` the status 413 for more than `limit` bytes, an error for what is not compressed as it says. (The library
+// leaves compressed bodies alone, as it would not miss their end.)
 std::optional<std::string> ReadBody(const httplib::ContentReader& read, size_t limit, httplib::Response& response);
 
 }  // namespace radlads

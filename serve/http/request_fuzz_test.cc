@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "data/tokenizer/testing/small_tokenizer.h"
+#include "serve/http/decompress.h"
 #include "serve/http/http_error.h"
 #include "serve/http/request_frame.h"
 #include "serve/http/session_calls.h"
@@ -84,6 +85,13 @@ void CheckBody(std::string_view body) {
   CheckReply(CreateSessionCall(model, *json));
 }
 
+void CheckDecompressed(std::string_view bytes) {
+  constexpr size_t kLimit = 1000;
+  const auto content = Decompress(bytes, kLimit);
+  if (!content.ok()) return CheckRefusal(content.status());
+  RADLADS_CHECK(content->size() <= kLimit) << content->size();
+}
+
 // As the ids of a conversation.
 void CheckTurns(std::string_view bytes) {
   static const auto tokenizer = SmallTokenizer("{% for m in messages %}{{ m.role[0] }}{{ m.content }}!{% endfor %}");
@@ -108,6 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   radlads::CheckFrame(bytes);
   radlads::CheckBody(bytes);
+  radlads::CheckDecompressed(bytes);
   radlads::CheckTurns(bytes);
   return 0;
 }

@@ -18,7 +18,7 @@ constexpr size_t kLongestPath = 200;
 // The request of a thread.
 struct Exchange {
   std::string id;
-  Clock::time_point start = Clock::now();
+  Clock::time_point start;
   const char* route = "other";
   std::string notes;
   int status = 0;  // that the client did not see
@@ -43,6 +43,7 @@ RequestLog::RequestLog(prometheus::Registry& metrics)
 void RequestLog::Begin(const httplib::Request& request) {
   exchange = {};
   exchange.id = RequestId(request.get_header_value("X-Request-Id"));
+  exchange.start = HttpConnections::WholeSince();
 }
 
 void RequestLog::SetRoute(const char* route) {
@@ -62,21 +63,30 @@ void RequestLog::Text(const std::string& model, const TextResult& result) {
   if (result.finish == TextFinish::kCancelled) exchange.status = kClientLeft;
 }
 
-void RequestLog::Stamp(httplib::Response& response) {
-  if (exchange.id.empty()) exchange.id = RequestId("");
+void RequestLog::Stamp(const httplib::Request& request, httplib::Response& response) {
+  if (exchange.id.empty()) Begin(request);  // the library refused it before anybody was asked
   response.set_header("x-request-id", exchange.id);
 }
 
 void RequestLog::End(const httplib::Request& request, const httplib::Response& response) {
-  const double seconds = SecondsSince(exchange.start);
-  const int status = exchange.status != 0 ? exchange.status : response.status;
-  requests_.Add({{"path", exchange.route}, {"code", std::to_string(status)}}).Increment();
-  seconds_.Add({{"path", exchange.route}}, SecondsBuckets()).Observe(seconds);
-  const bool routine = std::string_view(exchange.route) == "/health" || std::string_view(exchange.route) == "/metrics";
-  Log().log(routine ? spdlog::level::debug : spdlog::level::info,
-            "request id={} client={} method={} path={} status={} seconds={:.3f}{}", exchange.id, request.remote_addr,
-            request.method, Dump(request.path.substr(0, kLongestPath)), status, seconds, exchange.notes);
+  Ended(exchange.id, exchange.route, HttpConnections::Client(), request.method, request.path,
+        exchange.status != 0 ? exchange.status : response.status, SecondsSince(exchange.start), exchange.notes);
   exchange = {};
+}
+
+void RequestLog::Refused(const RefusedRequest& request) {
+  Ended(RequestId(""), "other", request.client, request.method, request.target.substr(0, request.target.find('?')),
+        request.status, request.seconds, Concatenate(" error=", Dump(request.message)));
+}
+
+void RequestLog::Ended(const std::string& id, const char* route, const std::string& client, const std::string& method,
+                       const std::string& path, int status, double seconds, const std::string& notes) {
+  requests_.Add({{"path", route}, {"code", std::to_string(status)}}).Increment();
+  seconds_.Add({{"path", route}}, SecondsBuckets()).Observe(seconds);
+  const bool routine = std::string_view(route) == "/health" || std::string_view(route) == "/metrics";
+  Log().log(routine ? spdlog::level::debug : spdlog::level::info,
+            "request id={} client={} method={} path={} status={} seconds={:.3f}{}", id, client, method,
+            Dump(path.substr(0, kLongestPath)), status, seconds, notes);
 }
 
 }  // namespace radlads

@@ -89,13 +89,16 @@ int HttpTextServerTest::Connect() {
   return socket;
 }
 
+int HttpTextServerTest::Send(const std::string& bytes) {
+  const int socket = Connect();
+  RADLADS_CHECK(::send(socket, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  return socket;
+}
+
 int HttpTextServerTest::Ask(const std::string& path, const nlohmann::json& body) {
   const std::string text = body.dump();
-  const std::string request =
-      Concatenate("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nContent-Length: ", text.size(), "\r\n\r\n", text);
-  const int socket = Connect();
-  RADLADS_CHECK(::send(socket, request.data(), request.size(), 0) == static_cast<ssize_t>(request.size()));
-  return socket;
+  return Send(
+      Concatenate("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nContent-Length: ", text.size(), "\r\n\r\n", text));
 }
 
 std::string HttpTextServerTest::Read(int socket, const std::string& until) {

@@ -37,6 +37,8 @@ class HttpTextServerTest : public ::testing::Test {
 
   // A socket that is connected to the server.
   int Connect();
+  // Sends `bytes` on such a socket.
+  int Send(const std::string& bytes);
   // Sends the POST of `body` on such a socket.
   int Ask(const std::string& path, const nlohmann::json& body);
   // What comes on a socket until it is closed, or `until` is in it.

@@ -7,6 +7,7 @@
 
 #include "base/logging.h"
 #include "base/status.h"
+#include "serve/error_code.h"
 
 namespace radlads {
 namespace {
@@ -142,8 +143,10 @@ absl::StatusOr<EngineRequest> TextRunner::MakeRequest(ServedText& text, const St
   const auto size = static_cast<int64_t>(known.size());
   if (size == 0) return InvalidArgument("there is nothing to go on from: give a prompt, of at least one token");
   if (options_.context > 0 && place.read + size + (request.max_tokens > 0) > options_.context) {
-    return InvalidArgument("the text has ", place.read + size, " tokens with its prompt, of the ", options_.context,
-                           " that may be; begin a new one, or go on from an earlier snapshot");
+    return WithErrorCode(
+        InvalidArgument("the text has ", place.read + size, " tokens with its prompt, of the ", options_.context,
+                        " that may be; begin a new one, or go on from an earlier snapshot"),
+        kContextLengthExceeded);
   }
   text.hash_begin = place.read;
   text.hashes = Chain(place.hash, known);

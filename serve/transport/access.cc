@@ -8,8 +8,10 @@
 #include <sstream>
 #include <utility>
 
+#include "base/bearer_key.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "serve/error_code.h"
 
 namespace radlads {
 namespace {
@@ -63,17 +65,18 @@ Access::Access(AccessOptions options) : options_(std::move(options)) {
   for (const std::string& key : options_.keys) digests_.push_back(DigestOf(key));
 }
 
-absl::Status Access::CheckKey(std::string_view authorization) const {
+absl::Status Access::CheckKey(std::string_view authorization, std::string_view api_key) const {
   if (digests_.empty()) return absl::OkStatus();
-  constexpr std::string_view kBearer = "Bearer ";
-  if (!authorization.starts_with(kBearer)) {
+  std::string_view key = BearerKey(authorization);
+  if (key.empty()) key = api_key;
+  if (key.empty()) {
     return absl::UnauthenticatedError("this server wants an API key: send the header \"Authorization: Bearer KEY\"");
   }
-  const Digest digest = DigestOf(authorization.substr(kBearer.size()));
+  const Digest digest = DigestOf(key);
   bool found = false;
   for (const Digest& known : digests_) found |= CRYPTO_memcmp(digest.data(), known.data(), digest.size()) == 0;
-  if (!found) return absl::UnauthenticatedError("the API key is not one of this server's");
-  return absl::OkStatus();
+  if (found) return absl::OkStatus();
+  return WithErrorCode(absl::UnauthenticatedError("the API key is not one of this server's"), kInvalidApiKey);
 }
 
 std::string_view Access::Allowed(std::string_view origin) const {
@@ -90,9 +93,8 @@ absl::Status Access::CheckSource(std::string_view origin, std::string_view host)
                                                      "--cors_origin ", origin, " to let them"));
     }
   }
-  if (options_.local && digests_.empty() && !IsThisMachine(HostOf(host))) {
-    return absl::PermissionDeniedError(Concatenate("this server is for its own machine, and asked as ",
-                                                   host.empty() ? "nobody" : host,
+  if (options_.local && digests_.empty() && !host.empty() && !IsThisMachine(HostOf(host))) {
+    return absl::PermissionDeniedError(Concatenate("this server is for its own machine, and asked as ", host,
                                                    "; ask localhost, or start it with --key_file"));
   }
   return absl::OkStatus();

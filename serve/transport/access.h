@@ -17,7 +17,7 @@ namespace radlads {
 absl::StatusOr<std::vector<std::string>> ReadKeys(const std::string& path);
 
 struct AccessOptions {
-  std::vector<std::string> keys;     // "Authorization: Bearer KEY"; none: everyone may ask
+  std::vector<std::string> keys;     // none: everyone may ask
   std::vector<std::string> origins;  // whose pages may ask, as "https://chat.example.org"; "*": all
   // Nobody else should reach the server: without keys, a request must name a host that can only be this machine, so
   // that no page can rebind a name of its own to it.
@@ -29,10 +29,11 @@ class Access {
  public:
   explicit Access(AccessOptions options);
 
-  // The values of these headers; empty: there is none. UNAUTHENTICATED without one of the keys, compared in constant
-  // time.
-  absl::Status CheckKey(std::string_view authorization) const;
-  // PERMISSION_DENIED for a page of an origin that is not allowed, and for a host that is not.
+  // The values of the headers Authorization and X-Api-Key; empty: there is none. UNAUTHENTICATED without one of the
+  // keys, compared in constant time.
+  absl::Status CheckKey(std::string_view authorization, std::string_view api_key = "") const;
+  // The values of the headers Origin and Host; empty: there is none. PERMISSION_DENIED for a page of an origin that is
+  // not allowed, and for a host that is not. (A request without Host, which HTTP/1.0 allows, comes from no browser.)
   absl::Status CheckSource(std::string_view origin, std::string_view host) const;
   // Whose pages may read the reply: `origin`, or empty.
   std::string_view Allowed(std::string_view origin) const;

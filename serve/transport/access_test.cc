@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "serve/error_code.h"
 
 namespace radlads {
 namespace {
@@ -16,6 +17,13 @@ TEST(Access, KeysAreCompared) {
   const Access access({.keys = {"0123456789abcdef", "fedcba9876543210"}});
   EXPECT_TRUE(access.CheckKey("Bearer 0123456789abcdef").ok());
   EXPECT_TRUE(access.CheckKey("Bearer fedcba9876543210").ok());
+  EXPECT_TRUE(access.CheckKey("bearer fedcba9876543210").ok());
+  EXPECT_TRUE(access.CheckKey("BEARER   fedcba9876543210").ok());
+  EXPECT_TRUE(access.CheckKey("", "fedcba9876543210").ok());
+  EXPECT_FALSE(access.CheckKey("", "fedcba9876543211").ok());
+  EXPECT_FALSE(access.CheckKey("Bearer fedcba9876543211", "fedcba9876543210").ok());
+  EXPECT_EQ(ErrorCodeOf(access.CheckKey("Bearer fedcba9876543211")), "invalid_api_key");
+  EXPECT_EQ(ErrorCodeOf(access.CheckKey("")), "");
   for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Bearer 0123456789abcdef0",
                             "Basic 0123456789abcdef", "0123456789abcdef"}) {
     EXPECT_TRUE(absl::IsUnauthenticated(access.CheckKey(wrong))) << wrong;
@@ -38,7 +46,7 @@ TEST(Access, OnlyPagesOfAllowedOriginsMayAsk) {
 
 TEST(Access, ANameThatAnyoneCanGiveToThisMachineIsRefused) {
   const Access access({.local = true});
-  for (const char* host : {"localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"}) {
+  for (const char* host : {"localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", ""}) {
     EXPECT_TRUE(access.CheckSource("", host).ok()) << host;
   }
   EXPECT_TRUE(absl::IsPermissionDenied(access.CheckSource("", "rebound.example.org:8080")));

@@ -1,5 +1,8 @@
 #include "serve/transport/json_fields.h"
 
+#include <cmath>
+#include <optional>
+
 #include "base/status.h"
 
 namespace radlads {
@@ -7,6 +10,19 @@ namespace {
 
 // Each prompt of a request has a copy of its stops.
 constexpr size_t kMaxStopBytes = 64 << 10;
+
+// The value of an integer, and of a float that is one, as languages write it whose numbers are all floats.
+std::optional<int64_t> WholeNumber(const RequestJson& value) {
+  constexpr double kExact = int64_t{1} << 53;  // below it, every integer is a double
+  if (value.is_number_float()) {
+    const double number = value.get<double>();
+    if (!(std::abs(number) <= kExact) || number != std::trunc(number)) return std::nullopt;
+    return static_cast<int64_t>(number);
+  }
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX) return std::nullopt;
+  return value.get<int64_t>();
+}
 
 }  // namespace
 
@@ -40,11 +56,11 @@ absl::StatusOr<int64_t> Integer(const RequestJson& json, const char* name, int64
                                 int64_t high) {
   const RequestJson& value = Field(json, name);
   if (value.is_null()) return otherwise;
-  const bool fits = value.is_number_integer() && (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
-  if (!fits || value.get<int64_t>() < low || value.get<int64_t>() > high) {
+  const std::optional<int64_t> whole = WholeNumber(value);
+  if (!whole || *whole < low || *whole > high) {
     return InvalidArgument(name, " must be an integer from ", low, " to ", high, ", found ", Shown(value));
   }
-  return value.get<int64_t>();
+  return *whole;
 }
 
 absl::StatusOr<double> Number(const RequestJson& json, const char* name, double otherwise, double low, double high) {
@@ -84,13 +100,15 @@ absl::Status Unsupported(const RequestJson& json, const char* name, const Reques
 absl::StatusOr<std::vector<int64_t>> TokenIds(const RequestJson& list, const char* name, int64_t vocabulary) {
   std::vector<int64_t> ids;
   for (const RequestJson& id : list) {
-    if (!id.is_number_integer()) return InvalidArgument(name, ": a token id must be an integer, found ", Shown(id));
-    const bool huge = id.is_number_unsigned() && id.get<uint64_t>() > INT64_MAX;
-    if (huge || id.get<int64_t>() < 0 || id.get<int64_t>() >= vocabulary) {
+    const std::optional<int64_t> whole = WholeNumber(id);
+    if (!whole && !id.is_number_integer()) {
+      return InvalidArgument(name, ": a token id must be an integer, found ", Shown(id));
+    }
+    if (!whole || *whole < 0 || *whole >= vocabulary) {
       return InvalidArgument(name, ": token id ", Shown(id), " is outside of the vocabulary of ", vocabulary,
                              " tokens");
     }
-    ids.push_back(id.get<int64_t>());
+    ids.push_back(*whole);
   }
   return ids;
 }

@@ -31,7 +31,7 @@ std::string Shown(const RequestJson& value);
 
 // A field, or null where it is missing.
 const RequestJson& Field(const RequestJson& json, const char* name);
-// The value of a field, `otherwise` where it is missing or null.
+// The value of a field, `otherwise` where it is missing or null. 5.0 is an integer too.
 absl::StatusOr<int64_t> Integer(const RequestJson& json, const char* name, int64_t otherwise, int64_t low,
                                 int64_t high);
 absl::StatusOr<double> Number(const RequestJson& json, const char* name, double otherwise, double low, double high);

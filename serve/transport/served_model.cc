@@ -1,6 +1,7 @@
 #include "serve/transport/served_model.h"
 
 #include "base/status.h"
+#include "serve/error_code.h"
 #include "serve/transport/json_fields.h"
 
 namespace radlads {
@@ -12,7 +13,7 @@ absl::StatusOr<const ServedModel*> FindModel(std::span<const ServedModel> models
     names += (names.empty() ? "" : ", ") + model.name;
   }
   if (name.empty()) return InvalidArgument("model is missing; this server has ", names);
-  return NotFound("there is no model ", Shown(name), "; this server has ", names);
+  return WithErrorCode(NotFound("there is no model ", Shown(name), "; this server has ", names), kModelNotFound);
 }
 
 }  // namespace radlads
