@@ -181,9 +181,7 @@ class BatchingEngine : public Engine {
       while (!waiting_.empty() && active() + static_cast<int64_t>(reading_.size()) < options_.active) {
         reading_.push_back(Take(&waiting_));
       }
-      stats_.reading = static_cast<int64_t>(reading_.size());
-      stats_.active = active();
-      stats_.state_bytes = batch_.ByteSize();
+      CountTexts();
     }
     const auto drop = [&](const TextPtr& text) { return closing || cancelled.contains(text->number); };
     if (closing || !cancelled.empty()) {
@@ -197,6 +195,13 @@ class BatchingEngine : public Engine {
     }
     for (TextPtr& text : dropped) FinishWith(std::move(text), FinishReason::kCancelled, absl::OkStatus());
     return !closing;
+  }
+
+  // With the lock, on the worker's thread.
+  void CountTexts() {
+    stats_.reading = static_cast<int64_t>(reading_.size());
+    stats_.active = active();
+    stats_.state_bytes = batch_.ByteSize();
   }
 
   // A piece of the prompt that has waited longest.
@@ -345,6 +350,7 @@ class BatchingEngine : public Engine {
       ++(result.finish == FinishReason::kCancelled ? stats_.cancelled
          : result.finish == FinishReason::kError   ? stats_.failed
                                                    : stats_.finished);
+      CountTexts();  // before its owner hears of it: there may be nothing to do for long
     }
     if (text->request.on_done) text->request.on_done(std::move(result));
     text.reset();

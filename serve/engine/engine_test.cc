@@ -325,6 +325,21 @@ TEST(Engine, DrainFinishesWhatWasAccepted) {
   EXPECT_EQ(engine->Submit({.prompt = {5}}).status().code(), absl::StatusCode::kUnavailable);
 }
 
+// Whoever hears that a text has ended sees that nothing is left, whether it ended while it was read or later.
+TEST(Engine, AnIdleEngineSaysSo) {
+  auto model = InferenceModel("llama");
+  auto engine = NewEngine(*model);
+  Ids tokens;
+  for (const int64_t max_tokens : {0, 1, 20}) {
+    RunToEnd(*engine, {.prompt = RandomTokens(1, 30), .max_tokens = max_tokens}, &tokens);
+    const EngineStats stats = engine->stats();
+    EXPECT_EQ(stats.waiting, 0);
+    EXPECT_EQ(stats.reading, 0);
+    EXPECT_EQ(stats.active, 0);
+    EXPECT_EQ(stats.state_bytes, 0);
+  }
+}
+
 TEST(Engine, ABrokenStateFailsItsOwnTextOnly) {
   auto model = InferenceModel("rad_rwkv7");
   auto engine = NewEngine(*model);
