@@ -18,6 +18,7 @@ constexpr std::string_view kOptions =
     "  -c FILE, --config=FILE       read a YAML or JSON file; repeatable, later files win key by key\n"
     "  --KEY VALUE, --KEY=VALUE     set one of the knobs below, after all files\n"
     "  --print_config               print the resolved configuration as YAML\n"
+    "  --version                    print the version\n"
     "  --help [PART]                print this, or the knobs whose name contains PART\n"
     "\n"
     "Knobs:\n";

@@ -7,6 +7,7 @@
 
 #include "base/logging.h"
 #include "base/status.h"
+#include "base/version.h"
 #include "configs/merge.h"
 #include "configs/scalar.h"
 
@@ -99,9 +100,9 @@ absl::Status ParseCommandLine(int argc, const char* const* argv, Message& config
       if (!value.empty()) out.help_filter = value;
       continue;
     }
-    if (name == "print_config") {
-      out.print_config = true;
-      if (has_value) errors.push_back("command line: --print_config takes no value");
+    if (name == "print_config" || name == "version") {
+      (name == "version" ? out.version : out.print_config) = true;
+      if (has_value) errors.push_back("command line: --" + name + " takes no value");
       continue;
     }
     if (!has_value) {
@@ -118,7 +119,7 @@ absl::Status ParseCommandLine(int argc, const char* const* argv, Message& config
       options.emplace_back(name, value);
     }
   }
-  if (out.help) return absl::OkStatus();
+  if (out.help || out.version) return absl::OkStatus();
 
   Merger merger(config);
   for (const std::string& error : errors) merger.AddError(error);
@@ -133,12 +134,14 @@ bool PrintIfAsked(const CommandLine& command, const Message& config) {
   std::string text;
   if (command.help) {
     text = HelpText(*config.GetDescriptor(), command.help_filter);
+  } else if (command.version) {
+    text = std::string("radlads ") + kVersion + "\n";
   } else if (command.print_config) {
     text = ToYaml(config, /*show_defaults=*/true);
   }
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
-  return command.help || command.print_config;
+  return command.help || command.version || command.print_config;
 }
 
 absl::Status MergeFile(const std::string& path, Message& config, std::vector<std::string>* notes) {

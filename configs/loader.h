@@ -33,7 +33,7 @@ namespace radlads {
 struct CommandLine {
   bool help = false;
   std::string help_filter;  // of --help train.teacher
-  bool print_config = false;
+  bool version = false, print_config = false;
   std::vector<std::string> config_files;  // in the order given, as given
   std::vector<std::string> positional;    // arguments that belong to no option, and all after --
   std::vector<std::string> notes;         // remarks on knobs without effect; logged already
@@ -42,11 +42,11 @@ struct CommandLine {
 // Reads
 //   -c FILE, --config FILE, --config=FILE   merge a file (repeatable)
 //   --a.b.c VALUE, --a.b.c=VALUE            set a knob, after all files, in order
-//   --help [FILTER], -h; --print_config
-// into `config`, which may hold values already. argv[0] is skipped. With --help nothing else is looked at.
+//   --help [FILTER], -h; --version; --print_config
+// into `config`, which may hold values already. argv[0] is skipped. With --help or --version nothing else is looked at.
 absl::Status ParseCommandLine(int argc, const char* const* argv, google::protobuf::Message& config, CommandLine& out);
 
-// Prints on stdout what --help or --print_config ask for. True if either did: the program is done.
+// Prints on stdout what --help, --version or --print_config ask for. True if one of them did: the program is done.
 bool PrintIfAsked(const CommandLine& command, const google::protobuf::Message& config);
 
 // Merges one file. The names of the reference's own files (configs/qwen7b.yaml) stand for recipes of this

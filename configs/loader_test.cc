@@ -380,6 +380,8 @@ TEST(CommandLine, ChecksTheMixerAfterAllFiles) {
 TEST(CommandLine, HelpWinsOverErrors) {
   Config config;
   CommandLine command;
+  ASSERT_TRUE(Parse({"--nonsense", "1", "--version"}, config, &command).ok());
+  EXPECT_TRUE(command.version);
   ASSERT_TRUE(Parse({"--nonsense", "1", "--help", "train.teacher"}, config, &command).ok());
   EXPECT_TRUE(command.help);
   EXPECT_EQ(command.help_filter, "train.teacher");

@@ -9,6 +9,7 @@
 
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "data/verbs/verbs.h"
 
 namespace radlads {
@@ -45,7 +46,7 @@ int Main(int argc, char** argv) {
   for (AddVerb* add : {AddBuild, AddAppend, AddMerge, AddSplit, AddFixEos}) add(app, &write);
   for (AddVerb* add : {AddImport, AddCatalog}) add(app, &look);
   for (AddVerb* add : {AddCheck, AddInfo, AddPrimes, AddSample, AddStat}) add(app, &look);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   if (look) return ExitCode(look({}));
   std::stop_source stop;
   StopOnSignals(stop);

@@ -1,4 +1,5 @@
 // Serves the datasets of a catalog to trainers on other machines; see docs/formats/index_service.md.
+#include "base/program_flags.h"
 #include "data/index_service/server.h"
 
 #include <CLI/CLI.hpp>
@@ -48,7 +49,7 @@ int Main(int argc, char** argv) {
                  "File whose first line is the key that clients must give (train.data_key_file); required unless only "
                  "this machine can connect.");
   app.add_option("--metrics_listen", options.metrics_listen, "HOST:PORT of http://HOST:PORT/metrics for Prometheus.");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(Serve(std::move(options), key_file, signals));
 }
 

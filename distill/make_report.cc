@@ -5,6 +5,7 @@
 
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "distill/report.h"
 
 int main(int argc, char** argv) {
@@ -14,7 +15,7 @@ int main(int argc, char** argv) {
       "Writes report.html of a run of //distill:train anew: curves, student beside teacher, answers, configuration.");
   std::string run;
   app.add_option("RUN", run, "the run directory, out/<name>")->required();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = radlads::ParseFlags(app, argc, argv)) return *exit_code;
   status = radlads::WriteReport(run);
   if (status.ok()) std::printf("%s/report.html\n", run.c_str());
   return radlads::ExitCode(status);

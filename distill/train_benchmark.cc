@@ -14,6 +14,7 @@
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "distill/caching_allocator.h"
 #include "distill/optimizer.h"
@@ -171,9 +172,9 @@ int main(int argc, char** argv) {
   app.add_option("--steps", options.steps, "timed steps, after one that is not")->capture_default_str();
   app.add_option("--layers", options.layers, "layers of both models, at least 2")
       ->capture_default_str()
-      ->check(CLI::Range(2, 1000));
+      ->check(radlads::InRange(2, 1000));
   app.add_option("--threads", options.threads, "0: all cores")->capture_default_str();
   app.add_flag("--malloc", options.malloc, "large tensors from malloc instead of the caching allocator");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = radlads::ParseFlags(app, argc, argv)) return *exit_code;
   return radlads::ExitCode(radlads::Benchmark(options));
 }

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "eval/needle/needle.h"
 #include "eval/page.h"
@@ -31,18 +32,18 @@ void AddNeedleVerb(CLI::App& app, NeedleFlags& flags, const std::function<void()
   AddModelFlags(*verb, flags.model);
   verb->add_option("--lengths", flags.options.lengths, "Tokens of the prompts.")
       ->delimiter(',')
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(InRange(1, 1 << 24))
       ->capture_default_str();
   verb->add_option("--depths", flags.options.depths, "Where the number lies: 0 before the haystack, 1 after it.")
       ->delimiter(',')
       ->capture_default_str();
   verb->add_option("--samples", flags.options.samples, "Prompts for each length and depth.")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   verb->add_option("--choices", flags.options.choices, "Numbers of which the hidden one is to be the likeliest.")
       ->capture_default_str();
   verb->add_option("--seed", flags.seed, "By which numbers, keys and places in the haystack are drawn.")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->capture_default_str();
   verb->add_option("--haystack", flags.haystack,
                    "Text to hide it in: jsonl or txt, plain, gz, xz or zst. Where it is too short, it is repeated.")
@@ -54,7 +55,7 @@ void AddNeedleVerb(CLI::App& app, NeedleFlags& flags, const std::function<void()
       ->required();
   verb->add_option("--max_length", flags.max_length,
                    "Longest prompt to allow; default: the context that the model names, without softmax attention any.")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   verb->callback(run);
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/parallel_for.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "data/tokenizer/tokenizer_files.h"
 #include "model/checkpoint/gguf.h"
@@ -63,12 +64,12 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string
 void AddModelFlags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
   app.add_option("--batch_tokens", flags.batch_tokens, "Tokens that go through the model at once.")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   app.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->check(OneOf({"auto", "fp32", "bf16"}))
       ->capture_default_str();
-  app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
+  app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(AtLeast(1));
 }
 
 absl::StatusOr<OpenedModel> OpenModel(const ModelFlags& flags, const std::string& tokenizer) {

@@ -11,6 +11,7 @@
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "eval/compare.h"
 #include "eval/needle_verb.h"
@@ -83,16 +84,16 @@ int Main(int argc, char** argv) {
       verb->add_option("--text", flags.options.text, "Text file instead: jsonl or txt, plain, gz, xz or zst.");
   data->excludes(text);
   verb->add_option("--ctx", flags.options.ctx, "Tokens of context; every window is scored from its second token on.")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
-  verb->add_option("--tokens", flags.options.tokens, "Tokens to score; default: all.")->check(CLI::PositiveNumber);
+  verb->add_option("--tokens", flags.options.tokens, "Tokens to score; default: all.")->check(AtLeast(1));
   verb->add_option("--batch", flags.options.batch, "Windows that go through a model at once.")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   verb->add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16.")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->check(OneOf({"auto", "fp32", "bf16"}))
       ->capture_default_str();
-  verb->add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(CLI::PositiveNumber);
+  verb->add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(AtLeast(1));
   verb->add_option("--json", flags.json,
                    "Write the results to this file too; - prints them on standard output instead of the table.");
   verb->add_option("--html", flags.html, "Write them to this page too, with a plot; the page needs no network.");
@@ -113,7 +114,7 @@ int Main(int argc, char** argv) {
   verb->add_option("--html", compare.html, "Write it to this page too, with plots; the page needs no network.");
   verb->callback([&] { status = Compare(compare); });
 
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(status);
 }
 

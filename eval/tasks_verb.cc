@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "eval/page.h"
 #include "eval/scorer.h"
@@ -43,18 +44,17 @@ void AddTasksVerb(CLI::App& app, TasksFlags& flags, const std::function<void()>&
           "Directory for results.json, report.html, samples_<task>.jsonl and requests.jsonl; a run that was stopped "
           "goes on with the answers in the last.")
       ->required();
-  verb->add_option("--limit", flags.limit, "Documents of each task, the first ones; default: all.")
-      ->check(CLI::PositiveNumber);
+  verb->add_option("--limit", flags.limit, "Documents of each task, the first ones; default: all.")->check(AtLeast(1));
   verb->add_option("--num_fewshot", flags.num_fewshot, "Examples before each document; default: what the task says.")
-      ->check(CLI::NonNegativeNumber);
+      ->check(AtLeast(0));
   verb->add_option("--fewshot_seed", flags.fewshot_seed, "Seed by which the examples are drawn.")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->capture_default_str();
   verb->add_option("--max_length", flags.max_length, "Tokens of context; default: what the model names, or 2048.")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   verb->add_option("--bootstrap_iters", flags.bootstrap_iterations,
                    "Resamples for the standard error of perplexity; 0: no standard errors.")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->capture_default_str();
   verb->callback(run);
 }

@@ -53,10 +53,23 @@ bool HasConfig(const fs::path& directory) {
   return fs::exists(directory / "config.json", error);
 }
 
+// "OWNER/NAME" as models are called on Hugging Face, and nothing that says where a file is.
+bool IsHubName(const std::string& path) {
+  const size_t slash = path.find('/');
+  return slash != std::string::npos && slash > 0 && slash + 1 < path.size() && path.find('/', slash + 1) == path.npos &&
+         path[0] != '.' && path[0] != '~' && !FileExists(path.substr(0, slash));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ResolveModelDirectory(const std::string& path) {
-  if (!FileExists(path)) return NotFound("no model at ", path, ": no such file or directory");
+  if (!FileExists(path)) {
+    return NotFound("no model at ", path, ": no such file or directory",
+                    IsHubName(path) ? Concatenate("; if it is a name on Hugging Face, fetch it first: hf download ", path,
+                                                  " --local-dir DIR, and give DIR (//tools:import_checkpoint makes a ",
+                                                  "directory of a GGUF file)")
+                                    : "");
+  }
   if (!IsDirectory(path) || HasConfig(path)) return path;
   if (HasConfig(fs::path(path) / "final")) return JoinPath(path, "final");
   std::string newest;

@@ -271,6 +271,11 @@ TEST(ResolveModelDirectoryTest, RunsAndDirectories) {
   const std::string run = FreshDirectory("run");
   EXPECT_EQ(ResolveModelDirectory(run + "/nowhere").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ResolveModelDirectory(run).status().code(), absl::StatusCode::kNotFound);
+  const auto message = [](const std::string& path) { return std::string(ResolveModelDirectory(path).status().message()); };
+  EXPECT_NE(message("HuggingFaceTB/SmolLM2-135M").find("hf download HuggingFaceTB/SmolLM2-135M"), std::string::npos);
+  for (const std::string& path : {run + "/nowhere", std::string("./a"), std::string("nowhere")}) {
+    EXPECT_EQ(message(path).find("Hugging Face"), std::string::npos) << path;
+  }
   for (const char* name : {"step-000900", "step-001000", "final"}) {
     ASSERT_TRUE(MakeDirectories(run + "/" + name).ok());
     ASSERT_TRUE(SaveTransformer(*model, run + "/" + name, at::kFloat, "").ok());

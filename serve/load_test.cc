@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -50,7 +51,7 @@ int main(int argc, char** argv) {
   app.add_flag("--whole", whole, "Replies come whole instead of streamed.");
   app.add_option("--seed", options.seed, "Of words and times.")->capture_default_str();
   app.add_option("--json", json, "A file for the figures.");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   options.stream = !whole;
   return ExitCode(Run(options, json));
 }

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "model/checkpoint/pth.h"
@@ -91,7 +92,7 @@ int Main(int argc, char** argv) {
   app.add_option("--from", flags.from, "run, Hugging Face directory, GGUF file or .pth file")->required();
   app.add_option("--to", flags.to, "what to make; it appears whole or not at all")->required();
   app.add_option("--dtype", flags.dtype, "how the weights are stored, see above")
-      ->check(CLI::IsMember({"keep", "fp32", "bf16", "fp16", "q8_0", "q4_0"}))
+      ->check(OneOf({"keep", "fp32", "bf16", "fp16", "q8_0", "q4_0"}))
       ->capture_default_str();
   app.add_option("--max_shard_size", flags.max_shard_size, "write shards when the weights take more than this")
       ->capture_default_str();
@@ -103,7 +104,7 @@ int Main(int argc, char** argv) {
   app.add_option("--teacher_results", flags.card.teacher_results, "model card: what //eval:run tasks wrote for the teacher");
   app.add_option("--results", flags.card.results, "model card: what it wrote for this model");
   app.add_flag("--force", flags.force, "replace the model that is in --to");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(Export(std::move(flags)));
 }
 

@@ -15,6 +15,7 @@
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "model/precision.h"
@@ -170,7 +171,7 @@ int Main(int argc, char** argv) {
   app.add_option("--json", flags.json, "write prompts and answers to this file: what report.html shows as samples.json")
       ->needs(prompts);
   app.add_option("--max_tokens", flags.options.max_tokens, "most tokens of an answer")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   SamplingOptions& sampling = flags.options.sampling;
   app.add_option("--temperature", sampling.temperature, "0: always the likeliest token")->capture_default_str();
@@ -179,16 +180,17 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--min_p", sampling.min_p, "only tokens at least so likely as this times the likeliest")
       ->capture_default_str();
-  app.add_option("--repetition_penalty", sampling.repetition_penalty, "above 1: tokens that came before are less likely")
+  app.add_option("--repetition_penalty", sampling.repetition_penalty,
+                 "above 1: tokens that came before are less likely")
       ->capture_default_str();
   app.add_option("--seed", sampling.seed, "of the random numbers; the same seed gives the same text")
       ->capture_default_str();
   app.add_option("--dtype", flags.dtype, "fp32, bf16, or auto: bf16 where the processor multiplies bf16")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->check(OneOf({"auto", "fp32", "bf16"}))
       ->capture_default_str();
-  app.add_option("--threads", flags.threads, "CPU threads; default: all cores")->check(CLI::PositiveNumber);
+  app.add_option("--threads", flags.threads, "CPU threads; default: all cores")->check(AtLeast(1));
   app.add_flag("--stats", flags.stats, "print speed and the size of the state after each answer");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(Run(flags));
 }
 

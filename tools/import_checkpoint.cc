@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "model/checkpoint/hf_config.h"
@@ -124,7 +125,7 @@ int Main(int argc, char** argv) {
   app.add_option("--from", flags.from, "Hugging Face directory, run, GGUF file or .pth file")->required();
   app.add_option("--to", flags.to, "directory to make; it appears whole or not at all")->required();
   app.add_option("--dtype", flags.dtype, "how the weights are stored, see above")
-      ->check(CLI::IsMember({"keep", "fp32", "bf16", "fp16", "q8", "q4"}))
+      ->check(OneOf({"keep", "fp32", "bf16", "fp16", "q8", "q4"}))
       ->capture_default_str();
   app.add_option("--config", flags.description.configs,
                  "for weights without a config.json: one, or the recipes of the model (repeatable, later wins)");
@@ -132,7 +133,7 @@ int Main(int argc, char** argv) {
   app.add_option("--max_shard_size", flags.max_shard_size, "write shards when the weights take more than this")
       ->capture_default_str();
   app.add_flag("--force", flags.force, "replace the model that is in --to");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(Import(flags));
 }
 

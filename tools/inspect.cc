@@ -5,6 +5,7 @@
 
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "tools/model_description.h"
 #include "tools/model_difference.h"
@@ -49,7 +50,7 @@ int Main(int argc, char** argv) {
   app.add_flag("--json", as_json, "print JSON: an object for one path, a list for several");
   app.add_flag("--summary", summary, "leave out the list of tensors");
   app.add_flag("--diff", diff, "compare two models");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   if (diff) {
     if (paths.size() != 2) return ExitCode(InvalidArgument("--diff takes two models, found ", paths.size()));
     const absl::StatusOr<bool> same = CompareModels(paths[0], paths[1], as_json, !summary);

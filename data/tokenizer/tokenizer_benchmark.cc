@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "base/file.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "data/tokenizer/tokenizer.h"
 
@@ -157,7 +158,7 @@ int main(int argc, char** argv) {
   app.add_option("--repetitions", flags.repetitions, "passes, of which the best counts");
   app.add_option("--ids", flags.ids,
                  "write the ids to this file instead of measuring: int32, little-endian, -1 after every document");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = radlads::ParseFlags(app, argc, argv)) return *exit_code;
   if (status.ok()) status = radlads::Run(flags);
   if (status.ok()) return 0;
   std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());

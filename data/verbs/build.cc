@@ -4,6 +4,7 @@
 
 #include "base/logging.h"
 #include "base/parallel_for.h"
+#include "base/program_flags.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "data/corpus.h"
@@ -31,7 +32,7 @@ void AddTextFlags(CLI::App* verb, TextFlags* flags) {
                    "and lz4 are recognised.")
       ->required();
   verb->add_option("--format", flags->format, "auto (by name), jsonl or text.")
-      ->check(CLI::IsMember({"auto", "jsonl", "text"}))
+      ->check(OneOf({"auto", "jsonl", "text"}))
       ->capture_default_str();
   verb->add_option("--text_field", flags->text_field,
                    "JSON lines: the field that holds the text; meta.body is body inside of meta.")
@@ -39,11 +40,11 @@ void AddTextFlags(CLI::App* verb, TextFlags* flags) {
   verb->add_option("--documents", flags->documents,
                    "Plain text: a document is a file, lines (each line), or blank_lines "
                    "(the lines between blank ones).")
-      ->check(CLI::IsMember({"file", "lines", "blank_lines"}))
+      ->check(OneOf({"file", "lines", "blank_lines"}))
       ->capture_default_str();
   verb->add_option("--limit_tokens", flags->limit_tokens, "Stop after the document that reaches so many tokens.")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("--threads", flags->threads, "Tokenising threads; default: all cores.")->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
+  verb->add_option("--threads", flags->threads, "Tokenising threads; default: all cores.")->check(AtLeast(1));
   verb->add_flag("--skip_bad_lines", flags->skip_bad_lines,
                  "Count and leave out lines that are not JSON or lack the field, instead of stopping.");
   AddOutputFlags(verb, &flags->output);
@@ -181,7 +182,7 @@ void AddBuild(CLI::App& app, Run* run) {
   AddTextFlags(verb, &flags->text);
   CLI::Option* eos =
       verb->add_option("--eos", flags->text.eos, "Id that ends every document; default: the tokenizer's.")
-          ->check(CLI::NonNegativeNumber);
+          ->check(AtLeast(0));
   verb->add_flag("--no_eos", flags->text.no_eos, "Do not mark the ends of documents.")->excludes(eos);
   verb->callback([=] { *run = [=](std::stop_token stop) { return Build(*flags, stop); }; });
 }

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program_flags.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "data/binidx.h"
@@ -158,7 +159,7 @@ void AddCatalog(CLI::App& app, Run* run) {
   CLI::App* remove = catalog->add_subcommand(
       "remove", "Take a dataset out. Files that were imported stay; those that the catalog owns are removed.");
   remove->add_option("dataset", *path, "CATALOG/NAME.")->required();
-  remove->add_option("--shard", *shard, "Only the shard with this number.")->check(CLI::NonNegativeNumber);
+  remove->add_option("--shard", *shard, "Only the shard with this number.")->check(AtLeast(0));
   remove->callback([path, shard, run] { *run = [path, shard](std::stop_token) { return Remove(*path, *shard); }; });
 }
 

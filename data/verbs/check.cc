@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "data/dataset_check.h"
 #include "data/verbs/make_dataset.h"
@@ -60,10 +61,10 @@ void AddCheck(CLI::App& app, Run* run) {
       app.add_subcommand("check", "Check every rule of the format and every token; exit 1 if one is broken.");
   verb->add_option("prefix", flags->prefix, "PREFIX of PREFIX.bin and PREFIX.idx.")->required();
   CLI::Option* vocabulary =
-      verb->add_option("--vocab_size", flags->vocabulary_size, "Ids must be below.")->check(CLI::PositiveNumber);
+      verb->add_option("--vocab_size", flags->vocabulary_size, "Ids must be below.")->check(AtLeast(1));
   verb->add_option("--tokenizer", flags->tokenizer, "Take vocabulary and end-of-text token from a tokenizer.")
       ->excludes(vocabulary);
-  verb->add_option("--eos", flags->eos, "Id that ends every document.")->check(CLI::NonNegativeNumber);
+  verb->add_option("--eos", flags->eos, "Id that ends every document.")->check(AtLeast(0));
   verb->callback([=] { *run = [=](std::stop_token) { return Check(*flags); }; });
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/logging.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "data/dataset_copy.h"
 #include "data/verbs/make_dataset.h"
@@ -231,11 +232,11 @@ void AddSplit(CLI::App& app, Run* run) {
       ->required();
   CLI::Option* tokens =
       verb->add_option("--tokens", flags->tokens, "Parts end with the document that reaches so many tokens.")
-          ->check(CLI::PositiveNumber);
+          ->check(AtLeast(1));
   verb->add_option("--valid", flags->valid,
                    "About this fraction of the documents is validation data: those whose hash says so, wherever they "
                    "stand, so that copies of a document stay together.")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(NumberInRange(0, 1))
       ->excludes(tokens);
   AddOutputFlags(verb, &flags->files);
   verb->callback([=] { *run = [=](std::stop_token stop) { return Split(*flags, stop); }; });
@@ -247,7 +248,7 @@ void AddFixEos(CLI::App& app, Run* run) {
       app.add_subcommand("fix_eos", "End every document with the end-of-text token; leave out empty documents.");
   verb->add_option("prefix", flags->prefix, "PREFIX of the dataset, which is replaced.")->required();
   CLI::Option* eos = verb->add_option("--eos", flags->eos, "The token; default: what the dataset or --tokenizer says.")
-                         ->check(CLI::NonNegativeNumber);
+                         ->check(AtLeast(0));
   verb->add_option("--tokenizer", flags->tokenizer, "Take the token from a tokenizer.")->excludes(eos);
   AddOutputFlags(verb, &flags->files);
   verb->callback([=] { *run = [=](std::stop_token stop) { return FixEos(*flags, stop); }; });

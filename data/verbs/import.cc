@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "data/binidx.h"
 #include "data/catalog/catalog.h"
@@ -129,7 +130,7 @@ void AddImport(CLI::App& app, Run* run) {
                           "Tokenizer that made files which do not say it; all ids are compared with its vocabulary.");
   CLI::Option* eos =
       import_verb->add_option("--eos", import->eos, "Id that ends their documents; default: the tokenizer's.")
-          ->check(CLI::NonNegativeNumber);
+          ->check(AtLeast(0));
   import_verb->add_flag("--no_eos", import->no_eos, "Their documents are not marked.")->excludes(eos);
   import_verb->add_flag("--copy", import->copy, "Copy the files into the catalog, which then owns the copies.");
   import_verb->callback([import, run] { *run = [import](std::stop_token) { return Import(*import); }; });

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "base/fnv.h"
 #include "base/logging.h"
+#include "base/program_flags.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "data/corpus_inputs.h"
@@ -63,7 +64,7 @@ void AddOutputFlags(CLI::App* verb, OutputFlags* flags) {
                  "Begin anew instead of continuing an interrupted run or keeping a dataset that is made already.");
   verb->add_option("--checkpoint_seconds", flags->seconds_between_points,
                    "An interrupted run is continued from a point at most so long ago.")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberAtLeast(0))
       ->capture_default_str();
 }
 

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/file.h"
+#include "base/program_flags.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "data/dataset_report.h"
@@ -118,7 +119,7 @@ void AddPrimes(CLI::App& app, Run* run) {
   CLI::App* verb = app.add_subcommand("primes", "The magic prime of a dataset for each context length.");
   verb->add_option("prefix", *prefix, "PREFIX of PREFIX.bin and PREFIX.idx.")->required();
   CLI::Option* ctx = verb->add_option("--ctx", *contexts, "Context lengths; exit 1 when one is too long for the data.")
-                         ->check(CLI::PositiveNumber);
+                         ->check(AtLeast(1));
   verb->callback([=] {
     *run = [=](std::stop_token) {
       const absl::Status status = Primes(*prefix, *contexts);
@@ -142,8 +143,8 @@ void AddSample(CLI::App& app, Run* run) {
   CLI::App* verb = app.add_subcommand("sample", "Decode random windows of a dataset.");
   verb->add_option("prefix", flags->prefix, "PREFIX of PREFIX.bin and PREFIX.idx.")->required();
   verb->add_option("--tokenizer", flags->tokenizer, "Default: the one that the dataset was made with.");
-  verb->add_option("--ctx", flags->ctx, "Tokens in a window.")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--count", flags->count, "Windows.")->check(CLI::PositiveNumber)->capture_default_str();
+  verb->add_option("--ctx", flags->ctx, "Tokens in a window.")->check(AtLeast(1))->capture_default_str();
+  verb->add_option("--count", flags->count, "Windows.")->check(AtLeast(1))->capture_default_str();
   verb->add_option("--seed", flags->seed, "Which windows.")->capture_default_str();
   verb->callback([=] { *run = [=](std::stop_token) { return Sample(*flags); }; });
 }

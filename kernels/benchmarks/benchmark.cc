@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "base/keep_freed_memory.h"
 #include "base/parallel_for.h"
+#include "base/program_flags.h"
 #include "kernels/benchmarks/machine.h"
 
 namespace radlads {
@@ -92,7 +93,7 @@ int BenchmarkMain(int argc, char** argv) {
   std::string names;
   for (const auto& [name, body] : Registered()) names += (names.empty() ? "" : ", ") + name;
   app.add_option("operations", only, "of " + names + "; none: all");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   for (const std::string& name : only) {
     if (Registered().count(name) == 0) {
       std::fprintf(stderr, "unknown operation '%s', expected one of %s\n", name.c_str(), names.c_str());

@@ -22,6 +22,7 @@
 #include "base/logging.h"
 #include "base/parallel_for.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "kernels/benchmarks/machine.h"
 #include "model/device.h"
@@ -199,20 +200,20 @@ int Main(int argc, char** argv) {
   if (!status.ok()) return ExitCode(status);
   CLI::App app("Measures the engine of the server.");
   Flags flags;
-  const auto positive = CLI::PositiveNumber;
+  const auto positive = AtLeast(1);
   app.add_option("model", flags.model, "Hugging Face directory, GGUF file or run.")->required();
   app.add_option("--dtype", flags.dtype, "fp32, bf16 or auto.")->capture_default_str();
   app.add_option("--device", flags.device, "cpu, cuda or cuda:N (of a --config=cuda build).")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; default: all cores.")->check(positive);
   app.add_option("--prompt", flags.prompt, "Tokens of the prompts.")->check(positive)->capture_default_str();
   app.add_option("--tokens", flags.tokens, "That each text goes on for.")
-      ->check(CLI::Range(2, 1 << 20))
+      ->check(InRange(2, 1 << 20))
       ->capture_default_str();
   app.add_option("--together", flags.together, "Texts that go on together.")->check(positive)->capture_default_str();
   app.add_option("--depths", flags.depths, "Lengths of texts to go on from.")->check(positive);
   app.add_option("--repeats", flags.repeats, "Of each measurement.")->check(positive)->capture_default_str();
   app.callback([&] { status = Measure(flags); });
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(status);
 }
 

@@ -17,6 +17,7 @@
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "data/tokenizer/tokenizer.h"
 #include "model/precision.h"
@@ -125,7 +126,7 @@ int Main(int argc, char** argv) {
   app.add_option("store", store, "Directory for the sessions: a new one.")->required();
   app.add_option("--dtype", dtype, "fp32, bf16 or auto.")->capture_default_str();
   app.callback([&] { status = Measure(model, store, dtype); });
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(status);
 }
 
