@@ -2,13 +2,45 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/support/server_interceptor.h>
 
+#include <utility>
+#include <vector>
+
+#include "base/bound_port.h"
 #include "base/status.h"
 
 namespace radlads {
 namespace {
 
 constexpr size_t kMaxMessage = 2000;  // bytes; headers have 8 KiB
+
+// gRPC itself answers bytes that are no message of the method with INTERNAL and not a word.
+class NameBadMessages : public grpc::experimental::Interceptor {
+ public:
+  explicit NameBadMessages(const char* method) : method_(method) {}
+
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(grpc::experimental::InterceptionHookPoints::PRE_SEND_STATUS)) {
+      const grpc::Status status = methods->GetSendStatus();
+      if (status.error_code() == grpc::INTERNAL && status.error_message().empty()) {
+        methods->ModifySendStatus(
+            {grpc::INVALID_ARGUMENT, Concatenate("the bytes that came are no request of ", method_)});
+      }
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::string method_;
+};
+
+class MakeNameBadMessages : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo* info) override {
+    return new NameBadMessages(info->method());
+  }
+};
 
 }  // namespace
 
@@ -26,6 +58,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(grpc::ServerBuilde
                                                               const std::string& listen,
                                                               std::shared_ptr<grpc::ServerCredentials> credentials,
                                                               grpc::Service& service, const std::string& service_name) {
+  // Says what is wrong with the address; gRPC would not.
+  RADLADS_RETURN_IF_ERROR(TakeGrpcPort("the address of gRPC", listen).status());
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   std::unique_ptr<GrpcServer> server(new GrpcServer);
@@ -33,6 +67,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(grpc::ServerBuilde
   quota.SetMaxThreads(limits.threads);
   quota.Resize(limits.message_memory);
   builder.SetResourceQuota(quota);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<MakeNameBadMessages>());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.AddListeningPort(listen, std::move(credentials), &server->port_);
   builder.RegisterService(&service);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
@@ -45,8 +82,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(grpc::ServerBuilde
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC, 500);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || (server->port_ == 0 && !listen.starts_with("unix:"))) {
-    return absl::UnavailableError(
-        Concatenate("cannot listen on ", listen, " for gRPC; is the port taken, or the address not this machine's?"));
+    return FailedPrecondition("cannot listen on ", listen, " for gRPC; the lines above say more");
   }
   server->server_->GetHealthCheckService()->SetServingStatus(service_name, true);
   return server;

@@ -35,7 +35,8 @@ struct GrpcLimits {
 class GrpcServer {
  public:
   // Listens on `listen`, HOST:PORT or unix:PATH; port 0 takes a free one. `builder` may have options of its own;
-  // `service` must outlive the server. UNAVAILABLE when the address cannot be had.
+  // `service` must outlive the server. FAILED_PRECONDITION when the address cannot be had, INVALID_ARGUMENT when it is
+  // none.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(grpc::ServerBuilder& builder, const GrpcLimits& limits,
                                                            const std::string& listen,
                                                            std::shared_ptr<grpc::ServerCredentials> credentials,

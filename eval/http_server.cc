@@ -78,9 +78,13 @@ class HttpServer::Impl {
     });
   }
 
+  absl::Status Bind(BoundPort port) {
+    port_ = port.port();
+    return server_.Bind(std::move(port));
+  }
   absl::Status Bind() {
-    RADLADS_ASSIGN_OR_RETURN(port_, server_.Bind(options_.host, options_.port));
-    return absl::OkStatus();
+    RADLADS_ASSIGN_OR_RETURN(BoundPort port, BoundPort::Take({.host = options_.host, .port = options_.port}));
+    return Bind(std::move(port));
   }
 
   int port() const { return port_; }
@@ -187,6 +191,9 @@ HttpServer::HttpServer(CompletionModel& model, std::shared_ptr<const Tokenizer> 
 HttpServer::~HttpServer() = default;
 absl::Status HttpServer::Bind() {
   return impl_->Bind();
+}
+absl::Status HttpServer::Bind(BoundPort port) {
+  return impl_->Bind(std::move(port));
 }
 int HttpServer::port() const {
   return impl_->port();

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/bound_port.h"
 #include "data/tokenizer/tokenizer.h"
 #include "eval/completion.h"
 
@@ -39,6 +40,8 @@ class HttpServer {
 
   // Takes the port. FAILED_PRECONDITION when it is not to be had.
   absl::Status Bind();
+  // One that was taken before.
+  absl::Status Bind(BoundPort port);
   int port() const;
   // Serves until Shutdown; returns when requests under way are answered.
   absl::Status Serve();

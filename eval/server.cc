@@ -7,12 +7,16 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
+#include "base/bound_port.h"
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "eval/completion_model.h"
 #include "eval/http_server.h"
@@ -37,6 +41,12 @@ absl::Status Serve(Flags flags) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
+  // Before the model, which takes its time.
+  RADLADS_ASSIGN_OR_RETURN(BoundPort port, BoundPort::Take({.host = flags.http.host, .port = flags.http.port}));
+  std::optional<BoundPort> grpc_port;
+  if (!flags.grpc_listen.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(grpc_port, TakeGrpcPort("--grpc_listen", flags.grpc_listen));
+  }
   RADLADS_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(flags.model, flags.tokenizer));
   prometheus::Registry metrics;
   RADLADS_ASSIGN_OR_RETURN(
@@ -47,7 +57,7 @@ absl::Status Serve(Flags flags) {
   if (flags.http.model_name.empty()) flags.http.model_name = flags.model.model;
 
   HttpServer server(*completions, opened.tokenizer, metrics, flags.http);
-  RADLADS_RETURN_IF_ERROR(server.Bind());
+  RADLADS_RETURN_IF_ERROR(server.Bind(std::move(port)));
   std::unique_ptr<EvalServer> grpc_server;
   if (!flags.grpc_listen.empty()) {
     RADLADS_ASSIGN_OR_RETURN(grpc_server,
@@ -84,17 +94,17 @@ int Main(int argc, char** argv) {
   app.add_option("--model_name", flags.http.model_name, "What replies call the model; default: its path.");
   app.add_option("--host", flags.http.host, "Address to listen on.")->capture_default_str();
   app.add_option("--port", flags.http.port, "Port to listen on; 0: any that is free.")
-      ->check(CLI::Range(0, 65535))
+      ->check(InRange(0, 65535))
       ->capture_default_str();
   app.add_option("--grpc_listen", flags.grpc_listen,
                  "HOST:PORT of the gRPC service; port 0: any that is free. Default: none.");
   app.add_option("--connections", flags.http.connections, "Connections served at once.")
-      ->check(CLI::Range(1, 4096))
+      ->check(InRange(1, 4096))
       ->capture_default_str();
   app.add_option("--max_length", flags.max_length, "Tokens of context; default: what the model's config says.")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeast(1));
   app.callback([&] { status = Serve(flags); });
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(status);
 }
 

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -17,12 +18,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/bound_port.h"
 #include "base/file.h"
 #include "base/keep_freed_memory.h"
 #include "base/logging.h"
 #include "base/memory.h"
 #include "base/parallel_for.h"
 #include "base/program.h"
+#include "base/program_flags.h"
 #include "base/status.h"
 #include "model/device.h"
 #include "model/layer_plan.h"
@@ -59,6 +62,11 @@ absl::StatusOr<std::unique_ptr<GrpcTextServer>> StartGrpc(const ServerFlags& fla
                                                   .drain_time = std::chrono::seconds(flags.drain_seconds)}));
   Log().info("gRPC on {}, port {}", flags.grpc_listen, server->port());
   return server;
+}
+
+int64_t Bytes(double units, int64_t unit) {
+  constexpr double kMost = int64_t{1} << 62;
+  return static_cast<int64_t>(std::clamp(units * static_cast<double>(unit), 1.0, kMost));
 }
 
 // "NAME=PATH", or a path whose last part that says something is the name.
@@ -102,8 +110,8 @@ absl::StatusOr<Model> Load(const std::string& argument, const Precision& precisi
   }
   RADLADS_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(model.directory));
   RADLADS_ASSIGN_OR_RETURN(model.transformer, LoadForInference(model.directory, precision.dtype, device));
-  Log().info("model {} from {} in {} on {}", model.name, model.directory, precision.dtype == at::kBFloat16 ? "bf16" : "fp32",
-             device.str());
+  Log().info("model {} from {} in {} on {}", model.name, model.directory,
+             precision.dtype == at::kBFloat16 ? "bf16" : "fp32", device.str());
   return model;
 }
 
@@ -174,19 +182,26 @@ class StopSignal {
 absl::Status Serve(ServerFlags flags) {
   StopSignal signal;
   RADLADS_RETURN_IF_ERROR(SetAccess(&flags));
+  // Before the models, which take their time, and before anything is made on disk.
+  RADLADS_ASSIGN_OR_RETURN(BoundPort port, BoundPort::Take({.host = flags.http.host, .port = flags.http.port}));
+  std::optional<BoundPort> grpc_port;
+  if (!flags.grpc_listen.empty()) {
+    RADLADS_ASSIGN_OR_RETURN(grpc_port, TakeGrpcPort("--grpc_listen", flags.grpc_listen));
+  }
   flags.http.drain_time = std::chrono::seconds(flags.drain_seconds);
   SetThreads(flags.threads);
   at::set_num_threads(Threads());
-  if (flags.cache_mib > 0) flags.service.cache_bytes = flags.cache_mib << 20;
-  flags.service.store.bytes = flags.store_gib << 30;
-  flags.service.store.session_bytes = flags.session_mib << 20;
+  if (flags.cache_mib > 0) flags.service.cache_bytes = Bytes(flags.cache_mib, 1 << 20);
+  flags.service.store.bytes = Bytes(flags.store_gib, 1 << 30);
+  flags.service.store.session_bytes = Bytes(flags.session_mib, 1 << 20);
 
   prometheus::Registry metrics;
   std::vector<std::string> names;
   for (const std::string& argument : flags.models) {
     names.push_back(NameAndPath(argument).first);
     if (std::count(names.begin(), names.end(), names.back()) > 1) {
-      return InvalidArgument("two models are called ", names.back(), "; give --model NAME=", argument);
+      return InvalidArgument("two models are called ", names.back(),
+                             "; give them names of their own: --model NAME=", NameAndPath(argument).second);
     }
   }
   RADLADS_ASSIGN_OR_RETURN(const std::vector<WarmText> warm_texts, ReadWarmTexts(flags.warm, names));
@@ -212,7 +227,7 @@ absl::Status Serve(ServerFlags flags) {
   }
   flags.http.starting = true;
   HttpTextServer server(served_models, metrics, flags.http);
-  RADLADS_RETURN_IF_ERROR(server.Bind());
+  RADLADS_RETURN_IF_ERROR(server.Bind(std::move(port)));
   absl::Status served;
   std::thread serving([&] {
     served = server.Serve();
@@ -255,7 +270,7 @@ int Main(int argc, char** argv) {
   ServerFlags flags;
   AddServerFlags(app, &flags);
   app.callback([&] { status = Serve(flags); });
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = ParseFlags(app, argc, argv)) return *exit_code;
   return ExitCode(status);
 }
 

@@ -18,7 +18,8 @@ struct ServerFlags {
   std::string dtype = "fp32", device = "cpu", listen = "127.0.0.1:8080", grpc_listen, store = "out/sessions", key_file;
   bool no_keys = false;
   int threads = 0;
-  int64_t cache_mib = 0, store_gib = 64, session_mib = 256, drain_seconds = 30;
+  double cache_mib = 0, store_gib = 64, session_mib = 256;
+  int64_t drain_seconds = 30;
   SessionServiceOptions service;
   HttpTextServerOptions http;
 };
@@ -27,7 +28,7 @@ struct ServerFlags {
 void AddServerFlags(CLI::App& app, ServerFlags* flags);
 
 // Sets the address and the keys in `flags->http`. INVALID_ARGUMENT for --listen or --grpc_listen that is no HOST:PORT;
-// FAILED_PRECONDITION for one that others reach where nobody needs a key; errors of ReadKeys.
+// FAILED_PRECONDITION for one that others reach where nobody needs a key; errors of ReadKeys and TlsContext.
 absl::Status SetAccess(ServerFlags* flags);
 
 }  // namespace radlads

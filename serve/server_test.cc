@@ -137,8 +137,8 @@ TEST_F(ServerTest, SigtermEndsTheWarmingUp) {
   std::string text;
   for (int i = 0; i < 300'000; ++i) text += "be brief ";
   ASSERT_TRUE(WriteFileAtomically(file, text).ok());
-  ServerProgram server(kProgram, {"--model", Model(), "--store", Store(), "--listen", "127.0.0.1:0", "--threads", "1",
-                                  "--warm", file});
+  ServerProgram server(
+      kProgram, {"--model", Model(), "--store", Store(), "--listen", "127.0.0.1:0", "--threads", "1", "--warm", file});
   while (server.Log().find(": reads 1 warm texts") == std::string::npos) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -147,6 +147,26 @@ TEST_F(ServerTest, SigtermEndsTheWarmingUp) {
   EXPECT_EQ(server.ExitCode(), 0) << server.Log();
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(10));
   EXPECT_EQ(server.Log().find("warm after"), std::string::npos) << server.Log();
+}
+
+// Before the weights are read and the sessions' folder is made.
+TEST_F(ServerTest, AnAddressThatCannotBeHadIsNamedAtOnce) {
+  const auto [first, port] = Start({"--store_gib", "0.5"});
+  const std::string taken = Concatenate("127.0.0.1:", port), other = ::testing::TempDir() + "/other_store";
+  const std::string in_use = Concatenate("cannot listen on ", taken, ": port ", port, " is in use");
+  const std::pair<std::vector<std::string>, std::string> cases[] = {
+      {{"--listen", taken}, in_use},
+      {{"--listen", "127.0.0.1:0", "--grpc_listen", taken}, in_use},
+      {{"--listen", "192.0.2.1:0", "--no_keys"}, "192.0.2.1 is no address of this machine"},
+      {{"--listen", "127.0.0.1:0", "--tls_cert", other, "--tls_key", other}, "the certificate cannot be used"}};
+  for (auto [arguments, words] : cases) {
+    arguments.insert(arguments.end(), {"--model", Model(), "--store", other, "--threads", "1"});
+    ServerProgram server(kProgram, arguments);
+    EXPECT_EQ(server.ExitCode(), 1);
+    EXPECT_THAT(server.Log(), HasSubstr(words));
+    EXPECT_THAT(server.Log(), ::testing::Not(HasSubstr("model model from"))) << "the weights were read";
+    EXPECT_FALSE(std::filesystem::exists(other));
+  }
 }
 
 TEST_F(ServerTest, WhatIsWrongIsNamed) {
@@ -160,6 +180,10 @@ TEST_F(ServerTest, WhatIsWrongIsNamed) {
       {{"--listen", "127.0.0.1:0", "--key_file", keys}, "chmod 600"},
       {{"--listen", "127.0.0.1:0", "--tls_cert", keys, "--tls_key", keys}, "the certificate cannot be used"},
       {{"--listen", "127.0.0.1:0", "--model", Model()}, "two models are called model"},
+      {{"--listen", "127.0.0.1:0", "--model", "model=" + Model()}, "names of their own: --model NAME=/"},
+      {{"--listen", "127.0.0.1:0", "--model", "HuggingFaceTB/SmolLM2-135M"}, "hf download HuggingFaceTB/SmolLM2-135M"},
+      {{"--port", "8080"}, "there is no flag --port; use --listen HOST:PORT"},
+      {{"--listen", "127.0.0.1:0", "--store_gib", "0"}, "--store_gib must be more than 0, found 0"},
       {{"--listen", "127.0.0.1:0", "--warm", "other=" + keys}, "there is no model other"},
       {{"--listen", "127.0.0.1:0", "--warm", keys, "--cache_mib", "1", "--context", "5"}, "of the 5 that a text may"},
       {{"--listen", "127.0.0.1:0", "--model", "other=" + Model() + "/model.safetensors"}, "import_checkpoint"},

@@ -319,6 +319,10 @@ TEST_F(IndexServiceTest, KeysComeFromTheFirstLineOfAFile) {
 
 TEST_F(IndexServiceTest, WhatIsNotThereIsNamed) {
   const auto server = Serve();
+  const grpc::Status none =
+      RawGrpcCall(Concatenate("127.0.0.1:", server->port()), "/radlads.index_service.v1.IndexService/List", "\xff")
+          .status;
+  EXPECT_EQ(none.error_code(), grpc::INVALID_ARGUMENT) << none.error_message();
   auto open = [&](const std::string& url) { return OpenRemoteSource(url, {.ctx = kCtx}, remote_).status(); };
   EXPECT_TRUE(absl::IsNotFound(open(Url(server->port(), "smal"))));
   EXPECT_THAT(Message(open(Url(server->port(), "smal"))), HasSubstr("did you mean small?"));
@@ -423,6 +427,10 @@ TEST_F(IndexServiceTest, TellsItsHealthAndMetrics) {
   EXPECT_TRUE(GrpcServes(Concatenate("127.0.0.1:", server->port()), ""));
   ASSERT_TRUE(Read(*Remote(server->port(), "small"), Range(0, 10)).ok());
   httplib::Client http("127.0.0.1", server->metrics_port());
+  EXPECT_EQ(http.Get("/nowhere")->status, 404);
+  const auto refused = http.Post("/metrics", "x", "text/plain");
+  EXPECT_EQ(refused->status, 405);
+  EXPECT_EQ(refused->get_header_value("Allow"), "GET, HEAD");
   const auto response = http.Get("/metrics");
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 200);

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/bound_port.h"
 #include "base/grpc_server.h"
 #include "base/loopback.h"
 #include "base/status.h"
@@ -19,25 +20,12 @@ namespace {
 constexpr int kMaxThreads = 256;
 constexpr auto kDrainTime = std::chrono::seconds(2);
 
-// "HOST:PORT" of `address`; the host without brackets.
-bool SplitAddress(const std::string& address, std::string* host, int* port) {
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos || colon + 1 == address.size()) return false;
-  *host = address.substr(0, colon);
-  if (host->size() > 1 && host->front() == '[' && host->back() == ']') *host = host->substr(1, host->size() - 2);
-  const std::string digits = address.substr(colon + 1);
-  if (digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) return false;
-  *port = std::stoi(digits);
-  return *port < 65536 && !host->empty();
-}
-
 }  // namespace
 
 bool IsLoopback(const std::string& address) {
   if (address.starts_with("unix:")) return true;
-  std::string host;
-  int port = 0;
-  return SplitAddress(address, &host, &port) && IsLoopbackHost(host);
+  const auto parsed = ParseListenAddress("", address);
+  return parsed.ok() && IsLoopbackHost(parsed->host);
 }
 
 class IndexServer::Impl {
@@ -70,20 +58,29 @@ class IndexServer::Impl {
 
  private:
   absl::Status StartMetrics(const std::string& address) {
-    std::string host;
-    int port = 0;
-    if (!SplitAddress(address, &host, &port)) {
-      return InvalidArgument("'", address, "' is no address for metrics; expected HOST:PORT");
-    }
+    RADLADS_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress("--metrics_listen", address));
+    // Says what is wrong with the address; the library would not.
+    RADLADS_RETURN_IF_ERROR(BoundPort::Take(parsed).status());
+    // Before a body is read, of whatever size it may become; what is left of it goes with the connection.
+    http_.set_keep_alive_max_count(1);
+    http_.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+      using Outcome = httplib::Server::HandlerResponse;
+      const bool here = request.path == "/metrics";
+      if (here && (request.method == "GET" || request.method == "HEAD")) return Outcome::Unhandled;
+      response.status = here ? 405 : 404;
+      if (here) response.set_header("Allow", "GET, HEAD");
+      response.set_content(here ? "/metrics has GET and HEAD\n" : "there is only /metrics\n", "text/plain");
+      return Outcome::Handled;
+    });
     http_.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
       response.set_content(metrics_.Text(), "text/plain; version=0.0.4; charset=utf-8");
     });
-    if (port == 0) {
-      metrics_port_ = http_.bind_to_any_port(host.c_str());
-    } else if (http_.bind_to_port(host.c_str(), port)) {
-      metrics_port_ = port;
+    if (parsed.port == 0) {
+      metrics_port_ = http_.bind_to_any_port(parsed.host);
+    } else if (http_.bind_to_port(parsed.host, parsed.port)) {
+      metrics_port_ = parsed.port;
     }
-    if (metrics_port_ <= 0) return absl::UnavailableError("cannot listen on " + address + " for metrics");
+    if (metrics_port_ <= 0) return FailedPrecondition("cannot listen on ", address, " for metrics");
     http_thread_ = std::thread([this] { http_.listen_after_bind(); });
     return absl::OkStatus();
   }

@@ -21,7 +21,7 @@ struct IndexServerOptions {
 class IndexServer {
  public:
   // Listens and serves in threads of its own. FAILED_PRECONDITION when `listen` can be reached from other machines and
-  // there is no key; NOT_FOUND when there is no catalog; UNAVAILABLE when an address cannot be had.
+  // there is no key, and when an address cannot be had; NOT_FOUND when there is no catalog.
   static absl::StatusOr<std::unique_ptr<IndexServer>> Start(const IndexServerOptions& options);
   // Drains.
   ~IndexServer();

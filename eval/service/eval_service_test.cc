@@ -255,7 +255,7 @@ TEST_F(EvalServiceTest, DrainingAnswersWhatIsBegun) {
 TEST_F(EvalServiceTest, APortIsTakenOnce) {
   const auto other = EvalServer::Start(served_.queue(), tokenizer_, served_.metrics(),
                                        {.listen = Concatenate("127.0.0.1:", server_->port())});
-  EXPECT_TRUE(absl::IsUnavailable(other.status())) << other.status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(other.status())) << other.status();
 }
 
 TEST_F(EvalServiceTest, DescribesTheModel) {

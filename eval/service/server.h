@@ -18,8 +18,8 @@ struct EvalServerOptions {
 
 class EvalServer {
  public:
-  // Listens and serves in threads of its own. `queue` and `metrics` must outlive it. UNAVAILABLE when the address
-  // cannot be had; INVALID_ARGUMENT for a tokenizer that knows no end-of-text token.
+  // Listens and serves in threads of its own. `queue` and `metrics` must outlive it. FAILED_PRECONDITION when the
+  // address cannot be had; INVALID_ARGUMENT for a tokenizer that knows no end-of-text token.
   static absl::StatusOr<std::unique_ptr<EvalServer>> Start(ModelQueue& queue,
                                                            std::shared_ptr<const Tokenizer> tokenizer,
                                                            prometheus::Registry& metrics,

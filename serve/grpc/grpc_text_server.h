@@ -36,7 +36,7 @@ struct GrpcTextServerOptions {
 class GrpcTextServer {
  public:
   // Listens and serves on threads of its own. `models`: one or more, with names of their own; their services and
-  // `metrics`, to which some are added, must outlive the server. UNAVAILABLE when the address cannot be had;
+  // `metrics`, to which some are added, must outlive the server. FAILED_PRECONDITION when the address cannot be had;
   // INVALID_ARGUMENT for a certificate or key that cannot be used.
   static absl::StatusOr<std::unique_ptr<GrpcTextServer>> Start(std::vector<ServedModel> models,
                                                                prometheus::Registry& metrics,

@@ -176,6 +176,15 @@ TEST_F(SessionTest, WrongIdsAndModelsAreNamed) {
   EXPECT_EQ(status.error_message(), "there is no model \"other\"; this server has fake");
 }
 
+TEST_F(SessionTest, AMessageThatIsNoneIsNamed) {
+  for (const char* method :
+       {"/radlads.serve.v1.TextService/CreateSession", "/radlads.serve.v1.TextService/ListModels"}) {
+    const grpc::Status status = RawGrpcCall(Address(), method, "\xff\xff\xff").status;
+    EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT) << method;
+    EXPECT_THAT(status.error_message(), HasSubstr(std::string("no request of ") + method));
+  }
+}
+
 TEST_F(SessionTest, AStateComesAndGoes) {
   MakeSession("mine");
   const auto [blob, status] = Export("mine");
@@ -294,7 +303,7 @@ TEST_F(KeysTest, TellsItsHealthAndItsMethodsToEverybody) {
 TEST_F(SessionTest, APortIsTakenOnce) {
   prometheus::Registry metrics;
   const auto other = GrpcTextServer::Start({{.name = "fake", .service = &service()}}, metrics, {.listen = Address()});
-  EXPECT_TRUE(absl::IsUnavailable(other.status())) << other.status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(other.status())) << other.status();
 }
 
 TEST_F(SessionTest, Tls) {

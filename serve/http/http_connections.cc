@@ -1,5 +1,6 @@
 #include "serve/http/http_connections.h"
 
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -345,27 +347,19 @@ HttpConnections::HttpConnections(const ConnectionOptions& options)
   };
   new_task_queue = [this] { return new AtOnce(*impl_); };
   set_payload_max_length(options.max_body);
-  set_tcp_nodelay(true);
   set_keep_alive_max_count(1 << 30);
   set_keep_alive_timeout(std::chrono::duration_cast<std::chrono::seconds>(options.idle).count());
-  // Not the library's SO_REUSEPORT, with which two servers share a port and neither says so.
-  set_socket_options([](socket_t socket) {
-    const int yes = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-  });
 }
 HttpConnections::~HttpConnections() = default;
 
-absl::StatusOr<int> HttpConnections::Bind(const std::string& host, int port) {
+absl::Status HttpConnections::Bind(BoundPort port) {
   RADLADS_RETURN_IF_ERROR(impl_->Prepare());
-  if (port == 0) {
-    port = bind_to_any_port(host);
-  } else if (!bind_to_port(host, port)) {
-    return FailedPrecondition("cannot listen on ", host, ":", port, "; is another server there? Choose another port");
-  }
-  if (port <= 0) return FailedPrecondition("cannot listen on ", host, "; is it an address of this machine?");
-  ::listen(svr_sock_, 4096);  // the library's queue of 5 is soon full
-  return port;
+  const int number = port.port(), socket = port.Release();
+  svr_sock_ = socket;
+  const int yes = 1;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));  // of its connections too
+  if (::listen(socket, 4096) == 0) return absl::OkStatus();
+  return FailedPrecondition("cannot listen on port ", number, ": ", std::strerror(errno));
 }
 
 absl::Status HttpConnections::Serve() {

@@ -15,7 +15,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
+#include "base/bound_port.h"
 
 namespace radlads {
 
@@ -45,9 +45,9 @@ class HttpConnections : public httplib::Server {
   explicit HttpConnections(const ConnectionOptions& options);
   ~HttpConnections() override;
 
-  // Takes the port, 0: any that is free -> the port. FAILED_PRECONDITION when it is not to be had; INVALID_ARGUMENT for
-  // a certificate or key that cannot be used.
-  absl::StatusOr<int> Bind(const std::string& host, int port);
+  // Listens on the port; who connects waits until Serve. FAILED_PRECONDITION when somebody else listens there;
+  // INVALID_ARGUMENT for a certificate or key that cannot be used.
+  absl::Status Bind(BoundPort port);
   // Serves until stop(), which then takes no new connections; returns when the requests that are there are answered.
   absl::Status Serve();
 

@@ -26,6 +26,12 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+BoundPort Port() {
+  auto port = BoundPort::Take({.host = "127.0.0.1"});
+  RADLADS_CHECK(port.ok()) << port.status();
+  return *std::move(port);
+}
+
 // Answers /size with the size of a body, and /wait once it may.
 class HttpConnectionsTest : public ::testing::Test {
  protected:
@@ -40,9 +46,10 @@ class HttpConnectionsTest : public ::testing::Test {
       response.set_content(HttpConnections::ClientLeft() ? "left" : "waited", "text/plain");
     });
     server_.set_refusal_logger([this](const RefusedRequest& request) { refused_.push_back(request); });
-    auto port = server_.Bind("127.0.0.1", 0);
-    RADLADS_CHECK(port.ok()) << port.status();
-    port_ = *port;
+    BoundPort port = Port();
+    port_ = port.port();
+    const absl::Status bound = server_.Bind(std::move(port));
+    RADLADS_CHECK(bound.ok()) << bound;
     serving_ = std::thread([this] { served_ = server_.Serve(); });
     while (!server_.is_running()) std::this_thread::yield();
   }
@@ -255,17 +262,15 @@ TEST(HttpConnections, FilesThatAreNoCertificateAreNamed) {
   const std::string path = ::testing::TempDir() + "/not.pem";
   ASSERT_TRUE(WriteFileAtomically(path, "nothing").ok());
   HttpConnections missing({.tls_certificate = path + "x", .tls_key = path});
-  EXPECT_THAT(std::string(missing.Bind("127.0.0.1", 0).status().message()),
-              HasSubstr("the certificate cannot be used"));
+  EXPECT_THAT(std::string(missing.Bind(Port()).message()), HasSubstr("the certificate cannot be used"));
   HttpConnections bad({.tls_certificate = WithTls().tls_certificate, .tls_key = path});
-  EXPECT_THAT(std::string(bad.Bind("127.0.0.1", 0).status().message()), HasSubstr("the key cannot be used"));
+  EXPECT_THAT(std::string(bad.Bind(Port()).message()), HasSubstr("the key cannot be used"));
 }
 
 TEST_F(HttpConnectionsTest, APortIsTakenOnce) {
-  HttpConnections other({});
-  const auto bound = other.Bind("127.0.0.1", port_);
-  EXPECT_TRUE(absl::IsFailedPrecondition(bound.status()));
-  EXPECT_THAT(std::string(bound.status().message()), HasSubstr("is another server there"));
+  const auto other = BoundPort::Take({.host = "127.0.0.1", .port = port_});
+  EXPECT_TRUE(absl::IsFailedPrecondition(other.status()));
+  EXPECT_THAT(std::string(other.status().message()), HasSubstr("is another server there"));
 }
 
 }  // namespace

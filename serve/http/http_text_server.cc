@@ -102,9 +102,13 @@ class HttpTextServer::Impl {
     AddSessions();
   }
 
+  absl::Status Bind(BoundPort port) {
+    port_ = port.port();
+    return server_.Bind(std::move(port));
+  }
   absl::Status Bind() {
-    RADLADS_ASSIGN_OR_RETURN(port_, server_.Bind(options_.host, options_.port));
-    return absl::OkStatus();
+    RADLADS_ASSIGN_OR_RETURN(BoundPort port, BoundPort::Take({.host = options_.host, .port = options_.port}));
+    return Bind(std::move(port));
   }
   int port() const { return port_; }
   absl::Status Serve() { return server_.Serve(); }
@@ -299,6 +303,9 @@ HttpTextServer::HttpTextServer(std::vector<ServedModel> models, prometheus::Regi
 HttpTextServer::~HttpTextServer() = default;
 absl::Status HttpTextServer::Bind() {
   return impl_->Bind();
+}
+absl::Status HttpTextServer::Bind(BoundPort port) {
+  return impl_->Bind(std::move(port));
 }
 int HttpTextServer::port() const {
   return impl_->port();

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/bound_port.h"
 #include "serve/transport/served_model.h"
 
 namespace prometheus {
@@ -52,6 +53,8 @@ class HttpTextServer {
   // Takes the port. FAILED_PRECONDITION when it is not to be had; INVALID_ARGUMENT for a certificate or key that cannot
   // be used.
   absl::Status Bind();
+  // One that was taken before.
+  absl::Status Bind(BoundPort port);
   int port() const;
   // Serves until Shutdown; returns when requests under way are answered.
   absl::Status Serve();
