@@ -220,6 +220,17 @@ TEST_F(MakeBinidxTest, MergesWhatWasSplit) {
   EXPECT_EQ(Run("merge $DIR/tokens $DIR/other --output $DIR/mixed").exit_code, 0);
 }
 
+// A command that would find nothing again is not offered.
+TEST_F(MakeBinidxTest, TextsThatAreAllEmptyAreNoDataset) {
+  Put("a.jsonl", "{\"text\":\"\"}\n{\"text\":\"\"}\n");
+  const Outcome outcome = Run(kBuild + "--no_eos --checkpoint_seconds 0 $DIR/a.jsonl");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output,
+              HasSubstr("there is no document to write to " + directory_ + "/tokens: what was read has"));
+  EXPECT_EQ(outcome.output.find("continues it"), std::string::npos) << outcome.output;
+  EXPECT_EQ(Run(kBuild + "$DIR/a.jsonl").exit_code, 0);  // each is its end mark
+}
+
 TEST_F(MakeBinidxTest, ShowsSamplesAndStatistics) {
   Put("a<b>.jsonl", Lines(9, 30) + Lines(3, 100));
   ASSERT_EQ(Run(kBuild + "\"$DIR\"/*.jsonl").exit_code, 0);

@@ -88,7 +88,10 @@ absl::Status MakeDataset(const std::string& prefix, TokenType type, const Datase
   const int64_t tokens_before = writer->tokens();
   DatasetInfo info;
   absl::Status status = fill(writer.get(), &info);
-  if (status.ok() && writer->documents() == 0) status = InvalidArgument("there is no document to write to ", prefix);
+  // What a run that is continued would find, too.
+  if (status.ok() && writer->documents() == 0) {
+    return InvalidArgument("there is no document to write to ", prefix, ": what was read has none, or only empty ones");
+  }
   if (status.ok()) {
     info.tokens = writer->tokens();
     info.documents = writer->documents();
