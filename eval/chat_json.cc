@@ -31,22 +31,21 @@ ReplyJson Logprobs(const Completion& completion, int64_t top, const Tokenizer& t
 absl::StatusOr<CompletionRequest> ParseChatRequest(std::string_view body, const Tokenizer& tokenizer,
                                                    const CompletionModel& model) {
   RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
-  RADLADS_RETURN_IF_ERROR(CheckChatFields(json));
-  RADLADS_RETURN_IF_ERROR(Unsupported(json, "response_format", {{"type", "text"}}));
   const bool is_new = !Field(json, "max_completion_tokens").is_null();
   if (is_new && !Field(json, "max_tokens").is_null()) {
     return InvalidArgument("max_tokens and max_completion_tokens are two names of one thing; give one of them");
   }
-  const int64_t context = model.max_length();
-  RADLADS_ASSIGN_OR_RETURN(CompletionFields fields,
-                           ParseCompletionFields(json, is_new ? "max_completion_tokens" : "max_tokens", context));
+  RADLADS_ASSIGN_OR_RETURN(
+      CompletionFields fields,
+      ParseCompletionFields(json, RequestPath::kEvalChat, is_new ? "max_completion_tokens" : "max_tokens", model));
   RADLADS_ASSIGN_OR_RETURN(const bool logprobs, Boolean(json, "logprobs", false));
   RADLADS_ASSIGN_OR_RETURN(const int64_t top, Integer(json, "top_logprobs", 0, 0, kMaxTopLogprobs));
   if (logprobs) fields.request.logprobs = top;
   if (top > 0 && !logprobs) return InvalidArgument("top_logprobs needs logprobs to be true");
-  RADLADS_ASSIGN_OR_RETURN(const std::vector<ChatMessage> messages, Messages(json));
-  RADLADS_ASSIGN_OR_RETURN(std::vector<int64_t> prompt, RenderChat(messages, tokenizer));
-  return RequestFor(fields, std::move(prompt), "the text of messages", context);
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<ChatMessage> messages, Messages(json, RequestPath::kEvalChat));
+  RADLADS_ASSIGN_OR_RETURN(const ChatOptions options, ChatOptionsOf(json, messages));
+  RADLADS_ASSIGN_OR_RETURN(std::vector<int64_t> prompt, RenderChat(messages, tokenizer, options));
+  return RequestFor(fields, std::move(prompt), "the text of messages", model.max_length());
 }
 
 std::string ChatReply(const ReplyHeader& header, const CompletionRequest& request, const Completion& completion,

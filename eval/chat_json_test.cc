@@ -49,8 +49,8 @@ TEST(ChatJson, ReadsWhatLmEvalSends) {
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->prompt.size(), 7u);  // u:hi|a:
   EXPECT_EQ(parsed->max_tokens, 3);
-  EXPECT_EQ(parsed->temperature, 0);
-  EXPECT_EQ(parsed->seed, 1234u);
+  EXPECT_EQ(parsed->sampling.temperature, 0);
+  EXPECT_EQ(parsed->sampling.seed, 1234u);
   EXPECT_THAT(parsed->stop, ElementsAre("x", "y"));
   EXPECT_FALSE(parsed->echo);
   EXPECT_FALSE(parsed->logprobs);
@@ -61,6 +61,11 @@ TEST(ChatJson, TheTemplateMakesThePrompt) {
   EXPECT_EQ(Prompt(R"([{"role":"system","content":"s"},{"role":"user","content":"b"}])"), "s:s|u:b|a:");
   EXPECT_EQ(Prompt(R"([{"role":"user","content":[{"type":"text","text":"h"},{"type":"text","text":"i"}]}])"),
             "u:hi|a:");
+  EXPECT_EQ(Prompt(R"([{"role":"user","content":"a"},{"role":"assistant","content":null,"refusal":"no"},
+                      {"role":"user","content":"b"}])"),
+            "u:a|a:no|u:b|a:");
+  // The assistant's message goes on.
+  EXPECT_EQ(Prompt(R"([{"role":"user","content":"a"},{"role":"assistant","content":"The"}])"), "u:a|a:The");
   // Tokens in a message are tokens in the prompt.
   EXPECT_EQ(Parse(R"({"max_tokens":1,"messages":[{"role":"user","content":"<|end|>"}]})")->prompt[2], 0);
 }
@@ -87,14 +92,16 @@ TEST(ChatJson, SaysWhatIsWrong) {
   EXPECT_THAT(Refusal(R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})"),
               HasSubstr("messages[0].content"));
   EXPECT_THAT(Refusal(R"({"messages":[{"role":"assistant","content":"","tool_calls":[{}]}]})"),
-              HasSubstr("messages[0]: tool_calls is not supported"));
+              HasSubstr("messages[0].tool_calls is not supported"));
   EXPECT_THAT(Refusal(R"({"messages":[{"role":"pope","content":"a"}]})"), HasSubstr("no role pope"));
   for (const char* field :
-       {R"("stream":true)", R"("n":2)", R"("tools":[{}])", R"("chat_template":"x")", R"("logit_bias":{"1":1})",
-        R"("response_format":{"type":"json_object"})", R"("continue_final_message":true)"}) {
+       {R"("stream":true)", R"("n":2)", R"("tools":[{}])", R"("chat_template":"x")",
+        R"("response_format":{"type":"json_object"})", R"("guided_choice":["a"])", R"("store":true)"}) {
     EXPECT_THAT(Refusal(With(field)), HasSubstr("is not supported")) << field;
   }
   EXPECT_TRUE(Parse(With(R"("stream":false,"n":1,"tools":[],"response_format":{"type":"text"},"max_tokens":1)")).ok());
+  EXPECT_THAT(Refusal(With(R"("continue_final_message":true)")), HasSubstr("needs a last message"));
+  EXPECT_THAT(Refusal(With(R"("enable_thinking":false)")), HasSubstr("does not read it"));
   EXPECT_THAT(Refusal(With(R"("logprobs":1)")), HasSubstr("logprobs must be true or false"));
   EXPECT_THAT(Refusal(With(R"("top_logprobs":1)")), HasSubstr("needs logprobs"));
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/sampling_options.h"
 
 namespace radlads {
 
@@ -19,9 +20,10 @@ struct CompletionRequest {
   bool echo = false;                // the prompt is part of the reply
   std::optional<int64_t> logprobs;  // log probabilities, and so many of the likeliest tokens, at each place
   std::vector<std::string> stop;    // the text ends before the first of them
-  double temperature = 1, top_p = 1;
-  int64_t top_k = 0;
-  uint64_t seed = 0;
+  std::vector<int64_t> stop_ids;    // and before the first of these tokens
+  bool ignore_eos = false;          // the tokenizer's stop tokens do not end it
+  int64_t min_tokens = 0;           // so many come before what ends it
+  SamplingOptions sampling;
 };
 
 // A token in its place. The numbers are there if the request has `logprobs`, and the token is not the first of a

@@ -1,11 +1,11 @@
 #include "eval/completion_fields.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/status.h"
 #include "serve/error_code.h"
+#include "serve/transport/sampling_fields.h"
 
 namespace radlads {
 namespace {
@@ -14,32 +14,21 @@ namespace {
 // OpenAI's 16 tokens, because lm_eval's gguf client never names one.
 constexpr int64_t kDefaultMaxTokens = 256;
 
-absl::Status CheckSupported(const RequestJson& json) {
-  RADLADS_RETURN_IF_ERROR(Unsupported(json, "n", 1));
-  RADLADS_RETURN_IF_ERROR(Unsupported(json, "stream", false));
-  RADLADS_RETURN_IF_ERROR(Unsupported(json, "logit_bias", RequestJson::object()));
-  for (const char* name : {"presence_penalty", "frequency_penalty"}) {
-    RADLADS_RETURN_IF_ERROR(Unsupported(json, name, 0));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::StatusOr<CompletionFields> ParseCompletionFields(const RequestJson& json, const char* max_tokens,
-                                                       int64_t context) {
-  RADLADS_RETURN_IF_ERROR(CheckSupported(json));
+absl::StatusOr<CompletionFields> ParseCompletionFields(const RequestJson& json, RequestPath path,
+                                                       const char* max_tokens, const CompletionModel& model) {
+  RADLADS_RETURN_IF_ERROR(CheckFields(json, path));
   CompletionFields fields;
   CompletionRequest& request = fields.request;
-  RADLADS_ASSIGN_OR_RETURN(request.max_tokens, Integer(json, max_tokens, kDefaultMaxTokens, 0, context));
+  RADLADS_ASSIGN_OR_RETURN(request.max_tokens, Integer(json, max_tokens, kDefaultMaxTokens, 0, model.max_length()));
   if (!Field(json, max_tokens).is_null()) fields.max_tokens = request.max_tokens;
-  RADLADS_ASSIGN_OR_RETURN(request.stop, Stops(json));
-  RADLADS_ASSIGN_OR_RETURN(request.temperature, Number(json, "temperature", 1, 0, std::numeric_limits<double>::max()));
-  RADLADS_ASSIGN_OR_RETURN(request.top_p, Number(json, "top_p", 1, 1e-9, 1));
-  RADLADS_ASSIGN_OR_RETURN(request.top_k, Integer(json, "top_k", 0, -1, INT64_MAX));
-  request.top_k = std::max<int64_t>(request.top_k, 0);  // some clients write -1 for all
-  RADLADS_ASSIGN_OR_RETURN(const int64_t seed, Integer(json, "seed", 0, INT64_MIN, INT64_MAX));
-  request.seed = static_cast<uint64_t>(seed);
+  RADLADS_ASSIGN_OR_RETURN(StopFields stops, ParseStops(json, model.vocabulary(), request.max_tokens));
+  request.stop = std::move(stops.texts);
+  request.stop_ids = std::move(stops.ids);
+  request.ignore_eos = stops.ignore_eos;
+  request.min_tokens = stops.min_tokens;
+  RADLADS_ASSIGN_OR_RETURN(request.sampling, SamplingFields(json, model.vocabulary()));
   RADLADS_ASSIGN_OR_RETURN(fields.keep, Integer(json, "truncate_prompt_tokens", 0, -1, INT64_MAX));
   return fields;
 }

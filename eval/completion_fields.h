@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "eval/completion.h"
 #include "serve/transport/json_fields.h"
+#include "serve/transport/request_fields.h"
 
 namespace radlads {
 
@@ -21,9 +22,9 @@ struct CompletionFields {
   std::optional<int64_t> max_tokens;  // if the client names it
   int64_t keep = 0;                   // truncate_prompt_tokens: 0 nothing is cut, -1 to what fits
 };
-// `max_tokens` is the name of that field. `context`: CompletionModel::max_length.
-absl::StatusOr<CompletionFields> ParseCompletionFields(const RequestJson& json, const char* max_tokens,
-                                                       int64_t context);
+// What CheckFields refuses on `path` is refused. `max_tokens` is the name of that field.
+absl::StatusOr<CompletionFields> ParseCompletionFields(const RequestJson& json, RequestPath path,
+                                                       const char* max_tokens, const CompletionModel& model);
 // The request for one prompt, cut as asked for. `name` is the prompt's, in errors: it is empty, or longer than the
 // context, naming both lengths.
 absl::StatusOr<CompletionRequest> RequestFor(const CompletionFields& fields, std::vector<int64_t> prompt,

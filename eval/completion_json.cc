@@ -68,11 +68,10 @@ absl::StatusOr<std::vector<CompletionRequest>> ParseCompletionRequests(std::stri
                                                                        const CompletionModel& model) {
   RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
   const int64_t context = model.max_length();
-  RADLADS_ASSIGN_OR_RETURN(CompletionFields fields, ParseCompletionFields(json, "max_tokens", context));
-  RADLADS_RETURN_IF_ERROR(Unsupported(json, "suffix", ""));
-  RADLADS_RETURN_IF_ERROR(Unsupported(json, "best_of", 1));
+  RADLADS_ASSIGN_OR_RETURN(CompletionFields fields,
+                           ParseCompletionFields(json, RequestPath::kEvalCompletions, "max_tokens", model));
   RADLADS_ASSIGN_OR_RETURN(fields.request.echo, Boolean(json, "echo", false));
-  if (!Field(json, "logprobs").is_null()) {
+  if (const RequestJson& logprobs = Field(json, "logprobs"); !logprobs.is_null() && logprobs != false) {
     RADLADS_ASSIGN_OR_RETURN(fields.request.logprobs, Integer(json, "logprobs", 0, 0, kMaxLogprobs));
   }
   RADLADS_ASSIGN_OR_RETURN(auto prompts, Prompts(json, tokenizer, model.vocabulary()));

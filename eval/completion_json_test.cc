@@ -34,7 +34,7 @@ TEST(CompletionJson, ReadsWhatLmEvalSends) {
   EXPECT_THAT((*parsed)[1].prompt, ElementsAre(4));
   EXPECT_EQ((*parsed)[0].max_tokens, 1);
   EXPECT_EQ((*parsed)[0].logprobs, 1);
-  EXPECT_EQ((*parsed)[0].temperature, 0);
+  EXPECT_EQ((*parsed)[0].sampling.temperature, 0);
   EXPECT_TRUE((*parsed)[0].echo);
 }
 
@@ -53,6 +53,28 @@ TEST(CompletionJson, StopsOfEveryShape) {
   EXPECT_THAT((*Parse(R"({"prompt":"a","max_tokens":1,"stop":["1","2","3","4","5"]})"))[0].stop.size(), 5);
   EXPECT_TRUE((*Parse(R"({"prompt":"a","max_tokens":1,"stop":[]})"))[0].stop.empty());
   EXPECT_TRUE((*Parse(R"({"prompt":"a","max_tokens":1,"stop":null})"))[0].stop.empty());
+}
+
+// Of what was read and dropped: it is done.
+TEST(CompletionJson, EverySamplerAndEndIsHonoured) {
+  const auto parsed = Parse(R"({"prompt":"a","max_tokens":9,"repetition_penalty":5.0,"min_p":0.5,"presence_penalty":1,
+                                "frequency_penalty":-1,"logit_bias":{"5":-100},"top_p":0,"stop_token_ids":[7],
+                                "ignore_eos":true,"min_tokens":2,"seed":null})");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const CompletionRequest& request = (*parsed)[0];
+  EXPECT_EQ(request.sampling.repetition_penalty, 5);
+  EXPECT_EQ(request.sampling.min_p, 0.5);
+  EXPECT_EQ(request.sampling.presence_penalty, 1);
+  EXPECT_EQ(request.sampling.frequency_penalty, -1);
+  EXPECT_EQ(request.sampling.logit_bias, (std::map<int64_t, double>{{5, -100}}));
+  EXPECT_EQ(request.sampling.top_p, 0);
+  EXPECT_EQ(request.sampling.seed, 0u);
+  EXPECT_EQ(request.sampling.temperature, 1);
+  EXPECT_THAT(request.stop_ids, ElementsAre(7));
+  EXPECT_TRUE(request.ignore_eos);
+  EXPECT_EQ(request.min_tokens, 2);
+  EXPECT_THAT(Refusal(R"({"prompt":"a","guided_regex":"x"})"), HasSubstr("guided_regex is not supported"));
+  EXPECT_THAT(Refusal(R"({"prompt":"a","dry_multiplier":0.8})"), HasSubstr("dry_multiplier is not supported"));
 }
 
 TEST(CompletionJson, ALengthThatIsNotNamedIsWhatFits) {
@@ -75,14 +97,14 @@ TEST(CompletionJson, SaysWhatIsWrong) {
   EXPECT_THAT(Refusal(R"({"prompt":"a","max_tokens":-1})"), HasSubstr("max_tokens must be an integer from 0"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","max_tokens":"1"})"), HasSubstr("found \"1\""));
   EXPECT_THAT(Refusal(R"({"prompt":"a","temperature":-1})"), HasSubstr("temperature must be"));
-  EXPECT_THAT(Refusal(R"({"prompt":"a","top_p":0})"), HasSubstr("top_p must be"));
+  EXPECT_THAT(Refusal(R"({"prompt":"a","top_p":-0.1})"), HasSubstr("top_p must be"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","echo":1})"), HasSubstr("echo must be true or false"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","stop":[1]})"), HasSubstr("stop must be"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","stop":{"a":"b"}})"), HasSubstr("stop must be"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","logprobs":1000})"), HasSubstr("logprobs must be"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","n":2})"), HasSubstr("n is not supported; leave it out, or set it to 1"));
   EXPECT_THAT(Refusal(R"({"prompt":"a","stream":true})"), HasSubstr("stream"));
-  EXPECT_THAT(Refusal(R"({"prompt":"a","logit_bias":{"5":1}})"), HasSubstr("logit_bias"));
+  EXPECT_THAT(Refusal(R"({"prompt":"a","logit_bias":{"97":1}})"), HasSubstr("logit_bias"));
 }
 
 // As deep, as wide and as long as a body of many megabytes can be.

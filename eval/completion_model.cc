@@ -20,9 +20,17 @@ CompletionToken Token(int64_t id, const CompletionRequest& request, TokenScore s
   return token;
 }
 
+// Without the prompt and what ends the text.
+ContinueRequest Continuation(const CompletionRequest& request) {
+  return {.max_tokens = request.max_tokens,
+          .sampling = request.sampling,
+          .min_tokens = request.min_tokens,
+          .top = request.logprobs.value_or(0)};
+}
+
 // The likeliest token after the prompt comes with the scores of the prompt.
 bool GeneratesFromScores(const CompletionRequest& request) {
-  return request.max_tokens == 1 && request.temperature == 0;
+  return request.max_tokens == 1 && Continuation(request).TakesLikeliest();
 }
 
 TokenScoreRequest Question(const CompletionRequest& request) {
@@ -40,24 +48,23 @@ class Generated {
  public:
   Generated(const CompletionRequest& request, const std::shared_ptr<const Tokenizer>& tokenizer, Completion* completion)
       : request_(request),
-        stop_ids_(StopIds(*tokenizer, request.stop)),
+        stop_ids_(StopIds(*tokenizer, request.stop, request.stop_ids, request.ignore_eos)),
         text_(tokenizer, request.stop),
         completion_(completion) {}
 
   ContinueRequest Prompt() const {
-    ContinueRequest prompt{.ids = request_.prompt, .max_tokens = request_.max_tokens};
-    prompt.sampling = {
-        .temperature = request_.temperature, .top_k = request_.top_k, .top_p = request_.top_p, .seed = request_.seed};
+    ContinueRequest prompt = Continuation(request_);
+    prompt.ids = request_.prompt;
     prompt.stop_ids = stop_ids_;
-    prompt.top = request_.logprobs.value_or(0);
     return prompt;
   }
 
   // Whether it goes on after `id`.
   bool Append(int64_t id, const TokenScore& score) {
+    const bool watch = static_cast<int64_t>(completion_->generated.size()) >= request_.min_tokens;
     completion_->generated.push_back(Token(id, request_, score));
     completion_->stopped = std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end();
-    return !completion_->stopped && text_.Append(id);
+    return !completion_->stopped && text_.Append(id, watch);
   }
 
   void Finish() {

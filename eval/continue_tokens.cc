@@ -84,6 +84,10 @@ class Continuation {
     int64_t tokens = 0, last = -1;
   };
 
+  static bool Stops(const ContinueRequest& request, int64_t id) {
+    return std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
+  }
+
   // Draws a token for each text from its row of `hidden` [N,C]; -> whether it goes on.
   absl::StatusOr<std::vector<bool>> Draw(const std::vector<int64_t>& indexes, const Tensor& hidden) {
     Tensor logits = model_.Logits(hidden);
@@ -91,8 +95,11 @@ class Continuation {
     for (size_t row = 0; row < indexes.size(); ++row) {
       const ContinueRequest& request = requests_[indexes[row]];
       RowQuestion question{.row = static_cast<int64_t>(row), .target = -1, .top = request.top};
-      if (request.sampling.temperature > 0) {
-        RADLADS_ASSIGN_OR_RETURN(question.target, texts_.at(indexes[row]).sampler.Sample(logits[question.row]));
+      if (!request.TakesLikeliest()) {
+        Text& text = texts_.at(indexes[row]);
+        TokenSampler::Allows allows;
+        if (text.tokens < request.min_tokens) allows = [&](int64_t id) { return !Stops(request, id); };
+        RADLADS_ASSIGN_OR_RETURN(question.target, text.sampler.Sample(logits[question.row], allows));
       }
       questions.push_back(question);
     }
@@ -113,8 +120,7 @@ class Continuation {
     if (drawn < 0) score.logprob = score.best_logprob;
     text.last = drawn < 0 ? score.best : drawn;
     const bool wanted = on_token_(index, text.last, score);
-    const bool stops = std::find(request.stop_ids.begin(), request.stop_ids.end(), text.last) != request.stop_ids.end();
-    if (wanted && !stops && ++text.tokens < request.max_tokens) return true;
+    if (wanted && !Stops(request, text.last) && ++text.tokens < request.max_tokens) return true;
     done_(index);
     return false;
   }

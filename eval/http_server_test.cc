@@ -139,6 +139,27 @@ TEST_F(HttpServerTest, TextContinuesAsTheScorerSays) {
   EXPECT_GE(logprobs["top_logprobs"][5].size(), 2u);
 }
 
+// Of what was read and dropped.
+TEST_F(HttpServerTest, SamplersAndEndsDoWhatTheySay) {
+  const auto said = [&](Json json) {
+    json.update({{"prompt", {1, 2, 3}}, {"temperature", 0}});
+    if (!json.contains("max_tokens")) json["max_tokens"] = 6;
+    const Json choice = Post("/v1/completions", json)["choices"][0];
+    return choice["text"].get<std::string>() + " " + choice["finish_reason"].get<std::string>();
+  };
+  const Json likeliest = {{"40", 90}, {"41", 60}};  // "H", then "I"
+  EXPECT_EQ(said({{"logit_bias", likeliest}}), "HHHHHH length");
+  EXPECT_EQ(said({{"logit_bias", likeliest}, {"max_tokens", 1}}), "H length");
+  EXPECT_EQ(said({{"logit_bias", likeliest}, {"repetition_penalty", 2}}).substr(0, 2), "HI");
+  EXPECT_EQ(said({{"logit_bias", likeliest}, {"stop_token_ids", {40}}}), " stop");
+  EXPECT_EQ(said({{"logit_bias", likeliest}, {"stop_token_ids", {40}}, {"min_tokens", 2}}), "II stop");
+  EXPECT_EQ(said({{"logit_bias", likeliest}, {"stop", "HH"}, {"min_tokens", 3}}), "HH stop");
+  const Json end = {{"0", 99}, {"40", 50}};
+  EXPECT_EQ(said({{"logit_bias", end}}), " stop");
+  EXPECT_EQ(said({{"logit_bias", end}, {"min_tokens", 1}}), "H stop");
+  EXPECT_EQ(said({{"logit_bias", end}, {"ignore_eos", true}}), " length");
+}
+
 TEST_F(HttpServerTest, ChatIsTheCompletionOfItsTemplate) {
   const Json plain = Post("/v1/completions", {{"prompt", "hello>"}, {"temperature", 0}, {"max_tokens", 9}});
   const Json chat = Post("/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", "hello"}}}},

@@ -34,8 +34,8 @@ void CheckRequest(const CompletionRequest& request, const CompletionModel& model
   RADLADS_CHECK(size + request.max_tokens <= model.max_length() + 1) << size << " and " << request.max_tokens;
   for (const int64_t id : request.prompt) RADLADS_CHECK(id >= 0 && id < model.vocabulary()) << id;
   RADLADS_CHECK(!request.logprobs || (*request.logprobs >= 0 && *request.logprobs <= 100));
-  RADLADS_CHECK(std::isfinite(request.temperature) && request.temperature >= 0);
-  RADLADS_CHECK(request.top_p > 0 && request.top_p <= 1 && request.top_k >= 0);
+  RADLADS_CHECK(std::isfinite(request.sampling.temperature) && request.sampling.temperature >= 0);
+  RADLADS_CHECK(request.sampling.Check(model.vocabulary()).ok());
 }
 
 // What a model could answer.

@@ -15,6 +15,11 @@ absl::Status TokenScoreRequest::Check(int64_t vocabulary) const {
   return CheckTokenIds(targets, vocabulary, -1);
 }
 
+bool ContinueRequest::TakesLikeliest() const {
+  return sampling.temperature == 0 && min_tokens == 0 && sampling.logit_bias.empty() &&
+         sampling.repetition_penalty == 1 && sampling.presence_penalty == 0 && sampling.frequency_penalty == 0;
+}
+
 absl::Status ContinueRequest::Check(int64_t vocabulary) const {
   if (ids.empty()) return InvalidArgument("there is no token to continue");
   if (max_tokens < 0) return InvalidArgument("max_tokens must be 0 or more, found ", max_tokens);

@@ -34,7 +34,11 @@ struct ContinueRequest {
   int64_t max_tokens = 256;
   SamplingOptions sampling;
   std::vector<int64_t> stop_ids;  // end the text, as its last token
+  int64_t min_tokens = 0;         // so many come before one of them
   int64_t top = 0;                // how many of the likeliest tokens to name with each token
+
+  // Every token is the likeliest that the model gives, as it is.
+  bool TakesLikeliest() const;
 
   // INVALID_ARGUMENT for no ids, an id outside of the vocabulary, a negative max_tokens, or bad sampling options.
   absl::Status Check(int64_t vocabulary) const;

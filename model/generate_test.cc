@@ -109,7 +109,7 @@ TEST(GenerateInputTest, BadInputIsNamed) {
   GenerateOptions options;
   EXPECT_THAT(message({}, options), HasSubstr("no token"));
   EXPECT_THAT(message({5, 97}, options), HasSubstr("token id 97"));
-  options.sampling.top_p = 0;
+  options.sampling.top_p = -0.1;
   EXPECT_THAT(message({5}, options), HasSubstr("top_p"));
   options.sampling = {.temperature = -1};
   EXPECT_THAT(message({5}, options), HasSubstr("temperature"));

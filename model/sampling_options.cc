@@ -21,7 +21,7 @@ absl::Status SamplingOptions::Check(int64_t vocabulary) const {
   if (!(temperature >= 0) || !std::isfinite(temperature))
     return InvalidArgument("temperature must be 0 or more, found ", temperature);
   if (top_k < 0) return InvalidArgument("top_k must be 0 (all) or more, found ", top_k);
-  if (!(top_p > 0 && top_p <= 1)) return InvalidArgument("top_p must be above 0 and at most 1, found ", top_p);
+  if (!(top_p >= 0 && top_p <= 1)) return InvalidArgument("top_p must be in [0, 1], found ", top_p);
   if (!(min_p >= 0 && min_p <= 1)) return InvalidArgument("min_p must be in [0, 1], found ", min_p);
   return absl::OkStatus();
 }

@@ -50,6 +50,7 @@ TEST(TokenSamplerTest, TopKAndTopPKeepTheLikeliest) {
   // 0.4 + 0.3 reaches 0.65, so 0.2 and 0.1 are out; a tiny top_p keeps one token.
   EXPECT_EQ(Draw({.temperature = 1, .top_p = 0.65}, logits, 500).size(), 2u);
   EXPECT_EQ(Draw({.temperature = 1, .top_p = 1e-9}, logits, 50), (std::map<int64_t, int>{{1, 50}}));
+  EXPECT_EQ(Draw({.temperature = 1, .top_p = 0}, logits, 50), (std::map<int64_t, int>{{1, 50}}));
 }
 
 TEST(TokenSamplerTest, MinPDropsWhatIsMuchLessLikely) {

@@ -35,6 +35,9 @@ struct TextRequest {
   SamplingOptions sampling;
   bool json = false;                // the reply is one JSON object, in UTF-8, and ends with it
   std::vector<std::string> stop;    // the text ends before the first of them
+  std::vector<int64_t> stop_ids;    // and before the first of these tokens
+  bool ignore_eos = false;          // the tokenizer's stop tokens do not end it
+  int64_t min_tokens = 0;           // so many come before what ends it; not with `json`
   std::optional<int64_t> logprobs;  // of each token, and so many of the likeliest, at most 20
   bool keep =
       false;  // without `session`: a new session is made of it, so that the reply's snapshot can be gone on from

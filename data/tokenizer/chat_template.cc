@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "data/tokenizer/jinja.h"
+#include "data/tokenizer/jinja_lexer.h"
 #include "data/tokenizer/utf8.h"
 
 namespace radlads {
@@ -21,7 +22,8 @@ std::string WellFormed(const std::string& text) {
 
 absl::StatusOr<std::string> ApplyChatTemplate(const Tokenizer& tokenizer,
                                               std::span<const ChatMessage> messages,
-                                              bool add_generation_prompt) {
+                                              bool add_generation_prompt,
+                                              const JinjaValue::Dict& variables) {
   if (!tokenizer.chat_template().has_value() && !tokenizer.chat_template_names().empty()) {
     std::string names;
     for (const std::string& name : tokenizer.chat_template_names()) names += (names.empty() ? "" : ", ") + name;
@@ -38,13 +40,19 @@ absl::StatusOr<std::string> ApplyChatTemplate(const Tokenizer& tokenizer,
 
   JinjaValue::List list;
   for (const ChatMessage& message : messages) {
-    list.emplace_back(JinjaValue::Dict{{"role", JinjaValue(WellFormed(message.role))},
-                                       {"content", JinjaValue(WellFormed(message.content))}});
+    JinjaValue::Dict keys = {{"role", JinjaValue(WellFormed(message.role))},
+                             {"content", JinjaValue(WellFormed(message.content))}};
+    if (!message.name.empty()) keys.emplace_back("name", JinjaValue(WellFormed(message.name)));
+    if (!message.reasoning_content.empty()) {
+      keys.emplace_back("reasoning_content", JinjaValue(WellFormed(message.reasoning_content)));
+    }
+    list.emplace_back(std::move(keys));
   }
-  JinjaValue::Dict variables = {{"messages", JinjaValue(std::move(list))},
-                                {"add_generation_prompt", JinjaValue(add_generation_prompt)},
-                                {"tools", JinjaValue(nullptr)},
-                                {"documents", JinjaValue(nullptr)}};
+  JinjaValue::Dict all = variables;
+  all.emplace_back("messages", JinjaValue(std::move(list)));
+  all.emplace_back("add_generation_prompt", JinjaValue(add_generation_prompt));
+  all.emplace_back("tools", JinjaValue(nullptr));
+  all.emplace_back("documents", JinjaValue(nullptr));
   const std::pair<const char*, std::optional<int32_t>> named[] = {
       {"bos_token", tokenizer.bos_id()},
       {"eos_token", tokenizer.eos_id()},
@@ -52,11 +60,23 @@ absl::StatusOr<std::string> ApplyChatTemplate(const Tokenizer& tokenizer,
       {"unk_token", tokenizer.unk_id()}};
   for (const auto& [name, id] : named) {
     if (id.has_value())
-      variables.emplace_back(name, JinjaValue(std::string(*tokenizer.TokenOf(*id))));
+      all.emplace_back(name, JinjaValue(std::string(*tokenizer.TokenOf(*id))));
   }
-  auto text = parsed->Render(variables);
+  auto text = parsed->Render(all);
   if (!text.ok()) return Annotate(text.status(), "chat template");
   return text;
+}
+
+bool ChatTemplateReads(const Tokenizer& tokenizer, std::string_view name) {
+  if (!tokenizer.chat_template().has_value()) return false;
+  const auto tokens = TokenizeJinja(WellFormed(*tokenizer.chat_template()), JinjaWhitespace());
+  if (!tokens.ok()) return false;
+  for (size_t i = 0; i < tokens->size(); ++i) {
+    const JinjaToken& token = (*tokens)[i];
+    const bool attribute = i > 0 && (*tokens)[i - 1].text == ".";
+    if (token.kind == JinjaToken::Kind::kName && token.text == name && !attribute) return true;
+  }
+  return false;
 }
 
 }  // namespace radlads

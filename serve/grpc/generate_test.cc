@@ -73,7 +73,7 @@ TEST_F(GrpcTextServerTest, WhatIsWrongIsSaidAndTheStreamGoesOn) {
       {[](auto& text) { text.set_max_tokens(-1); }, 3, "max_tokens must be 0 or more, found -1"},
       {[](auto& text) { text.set_logprobs(21); }, 3, "logprobs must be from 0 to 20"},
       {[](auto& text) { text.mutable_sampling()->set_temperature(std::nan("")); }, 3, "sampling.temperature"},
-      {[](auto& text) { text.mutable_sampling()->set_top_p(0); }, 3, "sampling.top_p"},
+      {[](auto& text) { text.mutable_sampling()->set_top_p(-1); }, 3, "sampling.top_p"},
       {[](auto& text) { text.mutable_sampling()->set_min_p(2); }, 3, "sampling: min_p"},
       {[](auto& text) { (*text.mutable_sampling()->mutable_logit_bias())[97] = 1; }, 3, "token id 97"},
       {[](auto& text) { (*text.mutable_sampling()->mutable_logit_bias())[1] = 1e300; }, 3, "sampling.logit_bias"},
@@ -81,6 +81,8 @@ TEST_F(GrpcTextServerTest, WhatIsWrongIsSaidAndTheStreamGoesOn) {
       {[](auto& text) { text.set_session("../etc"); }, 3, "an id has"},
       {[](auto& text) { text.set_session("nobody"); }, 5, "there is no session nobody"},
       {[](auto& text) { text.set_snapshot("nothing"); }, 5, "there is no snapshot nothing"},
+      {[](auto& text) { text.add_stop_tokens(97); }, 3, "stop_tokens: id 97 is outside"},
+      {[](auto& text) { text.set_min_tokens(-1); }, 3, "min_tokens must be from 0 to max_tokens"},
       {[](auto& text) { text.set_model("gpt-9\xff"); }, 5,
        "there is no model \"gpt-9\xef\xbf\xbd\"; this server has fake"},
   };
@@ -114,6 +116,24 @@ TEST_F(GrpcTextServerTest, AMessageThatIsNoneEndsTheStream) {
   EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("no GenerateRequest"));
   EXPECT_EQ(Exchange({Begin(1)}).at(1).text, "Hi!");
+}
+
+TEST_F(GrpcTextServerTest, WhatEndsATextAndALastMessageThatGoesOn) {
+  wire::GenerateRequest request = Begin(1);
+  wire::Text& text = *request.mutable_begin();
+  text.add_stop_tokens(7);
+  text.set_ignore_eos(true);
+  text.set_min_tokens(2);
+  for (const auto& [role, content] : {std::pair("user", "hello"), std::pair("assistant", "So")}) {
+    wire::Message& message = *text.mutable_chat()->add_messages();
+    message.set_role(role);
+    message.set_content(content);
+  }
+  EXPECT_EQ(Exchange({request}).at(1).result->prompt_tokens(), 12);  // u:hello<|end|>a:So
+  const TextRequest asked = service().last_request();
+  EXPECT_EQ(asked.stop_ids, std::vector<int64_t>{7});
+  EXPECT_TRUE(asked.ignore_eos);
+  EXPECT_EQ(asked.min_tokens, 2);
 }
 
 class TwoModelsTest : public GrpcTextServerTest {

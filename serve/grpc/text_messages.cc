@@ -17,6 +17,7 @@ namespace {
 namespace wire = serve::v1;
 
 constexpr int64_t kMaxLogprobs = 20;
+constexpr int kMaxStopTokens = 256;
 constexpr size_t kMaxErrorBytes = 2000;
 
 absl::Status CheckRange(const char* name, double value, double low, double high) {
@@ -27,7 +28,7 @@ absl::Status CheckRange(const char* name, double value, double low, double high)
 absl::StatusOr<SamplingOptions> ParseSampling(const wire::Sampling& from, int64_t vocabulary) {
   constexpr double kHuge = std::numeric_limits<float>::max();
   RADLADS_RETURN_IF_ERROR(CheckRange("temperature", from.temperature(), 0, kHuge));
-  RADLADS_RETURN_IF_ERROR(CheckRange("top_p", from.top_p(), 1e-9, 1));
+  RADLADS_RETURN_IF_ERROR(CheckRange("top_p", from.top_p(), 0, 1));
   RADLADS_RETURN_IF_ERROR(CheckRange("repetition_penalty", from.repetition_penalty(), 1e-9, kHuge));
   SamplingOptions options{.repetition_penalty = from.repetition_penalty(),
                           .presence_penalty = from.presence_penalty(),
@@ -49,6 +50,17 @@ absl::StatusOr<SamplingOptions> ParseSampling(const wire::Sampling& from, int64_
   return status.ok() ? absl::StatusOr<SamplingOptions>(std::move(options)) : Annotate(status, "sampling");
 }
 
+absl::Status CheckTokens(const char* name, const google::protobuf::RepeatedField<int64_t>& ids,
+                         const ServedModel& model) {
+  const int64_t vocabulary = model.service->info().vocabulary;
+  for (const int64_t id : ids) {
+    if (id < 0 || id >= vocabulary) {
+      return InvalidArgument(name, ": id ", id, " is outside of the model's vocabulary of ", vocabulary);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ParsePrompt(const wire::Text& from, const ServedModel& model, TextRequest* text) {
   const bool goes_on = !text->session.empty() || !text->snapshot.empty();
   switch (from.prompt_case()) {
@@ -58,12 +70,7 @@ absl::Status ParsePrompt(const wire::Text& from, const ServedModel& model, TextR
       break;
     }
     case wire::Text::kTokens: {
-      const int64_t vocabulary = model.service->info().vocabulary;
-      for (const int64_t id : from.tokens().ids()) {
-        if (id < 0 || id >= vocabulary) {
-          return InvalidArgument("tokens: id ", id, " is outside of the model's vocabulary of ", vocabulary);
-        }
-      }
+      RADLADS_RETURN_IF_ERROR(CheckTokens("tokens", from.tokens().ids(), model));
       text->prompt.assign(from.tokens().ids().begin(), from.tokens().ids().end());
       break;
     }
@@ -72,7 +79,7 @@ absl::Status ParsePrompt(const wire::Text& from, const ServedModel& model, TextR
       for (const wire::Message& message : from.chat().messages()) {
         messages.push_back({.role = message.role(), .content = message.content()});
       }
-      return SetChatPrompt(messages, model, text);
+      return SetChatPrompt(messages, model, {.end = UsualEnd(messages)}, text);
     }
     case wire::Text::PROMPT_NOT_SET:
       if (!goes_on)
@@ -96,6 +103,16 @@ absl::StatusOr<TextRequest> ParseText(const wire::Text& from, const ServedModel&
   if (text.max_tokens < 0) return InvalidArgument("max_tokens must be 0 or more, found ", text.max_tokens);
   RADLADS_ASSIGN_OR_RETURN(text.sampling, ParseSampling(from.sampling(), model.service->info().vocabulary));
   text.stop.assign(from.stop().begin(), from.stop().end());
+  if (from.stop_tokens_size() > kMaxStopTokens) {
+    return InvalidArgument("stop_tokens: ", from.stop_tokens_size(), " of them, a text takes at most ", kMaxStopTokens);
+  }
+  text.stop_ids.assign(from.stop_tokens().begin(), from.stop_tokens().end());
+  RADLADS_RETURN_IF_ERROR(CheckTokens("stop_tokens", from.stop_tokens(), model));
+  text.ignore_eos = from.ignore_eos();
+  text.min_tokens = from.min_tokens();
+  if (text.min_tokens < 0 || text.min_tokens > text.max_tokens) {
+    return InvalidArgument("min_tokens must be from 0 to max_tokens, ", text.max_tokens, ", found ", text.min_tokens);
+  }
   if (from.has_logprobs()) {
     if (from.logprobs() < 0 || from.logprobs() > kMaxLogprobs) {
       return InvalidArgument("logprobs must be from 0 to ", kMaxLogprobs, ", found ", from.logprobs());

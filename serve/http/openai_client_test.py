@@ -66,6 +66,17 @@ class OpenAiClientTest(unittest.TestCase):
         )
         self.assertEqual(text, SAID)
 
+    def test_what_means_nothing_special_is_taken(self):
+        said = self.client.chat.completions.create(model="gpt-4o", messages=HELLO).choices[0].message
+        reply = self.client.chat.completions.create(
+            model="gpt-4o",  # the only model answers, whatever its name
+            messages=[*HELLO, said.model_dump(), *HELLO, {"role": "assistant", "content": None, "refusal": "No."}, *HELLO],
+            n=1, top_p=0, stop=[], seed=None, logit_bias={}, tools=[], user="somebody", metadata={"a": "b"},
+            service_tier="auto", prompt_cache_key="key", parallel_tool_calls=True, tool_choice="none",
+        )
+        self.assertEqual(reply.choices[0].message.content, SAID)
+        self.assertEqual(reply.model, "fake")
+
     def test_sessions(self):
         first = self.client.chat.completions.create(model="fake", messages=HELLO, store=True)
         more = self.client.chat.completions.create(
@@ -84,8 +95,10 @@ class OpenAiClientTest(unittest.TestCase):
         with self.assertRaisesRegex(openai.BadRequestError, "n is not supported"):
             self.client.chat.completions.create(model="fake", messages=HELLO, n=2)
         with self.assertRaisesRegex(openai.NotFoundError, "there is no model") as unknown:
-            self.client.chat.completions.create(model="other", messages=HELLO)
+            self.client.models.retrieve("other")
         self.assertEqual(unknown.exception.code, "model_not_found")
+        with self.assertRaisesRegex(openai.BadRequestError, "guided_choice is not supported"):
+            self.client.chat.completions.create(model="fake", messages=HELLO, extra_body={"guided_choice": ["yes", "no"]})
         stranger = self.client.with_options(api_key="another key altogether")
         with self.assertRaises(openai.AuthenticationError) as refused:
             stranger.models.list()

@@ -28,7 +28,8 @@ absl::Status TextHandler::TryToAnswer(Parse parse, const std::string& body, http
   if (draining_) return absl::UnavailableError("the server shuts down; ask another one, or later");
   RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
   RADLADS_ASSIGN_OR_RETURN(const std::string name, String(json, "model", ""));
-  RADLADS_ASSIGN_OR_RETURN(const ServedModel* model, FindModel(models_, name));
+  // Many clients have the name of another server's model built in; where there is one model, it is meant.
+  RADLADS_ASSIGN_OR_RETURN(const ServedModel* model, FindModel(models_, models_.size() == 1 ? "" : name));
   RADLADS_ASSIGN_OR_RETURN(TextCall call, parse(json, *model, max_tokens_));
   const std::string id = (call.chat ? "chatcmpl-" : "cmpl-") + RandomHex(24);
   if (call.text.keep || !call.text.session.empty()) call.text.snapshot_id = id;

@@ -13,16 +13,26 @@ namespace radlads {
 ServedText::ServedText(std::shared_ptr<const Tokenizer> words, TextRequest asked, TextCallbacks callbacks)
     : request(std::move(asked)),
       callbacks(std::move(callbacks)),
-      stop_ids(StopIds(*words, request.stop)),
+      stop_ids(StopIds(*words, request.stop, request.stop_ids, request.ignore_eos)),
       tokenizer(std::move(words)),
       growing(tokenizer, request.stop) {
   if (request.json) json.emplace();
 }
 
 bool ServedText::Allows(int64_t id) const {
+  if (!json) return !TooShort() || std::find(stop_ids.begin(), stop_ids.end(), id) == stop_ids.end();
   const auto bytes = tokenizer->BytesOf(static_cast<int32_t>(id));
   if (!bytes || bytes->empty() || tokenizer->IsSpecial(static_cast<int32_t>(id))) return false;
   return GrowingJson(*json).Append(*bytes);
+}
+
+void ServedText::Grow(int64_t id) {
+  const bool watch = !TooShort();
+  reply.push_back(id);
+  // The text ends before a token that the request names.
+  const auto& ids = request.stop_ids;
+  if (std::find(ids.begin(), ids.end(), id) == ids.end()) growing.Append(id, watch);
+  if (json) json->Append(*tokenizer->BytesOf(static_cast<int32_t>(id)));
 }
 
 bool ServedText::OnToken(int64_t id, const Tensor& logits, const std::function<void(TextEvent)>& emit) {
@@ -36,12 +46,10 @@ bool ServedText::OnToken(int64_t id, const Tensor& logits, const std::function<v
     token.logprob = scores->front().logprob;
     token.top = scores->front().top;
   }
-  reply.push_back(id);
   last_hash = full_hash;
   full_hash = Extend(full_hash, id);
   sampled = true;
-  growing.Append(id);
-  if (json) json->Append(*tokenizer->BytesOf(static_cast<int32_t>(id)));
+  Grow(id);
   TextEvent event;
   event.piece = {.text = growing.Take(), .tokens = {std::move(token)}};
   emit(std::move(event));
@@ -53,9 +61,7 @@ absl::Status ServedText::Replay(int64_t id) {
     return InvalidArgument("the reply that is to go on is no JSON object after its first ", reply.size(),
                            " tokens; go on with it as text");
   }
-  if (json) json->Append(*tokenizer->BytesOf(static_cast<int32_t>(id)));
-  reply.push_back(id);
-  growing.Append(id);
+  Grow(id);
   growing.Take();
   return absl::OkStatus();
 }

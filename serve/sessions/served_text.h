@@ -69,10 +69,14 @@ struct ServedText {
   // Takes a token that is known already: its text was handed out before. INVALID_ARGUMENT for one that the request does
   // not allow.
   absl::Status Replay(int64_t id);
-  // Whether the token may come next in `json`.
+  // Whether the token may come next: in `json`, or where nothing may end the text yet.
   bool Allows(int64_t id) const;
+  bool TooShort() const { return static_cast<int64_t>(reply.size()) < request.min_tokens; }
   // By a stop string, or because the JSON is complete.
   bool Ended() const { return growing.ended() || (json && json->complete()); }
+
+  // One more token of the reply.
+  void Grow(int64_t id);
 
   const std::shared_ptr<const Tokenizer> tokenizer;
   GrowingText growing;

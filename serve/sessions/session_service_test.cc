@@ -239,6 +239,34 @@ TEST(SessionService, AStopStringEndsTheText) {
   EXPECT_EQ(token.text(), "");
 }
 
+// Whatever else the options say: a biased token ends the text, does not, or does so later.
+TEST(SessionService, WhatEndsATextIsAsTheRequestSays) {
+  SmallService service("rad_rwkv7");
+  const auto said = [&](TextRequest request) {
+    request.prompt = {1, 2, 3};
+    request.max_tokens = 6;
+    request.sampling.logit_bias[40] = 1000;  // "H": the likeliest that may come
+    Reader reader(*service, std::move(request));
+    EXPECT_TRUE(reader.Wait().status.ok()) << reader.Wait().status;
+    return std::pair(reader.text(), reader.ids().size());
+  };
+  EXPECT_EQ(said({}), std::pair(std::string("HHHHHH"), size_t{6}));
+  EXPECT_EQ(said({.stop_ids = {40}}), std::pair(std::string(), size_t{1}));
+  EXPECT_EQ(said({.stop = {"HH"}}), std::pair(std::string(), size_t{2}));
+  EXPECT_EQ(said({.stop = {"HH"}, .min_tokens = 3}), std::pair(std::string("HH"), size_t{4}));
+  TextRequest later{.stop_ids = {40}, .min_tokens = 2};
+  later.sampling.logit_bias[41] = 900;
+  EXPECT_EQ(said(later), std::pair(std::string("II"), size_t{3}));
+  TextRequest end;
+  end.sampling.logit_bias[0] = 2000;  // the end of text
+  EXPECT_EQ(said(end), std::pair(std::string(), size_t{1}));
+  end.min_tokens = 2;
+  EXPECT_EQ(said(end), std::pair(std::string("HH"), size_t{3}));
+  end.ignore_eos = true;
+  EXPECT_EQ(said(end), std::pair(std::string(), size_t{6}));
+  EXPECT_FALSE(service->Start({.prompt = {1}, .json = true, .min_tokens = 1}, {}).ok());
+}
+
 TEST(SessionService, ABusySessionIsLeftAlone) {
   SmallService service("rad_rwkv7");
   ASSERT_TRUE(service->CreateSession("s", 0).ok());

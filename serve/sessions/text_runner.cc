@@ -53,6 +53,9 @@ absl::Status TextRunner::Check(const TextRequest& request) const {
     return InvalidArgument("a text goes on from a session or from a snapshot, not from both");
   }
   if (request.max_tokens < 0) return InvalidArgument("max_tokens must be 0 or more, found ", request.max_tokens);
+  if (request.min_tokens < 0 || (request.json && request.min_tokens > 0)) {
+    return InvalidArgument("min_tokens must be 0 or more, and 0 for JSON, found ", request.min_tokens);
+  }
   if (request.logprobs && (*request.logprobs < 0 || *request.logprobs > kMaxLogprobs)) {
     return InvalidArgument("logprobs must be in [0, ", kMaxLogprobs, "], found ", *request.logprobs);
   }
@@ -206,7 +209,7 @@ absl::StatusOr<uint64_t> TextRunner::Start(TextRequest request, TextCallbacks ca
     events_->Push(std::move(event));
   };
   asked.on_token = [text, emit](int64_t id, const Tensor& logits) { return text->OnToken(id, logits, emit); };
-  if (text->json) asked.allows = [text](int64_t id) { return text->Allows(id); };
+  if (text->json || text->request.min_tokens > 0) asked.allows = [text](int64_t id) { return text->Allows(id); };
   const int64_t prompt_end = text->begin + static_cast<int64_t>(text->request.prompt.size());
   asked.on_snapshot = [this, text, emit, prompt_end](SnapshotPtr snapshot) {
     const PrefixHash hash = text->HashAt(snapshot->tokens);

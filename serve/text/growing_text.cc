@@ -7,8 +7,10 @@
 
 namespace radlads {
 
-std::vector<int64_t> StopIds(const Tokenizer& tokenizer, const std::vector<std::string>& until) {
-  std::vector<int64_t> ids(tokenizer.stop_ids().begin(), tokenizer.stop_ids().end());
+std::vector<int64_t> StopIds(const Tokenizer& tokenizer, const std::vector<std::string>& until,
+                             std::vector<int64_t> more, bool ignore_eos) {
+  std::vector<int64_t> ids = std::move(more);
+  if (!ignore_eos) ids.insert(ids.end(), tokenizer.stop_ids().begin(), tokenizer.stop_ids().end());
   for (const std::string& end : until) {
     const std::optional<int32_t> id = tokenizer.IdOf(end);
     if (id && tokenizer.IsSpecial(*id)) ids.push_back(*id);
@@ -17,18 +19,16 @@ std::vector<int64_t> StopIds(const Tokenizer& tokenizer, const std::vector<std::
 }
 
 GrowingText::GrowingText(std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::string> until)
-    : tokenizer_(std::move(tokenizer)), decoder_(tokenizer_, /*skip_special_tokens=*/true), until_(std::move(until)) {
-  for (const std::string& end : until_) longest_ = std::max(longest_, end.size());
-}
+    : tokenizer_(std::move(tokenizer)), decoder_(tokenizer_, /*skip_special_tokens=*/true), until_(std::move(until)) {}
 
-bool GrowingText::Append(int64_t id) {
+bool GrowingText::Append(int64_t id, bool watch) {
   if (!tokenizer_->TokenOf(static_cast<int32_t>(id))) return true;
-  return AppendText(*decoder_.Push(static_cast<int32_t>(id)));
+  return AppendText(*decoder_.Push(static_cast<int32_t>(id)), watch);
 }
 
 void GrowingText::Finish() {
   const std::string rest = decoder_.Flush();
-  if (!ended_) AppendText(rest);
+  if (!ended_) AppendText(rest, /*watch=*/true);
   finished_ = true;
 }
 
@@ -55,12 +55,14 @@ size_t GrowingText::Certain() const {
   return certain;
 }
 
-bool GrowingText::AppendText(const std::string& piece) {
-  const size_t from = text_.size() < longest_ ? 0 : text_.size() - longest_;
+bool GrowingText::AppendText(const std::string& piece, bool watch) {
+  const size_t before = text_.size();
   text_ += piece;
+  if (!watch) return true;
   size_t first = std::string::npos;
   for (const std::string& end : until_) {
-    if (!end.empty()) first = std::min(first, text_.find(end, from));
+    // One that ends in the piece.
+    if (!end.empty()) first = std::min(first, text_.find(end, before < end.size() ? 0 : before - end.size() + 1));
   }
   ended_ = first != std::string::npos;
   if (ended_) text_.resize(first);

@@ -12,8 +12,10 @@
 
 namespace radlads {
 
-// Tokens that end a text: those of the tokenizer, and the special tokens among `until`, which have no text to be found.
-std::vector<int64_t> StopIds(const Tokenizer& tokenizer, const std::vector<std::string>& until);
+// Tokens that end a text: `more`, those of the tokenizer unless `ignore_eos`, and the special tokens among `until`,
+// which have no text to be found.
+std::vector<int64_t> StopIds(const Tokenizer& tokenizer, const std::vector<std::string>& until,
+                             std::vector<int64_t> more = {}, bool ignore_eos = false);
 
 // Not thread-safe.
 class GrowingText {
@@ -22,8 +24,8 @@ class GrowingText {
   GrowingText(std::shared_ptr<const Tokenizer> tokenizer, std::vector<std::string> until);
 
   // Whether the text goes on after `id`. An id that has no token (an embedding may have more rows than the vocabulary
-  // has tokens) adds nothing.
-  bool Append(int64_t id);
+  // has tokens) adds nothing. Without `watch`, none of `until` that ends with this token ends the text.
+  bool Append(int64_t id, bool watch = true);
   // No more tokens: an incomplete character becomes U+FFFD.
   void Finish();
 
@@ -36,13 +38,12 @@ class GrowingText {
   std::string Take();
 
  private:
-  bool AppendText(const std::string& piece);
+  bool AppendText(const std::string& piece, bool watch);
   size_t Certain() const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   StreamDecoder decoder_;
   std::vector<std::string> until_;
-  size_t longest_ = 0;  // of until_
   std::string text_;
   size_t taken_ = 0;  // bytes of text_
   bool ended_ = false, finished_ = false;

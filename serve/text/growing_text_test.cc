@@ -69,6 +69,21 @@ TEST(GrowingText, EveryCutOfALongerText) {
   }
 }
 
+// Not before the text is so long as it must be; what was held back may be a part of it.
+TEST(GrowingText, AStopEndsOnlyATextThatIsWatched) {
+  for (const auto& [watch_from, want] :
+       {std::pair(0, "a"), std::pair(2, "a"), std::pair(3, "a"), std::pair(4, "aENDb"), std::pair(9, "aENDbEND")}) {
+    GrowingText growing(Qwen(), {"EN", "END"});
+    int count = 0;
+    for (const char c : std::string_view("aENDbEND")) {
+      if (!growing.Append(Qwen()->IdOf(ByteToCharacter(static_cast<uint8_t>(c))).value(), count++ >= watch_from)) break;
+    }
+    growing.Finish();
+    EXPECT_EQ(growing.text(), want) << watch_from;
+    EXPECT_EQ(growing.Take(), want);
+  }
+}
+
 TEST(StopIdsTest, SpecialTokensEndByTheirIds) {
   const auto ids = StopIds(*Qwen(), {"<|im_end|>", "word"});
   const auto has = [&](const char* token) {
@@ -76,6 +91,8 @@ TEST(StopIdsTest, SpecialTokensEndByTheirIds) {
   };
   EXPECT_TRUE(has("<|im_end|>"));
   EXPECT_FALSE(has("word"));
+  EXPECT_EQ(StopIds(*Qwen(), {}, {5}, /*ignore_eos=*/true), std::vector<int64_t>{5});
+  EXPECT_EQ(StopIds(*Qwen(), {}, {5}).size(), 1 + Qwen()->stop_ids().size());
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ struct Marks {
 };
 
 std::optional<Marks> MarksOf(const Tokenizer& tokenizer) {
-  const auto text = ChatText(std::vector{kQuestion, kAnswer, kNextQuestion}, tokenizer, /*add_generation_prompt=*/true);
+  const auto text = ChatText(std::vector{kQuestion, kAnswer, kNextQuestion}, tokenizer);
   if (!text.ok()) return std::nullopt;
   const auto to_user = Between(*text, kAnswer.content, kNextQuestion.content);
   const size_t first = text->find(kQuestion.content), last = text->find(kNextQuestion.content);
@@ -51,7 +51,7 @@ std::optional<Marks> MarksOf(const Tokenizer& tokenizer) {
     ++common;
   }
   marks.question = std::string(head.substr(head.size() - common));
-  const auto with_system = ChatText(std::vector{kSystem, kQuestion}, tokenizer, /*add_generation_prompt=*/true);
+  const auto with_system = ChatText(std::vector{kSystem, kQuestion}, tokenizer);
   if (with_system.ok()) {
     if (const auto after = Between(*with_system, kSystem.content, kQuestion.content)) {
       marks.before_system = with_system->substr(0, with_system->find(kSystem.content));
@@ -81,12 +81,19 @@ Spelled Spell(std::span<const int64_t> ids, const Tokenizer& tokenizer) {
 
 }  // namespace
 
-absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, const Tokenizer& tokenizer) {
-  RADLADS_ASSIGN_OR_RETURN(std::string past, ChatText(std::span(&kQuestion, 1), tokenizer, true));
-  past += kAnswer.content;
+absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, const Tokenizer& tokenizer,
+                                      const ChatOptions& options) {
   std::vector<ChatMessage> all = {kQuestion, kAnswer};
   all.insert(all.end(), messages.begin(), messages.end());
-  RADLADS_ASSIGN_OR_RETURN(const std::string whole, ChatText(all, tokenizer, /*add_generation_prompt=*/true));
+  RADLADS_ASSIGN_OR_RETURN(const std::string whole, ChatText(all, tokenizer, options));
+  RADLADS_RETURN_IF_ERROR(CheckChat(all, tokenizer, options, /*before=*/2));
+  // The first turn had these variables, or none: some templates write them at the beginning, some after each question.
+  std::string past;
+  for (const JinjaValue::Dict& variables : {JinjaValue::Dict(), options.variables}) {
+    RADLADS_ASSIGN_OR_RETURN(past, ChatText(std::span(&kQuestion, 1), tokenizer, {.variables = variables}));
+    past += kAnswer.content;
+    if (whole.starts_with(past)) break;
+  }
   if (!whole.starts_with(past)) {
     return InvalidArgument(
         "the chat template of this model writes earlier turns anew after these messages, so that a kept text cannot go "
@@ -121,7 +128,8 @@ int64_t PartBegin(std::span<const int64_t> ids, int64_t place, const Tokenizer& 
   return spelled.TokensTo(byte);
 }
 
-absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedModel& model, TextRequest* text) {
+absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedModel& model, const ChatOptions& options,
+                           TextRequest* text) {
   bool begun = !text->snapshot.empty();
   if (!text->session.empty()) {
     RADLADS_ASSIGN_OR_RETURN(const SessionInfo session, model.service->GetSession(text->session));
@@ -129,11 +137,11 @@ absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedMo
   }
   if (begun && messages.empty()) return absl::OkStatus();
   if (begun) {
-    RADLADS_ASSIGN_OR_RETURN(NextTurn turn, ContinueChat(messages, *model.tokenizer));
+    RADLADS_ASSIGN_OR_RETURN(NextTurn turn, ContinueChat(messages, *model.tokenizer, options));
     text->prompt = std::move(turn.ids);
     text->reply_end = turn.reply_end;
   } else if (!messages.empty()) {
-    RADLADS_ASSIGN_OR_RETURN(text->prompt, RenderChat(messages, *model.tokenizer));
+    RADLADS_ASSIGN_OR_RETURN(text->prompt, RenderChat(messages, *model.tokenizer, options));
   } else {
     return InvalidArgument("messages must be one or more {\"role\", \"content\"}, found an empty list");
   }

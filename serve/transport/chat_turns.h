@@ -12,6 +12,7 @@
 #include "data/tokenizer/chat_template.h"
 #include "data/tokenizer/tokenizer.h"
 #include "serve/text_service.h"
+#include "serve/transport/chat_text.h"
 #include "serve/transport/served_model.h"
 
 namespace radlads {
@@ -22,15 +23,17 @@ struct NextTurn {
   int64_t reply_end = 0;  // as of TextRequest
 };
 
-// What the chat template puts after a reply, then `messages`, then the beginning of the next reply. The text before and
-// these ids together are what the template makes of the whole conversation. INVALID_ARGUMENT for a template that would
-// write earlier turns anew, besides the errors of ChatText.
-absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, const Tokenizer& tokenizer);
+// What the chat template puts after a reply, then `messages`, then what `options` say, most often the beginning of the
+// next reply. The text before and these ids together are what the template makes of the whole conversation.
+// INVALID_ARGUMENT for a template that would write earlier turns anew, besides the errors of ChatText and CheckChat.
+absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, const Tokenizer& tokenizer,
+                                      const ChatOptions& options = {});
 
 // Makes `messages` the prompt of `text`: a whole conversation, or the next turn where the text goes on from one. None
 // at all goes on with a reply that was cut. Errors of RenderChat and ContinueChat; NOT_FOUND for a session that there
 // is not.
-absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedModel& model, TextRequest* text);
+absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedModel& model, const ChatOptions& options,
+                           TextRequest* text);
 
 struct ChatTurn {
   ChatMessage message;

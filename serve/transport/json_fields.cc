@@ -90,13 +90,6 @@ absl::StatusOr<std::string> String(const RequestJson& json, const char* name) {
   return value.get<std::string>();
 }
 
-absl::Status Unsupported(const RequestJson& json, const char* name, const RequestJson& harmless) {
-  const RequestJson& value = Field(json, name);
-  if (value.is_null() || value == harmless) return absl::OkStatus();
-  return InvalidArgument(name, " is not supported; leave it out",
-                         harmless.is_null() ? "" : Concatenate(", or set it to ", Dump(harmless)));
-}
-
 absl::StatusOr<std::vector<int64_t>> TokenIds(const RequestJson& list, const char* name, int64_t vocabulary) {
   std::vector<int64_t> ids;
   for (const RequestJson& id : list) {

@@ -39,8 +39,12 @@ absl::StatusOr<bool> Boolean(const RequestJson& json, const char* name, bool oth
 absl::StatusOr<std::string> String(const RequestJson& json, const char* name, const std::string& otherwise);
 // A string that must be there.
 absl::StatusOr<std::string> String(const RequestJson& json, const char* name);
-// A field that is not supported must be missing, null, or have the value that changes nothing.
-absl::Status Unsupported(const RequestJson& json, const char* name, const RequestJson& harmless);
+// Of a field of the object in the field `object`: an error names both.
+template <typename T>
+absl::StatusOr<T> InObject(const char* object, absl::StatusOr<T> value) {
+  if (value.ok()) return value;
+  return absl::InvalidArgumentError(std::string(object) + "." + std::string(value.status().message()));
+}
 
 // Of `list`, an array in the field `name`: token ids in [0, vocabulary).
 absl::StatusOr<std::vector<int64_t>> TokenIds(const RequestJson& list, const char* name, int64_t vocabulary);
