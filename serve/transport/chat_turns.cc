@@ -1,6 +1,7 @@
 #include "serve/transport/chat_turns.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <optional>
 #include <string_view>
@@ -13,8 +14,7 @@ namespace radlads {
 namespace {
 
 // Stand for messages whose text does not matter.
-const ChatMessage kQuestion = {"user", "radlads-question"}, kAnswer = {"assistant", "radlads-answer"},
-                  kNextQuestion = {"user", "radlads-next"}, kSystem = {"system", "radlads-system"};
+const ChatMessage kQuestion = {"user", "radlads-question"}, kAnswer = {"assistant", "radlads-answer"};
 
 bool IsBlank(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isspace(c) != 0; });
@@ -29,34 +29,82 @@ std::optional<std::string_view> Between(std::string_view text, std::string_view 
   return text.substr(begin + first.size(), end - begin - first.size());
 }
 
-// What a template writes around messages.
-struct Marks {
-  std::string to_user, to_answer;  // between an answer and the next question, between a question and its answer
-  std::string question;            // before the first question, whatever comes before that
-  std::string before_system, after_system;
+// In the order in which they are thought of where a mark may follow several.
+constexpr std::array kRoles = {"assistant", "user", "tool", "system"};
+constexpr size_t kAssistant = 0, kUser = 1, kAnyRole = kRoles.size();
+
+// What a template writes between a message of one role and one of another, or the beginning of a reply.
+struct Mark {
+  size_t from, to;  // of kRoles
+  std::string text;
 };
 
-std::optional<Marks> MarksOf(const Tokenizer& tokenizer) {
-  const auto text = ChatText(std::vector{kQuestion, kAnswer, kNextQuestion}, tokenizer);
-  if (!text.ok()) return std::nullopt;
-  const auto to_user = Between(*text, kAnswer.content, kNextQuestion.content);
-  const size_t first = text->find(kQuestion.content), last = text->find(kNextQuestion.content);
-  if (!to_user || to_user->empty() || first == std::string::npos) return std::nullopt;
-  Marks marks{.to_user = std::string(*to_user), .to_answer = text->substr(last + kNextQuestion.content.size())};
-  if (marks.to_answer.empty()) return std::nullopt;
-  const std::string_view head = std::string_view(*text).substr(0, first);
-  size_t common = 0;
-  while (common < head.size() && common < to_user->size() &&
-         head[head.size() - 1 - common] == (*to_user)[to_user->size() - 1 - common]) {
-    ++common;
-  }
-  marks.question = std::string(head.substr(head.size() - common));
-  const auto with_system = ChatText(std::vector{kSystem, kQuestion}, tokenizer);
-  if (with_system.ok()) {
-    if (const auto after = Between(*with_system, kSystem.content, kQuestion.content)) {
-      marks.before_system = with_system->substr(0, with_system->find(kSystem.content));
-      marks.after_system = std::string(*after);
+// What a template writes around messages.
+struct Marks {
+  std::vector<Mark> between;
+  std::vector<Mark> heads;  // before the first message; `from` is kAnyRole
+  std::string question;     // before a first question, whatever comes before that: the date, say
+
+  // The first message of a text.
+  std::optional<Mark> Head(std::string_view text) const {
+    const Mark* longest = nullptr;
+    for (const Mark& head : heads) {
+      if (text.starts_with(head.text) && (longest == nullptr || head.text.size() > longest->text.size())) {
+        longest = &head;
+      }
     }
+    if (longest != nullptr) return *longest;
+    const size_t at = question.empty() ? std::string_view::npos : text.find(question);
+    if (at == std::string_view::npos) return std::nullopt;
+    return Mark{kAnyRole, kUser, std::string(text.substr(0, at + question.size()))};
+  }
+};
+
+// The end that two texts have in common.
+std::string CommonEnd(std::string_view a, std::string_view b) {
+  size_t size = 0;
+  while (size < a.size() && size < b.size() && a[a.size() - 1 - size] == b[b.size() - 1 - size]) ++size;
+  return std::string(a.substr(a.size() - size));
+}
+
+Marks MarksOf(const Tokenizer& tokenizer) {
+  Marks marks;
+  const auto message = [](size_t role) { return ChatMessage{kRoles[role], Concatenate("radlads-", kRoles[role])}; };
+  const ChatMessage next[] = {
+      {"assistant", "radlads-next"}, {"user", "radlads-next"}, {"tool", "radlads-next"}, {"system", "radlads-next"}};
+  const auto add = [&](size_t from, size_t to, std::string_view text) {
+    if (!text.empty()) marks.between.push_back({from, to, std::string(text)});
+  };
+  for (size_t from = 0; from < kRoles.size(); ++from) {
+    std::vector<ChatMessage> before;
+    if (from != kUser && from + 1 < kRoles.size()) before.push_back(message(kUser));
+    if (kRoles[from] == std::string_view("tool")) before.push_back(message(kAssistant));
+    before.push_back(message(from));
+    const std::string& said = before.back().content;
+    const auto reply = ChatText(before, tokenizer);
+    const size_t end = reply.ok() ? reply->rfind(said) : std::string::npos;
+    if (end == std::string::npos) continue;
+    add(from, kAssistant, std::string_view(*reply).substr(end + said.size()));
+    if (before.size() == 1) marks.heads.push_back({kAnyRole, from, reply->substr(0, end)});
+    before.emplace_back();
+    for (size_t to = 0; to < kRoles.size(); ++to) {
+      before.back() = next[to];
+      const auto text = ChatText(before, tokenizer, {.end = ChatEnd::kNothing});
+      const auto between =
+          text.ok() ? Between(*text, before[before.size() - 2].content, next[to].content) : std::nullopt;
+      if (between) add(from, to, *between);
+    }
+  }
+  // Two of a role are the last that is thought of.
+  std::stable_partition(marks.between.begin(), marks.between.end(),
+                        [](const Mark& mark) { return mark.from != mark.to; });
+  const auto user = std::find_if(marks.heads.begin(), marks.heads.end(), [](const Mark& m) { return m.to == kUser; });
+  if (user == marks.heads.end()) return marks;
+  const std::string head = user->text;
+  // A system message that cannot be told from a question is taken for that.
+  std::erase_if(marks.heads, [&](const Mark& m) { return m.to != kUser && m.text == head; });
+  for (const Mark& mark : marks.between) {
+    if (mark.from == kAssistant && mark.to == kUser) marks.question = CommonEnd(head, mark.text);
   }
   return marks;
 }
@@ -117,12 +165,11 @@ absl::StatusOr<NextTurn> ContinueChat(std::span<const ChatMessage> messages, con
 int64_t PartBegin(std::span<const int64_t> ids, int64_t place, const Tokenizer& tokenizer) {
   const Spelled spelled = Spell(ids, tokenizer);
   size_t byte = place == 0 ? 0 : spelled.ends[place - 1];
-  if (const std::optional<Marks> marks = MarksOf(tokenizer)) {
-    for (const std::string& mark : {marks->to_user, marks->to_answer}) {
-      // One that ends right here is the beginning of what follows, too.
-      const size_t begin = byte < mark.size() ? 0 : byte - mark.size(), found = spelled.text.find(mark, begin);
-      if (found != std::string::npos && found < byte) byte = found;
-    }
+  for (const Mark& mark : MarksOf(tokenizer).between) {
+    // One that ends right here is the beginning of what follows, too.
+    const size_t size = mark.text.size(), begin = byte < size ? 0 : byte - size;
+    const size_t found = spelled.text.find(mark.text, begin);
+    if (found != std::string::npos && found < byte) byte = found;
   }
   while (byte > 0 && byte < spelled.text.size() && (spelled.text[byte] & 0xC0) == 0x80) --byte;
   return spelled.TokensTo(byte);
@@ -150,48 +197,57 @@ absl::Status SetChatPrompt(std::span<const ChatMessage> messages, const ServedMo
 }
 
 std::vector<ChatTurn> SplitChat(std::span<const int64_t> ids, const Tokenizer& tokenizer, int64_t first) {
-  const std::optional<Marks> marks = MarksOf(tokenizer);
-  if (!marks) return {};
+  const Marks marks = MarksOf(tokenizer);
   const Spelled spelled = Spell(ids, tokenizer);
   const std::string_view text = spelled.text;
   std::vector<ChatTurn> turns;
-  const auto add = [&](const char* role, size_t begin, size_t end) {
-    turns.push_back(
-        {.message = {role, std::string(text.substr(begin, end - begin))}, .tokens = first + spelled.TokensTo(end)});
-  };
-  size_t at = 0;
-  bool user = true;
+  size_t at = 0, role = kAnyRole;  // of a part, the role is known by the mark that ends the message
   if (first == 0) {
-    at = text.find(marks->question);
-    if (at == std::string_view::npos) return {};
-    at += marks->question.size();
-    if (const std::string_view head = text.substr(0, at);
-        head.size() > marks->before_system.size() + marks->after_system.size() &&
-        head.starts_with(marks->before_system) && head.ends_with(marks->after_system)) {
-      add("system", marks->before_system.size(), head.size() - marks->after_system.size());
-    }
-  } else {
-    // What comes first is the rest of the turn that ends with the first mark.
-    const size_t answer = text.find(marks->to_answer), question = text.find(marks->to_user);
-    if (answer == question) return {};  // neither is there
-    user = answer < question;
+    const std::optional<Mark> head = marks.Head(text);
+    if (!head) return {};
+    at = head->text.size();
+    role = head->to;
   }
-  for (;; user = !user) {
-    const std::string& mark = user ? marks->to_answer : marks->to_user;
-    const size_t end = text.find(mark, at);
-    if (end != std::string_view::npos) {
-      // A part may begin with a mark.
-      if (first == 0 || end > 0) add(user ? "user" : "assistant", at, end);
-      if (first > 0 && at == 0 && end > 0) turns.back().continues = true;
-      at = end + mark.size();
-      continue;
+  const auto add = [&](size_t end) {
+    turns.push_back(
+        {.message = {kRoles[role], std::string(text.substr(at, end - at))}, .tokens = first + spelled.TokensTo(end)});
+  };
+  std::vector<size_t> places(marks.between.size());  // the first of each from `at` on
+  for (size_t i = 0; i < places.size(); ++i) places[i] = text.find(marks.between[i].text, at);
+  while (true) {
+    // The first that may come here; of those in one place, the longest.
+    size_t found = places.size();
+    for (size_t i = 0; i < places.size(); ++i) {
+      const Mark& mark = marks.between[i];
+      if (places[i] != std::string_view::npos && places[i] < at) places[i] = text.find(mark.text, at);
+      if (places[i] == std::string_view::npos || (role != kAnyRole && mark.from != role)) continue;
+      if (found == places.size() || places[i] < places[found] ||
+          (places[i] == places[found] && mark.text.size() > marks.between[found].text.size())) {
+        found = i;
+      }
     }
-    // The last turn, perhaps with the first part of its mark.
-    size_t part = std::min(mark.size(), text.size() - at);
-    while (part > 0 && !text.ends_with(std::string_view(mark).substr(0, part))) --part;
-    if (part < text.size() - at) add(user ? "user" : "assistant", at, text.size() - part);
-    return turns;
+    if (found == places.size()) break;
+    const bool continues = role == kAnyRole;
+    role = continues ? marks.between[found].from : role;
+    // A part may begin with a mark.
+    if (!continues || places[found] > 0) {
+      add(places[found]);
+      turns.back().continues = continues;
+    }
+    at = places[found] + marks.between[found].text.size();
+    role = marks.between[found].to;
   }
+  if (role == kAnyRole) return {};  // there is no mark
+  // The last turn, perhaps with the first part of its mark.
+  size_t part = 0;
+  for (const Mark& mark : marks.between) {
+    if (mark.from != role) continue;
+    for (size_t size = std::min(mark.text.size(), text.size() - at); size > part; --size) {
+      if (text.ends_with(std::string_view(mark.text).substr(0, size))) part = size;
+    }
+  }
+  if (part < text.size() - at) add(text.size() - part);
+  return turns;
 }
 
 }  // namespace radlads

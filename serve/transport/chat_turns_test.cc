@@ -94,6 +94,26 @@ TEST_P(ChatTurnsTest, TurnsAreFoundAgain) {
   }
 }
 
+// Roles may come in any order; what the template writes by itself is no turn.
+TEST_P(ChatTurnsTest, TurnsOfAnyOrderAreFoundAgain) {
+  const std::vector<std::vector<ChatMessage>> conversations = {
+      {{"user", "q"}, {"system", "mid"}, {"user", "z"}},
+      {{"user", "q"}, {"user", "and"}, {"assistant", "a"}, {"system", "late"}},
+      {{"system", "only"}},
+      {{"user", "q"}},
+      {{"system", "s"}, {"assistant", "first"}, {"user", "z"}}};
+  for (const std::vector<ChatMessage>& conversation : conversations) {
+    const auto text = RenderChat(conversation, *tokenizer_);
+    ASSERT_TRUE(text.ok()) << text.status();
+    const std::vector<ChatTurn> turns = SplitChat(*text, *tokenizer_);
+    ASSERT_EQ(turns.size(), conversation.size()) << *ChatText(conversation, *tokenizer_);
+    for (size_t i = 0; i < turns.size(); ++i) {
+      EXPECT_EQ(turns[i].message.role, conversation[i].role);
+      EXPECT_EQ(turns[i].message.content, conversation[i].content);
+    }
+  }
+}
+
 // Whatever a text is cut into, its parts have its turns: those that continue join what they continue.
 TEST_P(ChatTurnsTest, PartsOfATextHaveItsTurns) {
   const std::vector<ChatMessage> conversation = {{"system", "Be brief."},     {"user", "Hello\n\nthere"},
@@ -113,7 +133,8 @@ TEST_P(ChatTurnsTest, PartsOfATextHaveItsTurns) {
     std::vector<ChatTurn> turns = SplitChat(std::span(*text).first(cut), *tokenizer_);
     for (ChatTurn& turn : SplitChat(from(cut), *tokenizer_, cut)) {
       if (turn.continues && !turns.empty()) {
-        EXPECT_EQ(turns.back().message.role, turn.message.role) << place;
+        // The mark after a system message is that after an answer.
+        if (cut > whole[0].tokens) EXPECT_EQ(turns.back().message.role, turn.message.role) << place;
         turns.back().message.content += turn.message.content;
         turns.back().tokens = turn.tokens;
       } else {
@@ -148,6 +169,38 @@ TEST(ContinueChat, ATemplateThatWritesThePastAnewIsRefused) {
   const auto next = ContinueChat(std::span(&message, 1), *tokenizer);
   EXPECT_TRUE(absl::IsInvalidArgument(next.status()));
   EXPECT_THAT(std::string(next.status().message()), HasSubstr("writes earlier turns anew"));
+}
+
+// Of two forms of a reply's beginning, as DeepSeek-R1's: one before a reply, one in the past.
+TEST(SplitChat, RepliesMayBeginWithAThought) {
+  const auto tokenizer = SmallTokenizer(
+      "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}<U>{{ m.content }}"
+      "{% else %}<A>{{ m.content }}<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<A><think>{% endif %}");
+  const std::vector<ChatMessage> messages = {{"user", "q"}, {"assistant", "a"}, {"user", "z"}};
+  auto text = RenderChat(messages, *tokenizer);
+  ASSERT_TRUE(text.ok()) << text.status();
+  for (const int32_t id : tokenizer->Encode("hm</think>b<|end|>")) text->push_back(id);
+  std::string said;
+  for (const ChatTurn& turn : SplitChat(*text, *tokenizer))
+    said += turn.message.role + "=" + turn.message.content + ";";
+  EXPECT_EQ(said, "user=q;assistant=a;user=z;assistant=hm</think>b;");
+}
+
+// The switch of the request is that of the reply, also where the turns before had none, or the other.
+TEST(ContinueChat, VariablesCountForTheNextReply) {
+  const auto tokenizer = SmallTokenizer(
+      "{% if effort is defined %}[{{ effort }}]{% endif %}{% for m in messages %}{{ m.role[0] }}:{{ m.content }}<|end|>"
+      "{% endfor %}{% if add_generation_prompt %}a:{{ '()' if enable_thinking is false }}{% endif %}");
+  const ChatMessage message = {"user", "more"};
+  const auto text = [&](const JinjaValue::Dict& variables) {
+    const auto next = ContinueChat(std::span(&message, 1), *tokenizer, {.variables = variables});
+    EXPECT_TRUE(next.ok()) << next.status();
+    if (!next.ok()) return std::string();
+    return *tokenizer->Decode(std::vector<int32_t>(next->ids.begin(), next->ids.end()), false);
+  };
+  EXPECT_EQ(text({}), "<|end|>u:more<|end|>a:");
+  EXPECT_EQ(text({{"enable_thinking", JinjaValue(false)}}), "<|end|>u:more<|end|>a:()");
+  EXPECT_EQ(text({{"effort", JinjaValue(std::string("low"))}}), "<|end|>u:more<|end|>a:");
 }
 
 TEST(SplitChat, PlainTextHasNoTurns) {
