@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,10 @@ int64_t PageSize() {
 
 int64_t MemoryLimit(const std::string& root) {
   int64_t limit = ::sysconf(_SC_PHYS_PAGES) * PageSize();
+  for (const auto resource : {RLIMIT_AS, RLIMIT_DATA}) {
+    rlimit own{};
+    if (::getrlimit(resource, &own) == 0 && own.rlim_cur < static_cast<rlim_t>(limit)) limit = own.rlim_cur;
+  }
   const std::filesystem::path at(root), mount = at / "sys/fs/cgroup";
   std::ifstream groups(at / "proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {

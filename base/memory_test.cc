@@ -1,6 +1,7 @@
 #include "base/memory.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <string>
@@ -44,6 +45,18 @@ TEST_F(MemoryLimitTest, TheLeastOfAllGroupsAround) {
   Write("proc/self/cgroup", "1:name=systemd:/x\n0::/\n");
   Write("sys/fs/cgroup/memory.max", "50000000\n");
   EXPECT_EQ(MemoryLimit(root_), 50'000'000);
+}
+
+TEST(MemoryLimit, LimitsOfTheProcessCount) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_DATA, &before), 0);
+  const rlimit least{.rlim_cur = 90'000'000, .rlim_max = before.rlim_max};
+  const int64_t machine = MemoryLimit();
+  ASSERT_EQ(::setrlimit(RLIMIT_DATA, &least), 0);
+  const int64_t limited = MemoryLimit();
+  ASSERT_EQ(::setrlimit(RLIMIT_DATA, &before), 0);
+  EXPECT_EQ(limited, 90'000'000);
+  EXPECT_EQ(MemoryLimit(), machine);
 }
 
 TEST(MemoryInUse, GrowsWithWhatIsTouched) {
