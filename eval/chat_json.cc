@@ -29,8 +29,8 @@ ReplyJson Logprobs(const Completion& completion, int64_t top, const Tokenizer& t
 }  // namespace
 
 absl::StatusOr<CompletionRequest> ParseChatRequest(std::string_view body, const Tokenizer& tokenizer,
-                                                   const CompletionModel& model) {
-  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
+                                                   const CompletionModel& model, MemoryBudget::Part* memory) {
+  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body, memory));
   const bool is_new = !Field(json, "max_completion_tokens").is_null();
   if (is_new && !Field(json, "max_tokens").is_null()) {
     return InvalidArgument("max_tokens and max_completion_tokens are two names of one thing; give one of them");
@@ -45,7 +45,10 @@ absl::StatusOr<CompletionRequest> ParseChatRequest(std::string_view body, const 
   RADLADS_ASSIGN_OR_RETURN(const std::vector<ChatMessage> messages, Messages(json, RequestPath::kEvalChat));
   RADLADS_ASSIGN_OR_RETURN(const ChatOptions options, ChatOptionsOf(json, messages));
   RADLADS_ASSIGN_OR_RETURN(std::vector<int64_t> prompt, RenderChat(messages, tokenizer, options));
-  return RequestFor(fields, std::move(prompt), "the text of messages", model.max_length());
+  RADLADS_ASSIGN_OR_RETURN(CompletionRequest request,
+                           RequestFor(fields, std::move(prompt), "the text of messages", model.max_length()));
+  RADLADS_RETURN_IF_ERROR(TakeForReplies({&request, 1}, memory));
+  return request;
 }
 
 std::string ChatReply(const ReplyHeader& header, const CompletionRequest& request, const Completion& completion,

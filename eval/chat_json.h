@@ -15,9 +15,9 @@ namespace radlads {
 
 // A request's body -> the completion of what the tokenizer's chat template makes of its messages. INVALID_ARGUMENT says
 // which field is wrong, and what it can be; in the template's own words where it refuses the messages; what to do where
-// there is no template, or one that data/tokenizer/jinja.h cannot render.
+// there is no template, or one that data/tokenizer/jinja.h cannot render. `memory` as in completion_json.h.
 absl::StatusOr<CompletionRequest> ParseChatRequest(std::string_view body, const Tokenizer& tokenizer,
-                                                   const CompletionModel& model);
+                                                   const CompletionModel& model, MemoryBudget::Part* memory = nullptr);
 
 std::string ChatReply(const ReplyHeader& header, const CompletionRequest& request, const Completion& completion,
                       const Tokenizer& tokenizer);

@@ -56,6 +56,22 @@ absl::StatusOr<CompletionRequest> RequestFor(const CompletionFields& fields, std
   return request;
 }
 
+absl::Status TakeForReplies(std::span<const CompletionRequest> requests, MemoryBudget::Part* memory) {
+  if (memory == nullptr) return absl::OkStatus();
+  // Of a token of a reply, and of each of the likeliest at its place: as numbers, as JSON and as its text.
+  constexpr int64_t kToken = 256, kLikely = 256;
+  int64_t bytes = 0;
+  for (const CompletionRequest& request : requests) {
+    const auto prompt = static_cast<int64_t>(request.prompt.size());
+    const int64_t shown = request.max_tokens + (request.echo ? prompt : 0);
+    bytes += 2 * prompt * static_cast<int64_t>(sizeof(request.prompt[0]));
+    bytes += shown * (request.logprobs ? kToken + (1 + *request.logprobs) * kLikely : kToken);
+    for (const std::string& stop : request.stop) bytes += 2 * static_cast<int64_t>(sizeof(stop) + stop.size());
+  }
+  memory->ShrinkTo(0);
+  return memory->Take(bytes);
+}
+
 const char* FinishReasonName(const Completion& completion) {
   return completion.stopped ? "stop" : "length";
 }

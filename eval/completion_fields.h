@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/memory_budget.h"
 #include "eval/completion.h"
 #include "serve/transport/json_fields.h"
 #include "serve/transport/request_fields.h"
@@ -29,6 +31,9 @@ absl::StatusOr<CompletionFields> ParseCompletionFields(const RequestJson& json, 
 // context, naming both lengths.
 absl::StatusOr<CompletionRequest> RequestFor(const CompletionFields& fields, std::vector<int64_t> prompt,
                                              const std::string& name, int64_t context);
+
+// Makes `memory`, if there is one, what `requests` and their replies may need. Errors of MemoryBudget.
+absl::Status TakeForReplies(std::span<const CompletionRequest> requests, MemoryBudget::Part* memory);
 
 const char* FinishReasonName(const Completion& completion);
 // The counts of tokens.

@@ -65,8 +65,9 @@ ReplyJson OptionalToken(const Tokenizer& tokenizer, const std::optional<int32_t>
 
 absl::StatusOr<std::vector<CompletionRequest>> ParseCompletionRequests(std::string_view body,
                                                                        const Tokenizer& tokenizer,
-                                                                       const CompletionModel& model) {
-  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
+                                                                       const CompletionModel& model,
+                                                                       MemoryBudget::Part* memory) {
+  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body, memory));
   const int64_t context = model.max_length();
   RADLADS_ASSIGN_OR_RETURN(CompletionFields fields,
                            ParseCompletionFields(json, RequestPath::kEvalCompletions, "max_tokens", model));
@@ -81,6 +82,7 @@ absl::StatusOr<std::vector<CompletionRequest>> ParseCompletionRequests(std::stri
                              RequestFor(fields, std::move(prompts[i]), Concatenate("prompt ", i), context));
     requests.push_back(std::move(request));
   }
+  RADLADS_RETURN_IF_ERROR(TakeForReplies(requests, memory));
   return requests;
 }
 
@@ -111,16 +113,18 @@ std::string CompletionReply(const ReplyHeader& header, const std::vector<Complet
                {"usage", Usage(requests, completions)}});
 }
 
-absl::StatusOr<std::string> TokenizeReply(std::string_view body, const Tokenizer& tokenizer, int64_t max_length) {
-  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
+absl::StatusOr<std::string> TokenizeReply(std::string_view body, const Tokenizer& tokenizer, int64_t max_length,
+                                          MemoryBudget::Part* memory) {
+  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body, memory));
   RADLADS_ASSIGN_OR_RETURN(const std::string prompt, String(json, "prompt"));
   RADLADS_ASSIGN_OR_RETURN(const bool special, Boolean(json, "add_special_tokens", true));
   const std::vector<int32_t> ids = tokenizer.Encode(prompt, special);
   return Dump({{"tokens", ids}, {"count", ids.size()}, {"max_model_len", max_length}});
 }
 
-absl::StatusOr<std::string> DetokenizeReply(std::string_view body, const Tokenizer& tokenizer) {
-  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
+absl::StatusOr<std::string> DetokenizeReply(std::string_view body, const Tokenizer& tokenizer,
+                                            MemoryBudget::Part* memory) {
+  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body, memory));
   const RequestJson& tokens = Field(json, "tokens");
   if (!tokens.is_array()) return InvalidArgument("tokens must be a list of token ids, found ", Shown(tokens));
   RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, TokenIds(tokens, "tokens", tokenizer.vocab_size()));

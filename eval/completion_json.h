@@ -17,18 +17,22 @@ namespace radlads {
 
 // A request's body -> one request for each prompt. INVALID_ARGUMENT says which field is wrong, and what it can be: bad
 // JSON or types, what is not supported, no prompt, an empty one, ids outside of the vocabulary, or a prompt longer than
-// the context (naming both lengths). Fields that are not known are ignored.
+// the context (naming both lengths). Fields that are not known are ignored. `memory` is that of ParseObject; in the end
+// it is what the requests and their replies may need.
 absl::StatusOr<std::vector<CompletionRequest>> ParseCompletionRequests(std::string_view body,
                                                                        const Tokenizer& tokenizer,
-                                                                       const CompletionModel& model);
+                                                                       const CompletionModel& model,
+                                                                       MemoryBudget::Part* memory = nullptr);
 
 // Every number is finite, and equal log probabilities are equal texts.
 std::string CompletionReply(const ReplyHeader& header, const std::vector<CompletionRequest>& requests,
                             const std::vector<Completion>& completions, const Tokenizer& tokenizer);
 
 // The bodies and replies of /tokenize and /detokenize, and the reply of /tokenizer_info.
-absl::StatusOr<std::string> TokenizeReply(std::string_view body, const Tokenizer& tokenizer, int64_t max_length);
-absl::StatusOr<std::string> DetokenizeReply(std::string_view body, const Tokenizer& tokenizer);
+absl::StatusOr<std::string> TokenizeReply(std::string_view body, const Tokenizer& tokenizer, int64_t max_length,
+                                          MemoryBudget::Part* memory = nullptr);
+absl::StatusOr<std::string> DetokenizeReply(std::string_view body, const Tokenizer& tokenizer,
+                                            MemoryBudget::Part* memory = nullptr);
 std::string TokenizerInfoReply(const Tokenizer& tokenizer, int64_t max_length);
 
 }  // namespace radlads

@@ -22,6 +22,7 @@
 #include "serve/http/http_reply.h"
 #include "serve/http/path_methods.h"
 #include "serve/http/read_body.h"
+#include "serve/transport/request_work.h"
 
 namespace radlads {
 namespace {
@@ -58,13 +59,23 @@ class HttpServer::Impl {
     Get("/tokenizer_info", [this](const auto&, auto& response) {
       response.set_content(TokenizerInfoReply(*tokenizer_, model_.max_length()), kJsonType);
     });
-    Post("/tokenize", [this](const auto& body, auto& response) {
-      SendJson(response, TokenizeReply(body, *tokenizer_, model_.max_length()));
-    });
-    Post("/detokenize",
-         [this](const auto& body, auto& response) { SendJson(response, DetokenizeReply(body, *tokenizer_)); });
-    Post("/v1/completions", [this](const auto& body, auto& response) { SendJson(response, Completions(body)); });
-    Post("/v1/chat/completions", [this](const auto& body, auto& response) { SendJson(response, Chat(body)); });
+    Post<std::string>(
+        "/tokenize",
+        [this](const auto& body, auto& memory) {
+          return TokenizeReply(body, *tokenizer_, model_.max_length(), &memory);
+        },
+        [](std::string reply) { return reply; });
+    Post<std::string>(
+        "/detokenize", [this](const auto& body, auto& memory) { return DetokenizeReply(body, *tokenizer_, &memory); },
+        [](std::string reply) { return reply; });
+    Post<std::vector<CompletionRequest>>(
+        "/v1/completions",
+        [this](const auto& body, auto& memory) { return ParseCompletionRequests(body, *tokenizer_, model_, &memory); },
+        [this](const auto& requests) { return Completions(requests); });
+    Post<CompletionRequest>(
+        "/v1/chat/completions",
+        [this](const auto& body, auto& memory) { return ParseChatRequest(body, *tokenizer_, model_, &memory); },
+        [this](const auto& request) { return Chat(request); });
     using Outcome = httplib::Server::HandlerResponse;
     server_.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       return methods_.Check(request, response) ? Outcome::Unhandled : Outcome::Handled;
@@ -94,40 +105,47 @@ class HttpServer::Impl {
   void Shutdown() { server_.stop(); }
 
  private:
-  using Handler = std::function<void(const std::string& body, httplib::Response&)>;
+  using Reply = absl::StatusOr<std::string>;  // JSON
 
-  void Get(const std::string& path, Handler handler) {
+  void Get(const std::string& path, std::function<void(const httplib::Request&, httplib::Response&)> handler) {
     methods_.Add(path, "GET");
-    server_.Get(path,
-                [counted = Counted(path, std::move(handler))](const auto&, auto& response) { counted("", response); });
+    server_.Get(path, [this, path, handler = std::move(handler)](const auto& request, auto& response) {
+      Count(path, response, [&] { handler(request, response); });
+    });
   }
-  void Post(const std::string& path, Handler handler) {
+  // `parse` makes `Asked` of a body and takes the memory of that, which is kept while `answer` makes the reply of it.
+  template <typename Asked>
+  void Post(const std::string& path,
+            std::function<absl::StatusOr<Asked>(const std::string& body, MemoryBudget::Part& memory)> parse,
+            std::function<Reply(Asked asked)> answer) {
     methods_.Add(path, "POST");
-    server_.Post(path, [counted = Counted(path, std::move(handler))](const auto&, auto& response, const auto& read) {
-      if (const auto body = ReadBody(read, kMaxBody, response)) counted(*body, response);
+    server_.Post(path, [=, this](const auto& request, auto& response, const auto& read) {
+      Count(path, response, [&] {
+        MemoryBudget::Part memory(work_.memory());
+        absl::StatusOr<Asked> asked = absl::InternalError("not read");
+        const auto use = [&](const std::string& body) { asked = parse(body, memory); };
+        if (!UseBody(read, kMaxBody, work_, response, use)) return;
+        SendJson(response, asked.ok() ? answer(*std::move(asked)) : Reply(asked.status()));
+      });
     });
   }
 
-  Handler Counted(const std::string& path, Handler handler) {
-    prometheus::Histogram& seconds =
-        seconds_.Add({{"path", path}}, prometheus::Histogram::BucketBoundaries{0.001, 0.01, 0.1, 1, 10, 100});
-    return [this, path, &seconds, handler = std::move(handler)](const std::string& body, httplib::Response& response) {
-      const auto start = std::chrono::steady_clock::now();
-      handler(body, response);
-      if (response.status <= 0) response.status = 200;
-      seconds.Observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-      requests_.Add({{"path", path}, {"code", std::to_string(response.status)}}).Increment();
-    };
+  // The answer of `handler` for the metrics.
+  void Count(const std::string& path, httplib::Response& response, const std::function<void()>& handler) {
+    const auto start = std::chrono::steady_clock::now();
+    handler();
+    if (response.status <= 0) response.status = 200;
+    seconds_.Add({{"path", path}}, prometheus::Histogram::BucketBoundaries{0.001, 0.01, 0.1, 1, 10, 100})
+        .Observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    requests_.Add({{"path", path}, {"code", std::to_string(response.status)}}).Increment();
   }
 
-  absl::StatusOr<std::string> Completions(const std::string& body) {
-    RADLADS_ASSIGN_OR_RETURN(const auto requests, ParseCompletionRequests(body, *tokenizer_, model_));
+  Reply Completions(const std::vector<CompletionRequest>& requests) {
     RADLADS_ASSIGN_OR_RETURN(const auto completions, Complete(requests));
     return CompletionReply(Header("cmpl-"), requests, completions, *tokenizer_);
   }
 
-  absl::StatusOr<std::string> Chat(const std::string& body) {
-    RADLADS_ASSIGN_OR_RETURN(const auto request, ParseChatRequest(body, *tokenizer_, model_));
+  Reply Chat(const CompletionRequest& request) {
     RADLADS_ASSIGN_OR_RETURN(const auto completions, Complete({request}));
     return ChatReply(Header("chatcmpl-"), request, completions[0], *tokenizer_);
   }
@@ -182,6 +200,7 @@ class HttpServer::Impl {
                                                          .Register(registry_);
   prometheus::Counter& prompt_tokens_ = tokens_.Add({{"kind", "prompt"}});
   prometheus::Counter& generated_tokens_ = tokens_.Add({{"kind", "generated"}});
+  RequestWork work_;
   HttpConnections server_{{.requests = options_.connections, .max_body = kMaxBody}};
 };
 

@@ -5,8 +5,9 @@
 //   POST /detokenize, GET /health, GET /metrics (Prometheus text)
 //
 // Bodies are in completion_json.h and chat_json.h. Errors are {"error": {"message", ...}} with 400 for what the client can
-// mend, 413 for a body of more than 64 MiB, 500 for the rest: never a 200 with a part of the answer. What a client asked
-// for is dropped when it closes its connection before the answer.
+// mend, 413 for a body of more than 64 MiB, 503 while what requests and their replies may need of memory is more than an
+// eighth of what there is, 500 for the rest: never a 200 with a part of the answer. What a client asked for is dropped
+// when it closes its connection before the answer.
 #ifndef RADLADS_EVAL_HTTP_SERVER_H_
 #define RADLADS_EVAL_HTTP_SERVER_H_
 

@@ -148,9 +148,9 @@ TEST_F(ServerTest, LivesOnAfterBadRequests) {
   const std::string deep = std::string(5'000'000, '[') + std::string(5'000'000, ']');
   const std::pair<std::string, const char*> bodies[] = {
       {R"({"max_tokens":1,"prompt":")" + std::string(10'000'000, 'a') + "\"}", "has 10000000 tokens"},
-      {R"({"prompt":)" + deep + "}", "prompt: a token id must be an integer"},
-      {R"({"prompt":"a","max_tokens":)" + deep + "}", "max_tokens must be"},
-      {deep, "expected an object"},
+      {R"({"prompt":)" + deep + "}", "nested more than 64 deep (at byte"},
+      {deep, "nested more than 64 deep (at byte"},
+      {"[]", "expected an object"},
       {"{\"prompt\":", "not JSON"},
       {"", "not JSON"},
       {R"({"prompt":[]})", "empty list"},

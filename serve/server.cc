@@ -55,6 +55,7 @@ absl::StatusOr<std::unique_ptr<GrpcTextServer>> StartGrpc(const ServerFlags& fla
                            GrpcTextServer::Start(models, metrics,
                                                  {.listen = flags.grpc_listen,
                                                   .max_message = flags.http.max_body,
+                                                  .work = flags.http.work,
                                                   .max_tokens = flags.http.max_tokens,
                                                   .tls_certificate = flags.http.tls_certificate,
                                                   .tls_key = flags.http.tls_key,
@@ -226,6 +227,8 @@ absl::Status Serve(ServerFlags flags) {
     served_models.push_back({.name = model.name, .service = model.service.get(), .tokenizer = model.tokenizer});
   }
   flags.http.starting = true;
+  RequestWork work;
+  flags.http.work = &work;
   HttpTextServer server(served_models, metrics, flags.http);
   RADLADS_RETURN_IF_ERROR(server.Bind(std::move(port)));
   absl::Status served;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "serve/transport/request_work.h"
 #include "serve/transport/served_model.h"
 
 namespace prometheus {
@@ -25,6 +26,8 @@ struct GrpcTextServerOptions {
   // Bytes of a message, and of a session that is imported. Four of it, or 64 MiB if that is more, is the message_memory
   // of GrpcLimits.
   size_t max_message = 64 << 20;
+  // What requests share, with other servers too, and must outlive this one; none: the server has its own.
+  RequestWork* work = nullptr;
   int64_t max_tokens = 1024;             // of a reply whose request does not say
   std::string tls_certificate, tls_key;  // PEM files; none: plain
   std::vector<std::string> keys;         // API keys (ReadKeys); none: everyone may ask

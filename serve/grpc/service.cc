@@ -35,12 +35,15 @@ TextServiceImpl::TextServiceImpl(std::vector<ServedModel> models, prometheus::Re
       options_(options),
       access_({.keys = options.keys}),
       log_(metrics),
+      own_work_(options.work == nullptr ? std::make_unique<RequestWork>() : nullptr),
+      work_(options.work == nullptr ? *own_work_ : *options.work),
       streams_(options.streams, "one stream takes many texts"),
       transfers_(kTransfers, "try again when one has ended"),
       shared_{.models = models_,
               .access = access_,
               .log = log_,
               .streams = streams_,
+              .work = work_,
               .max_tokens = options.max_tokens,
               .write_time = options.write_time} {
   RADLADS_CHECK(!models_.empty());

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "serve/grpc/text_service.grpc.pb.h"
 #include "serve/grpc/text_stream.h"
 #include "serve/transport/access.h"
+#include "serve/transport/request_work.h"
 #include "serve/transport/served_model.h"
 
 namespace radlads {
@@ -68,6 +70,8 @@ class TextServiceImpl final
   const GrpcTextServerOptions options_;
   const Access access_;
   CallLog log_;
+  const std::unique_ptr<RequestWork> own_work_;
+  RequestWork& work_;
   GrpcStreams streams_, transfers_;
   TextStreamContext shared_;
 };

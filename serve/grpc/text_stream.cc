@@ -1,7 +1,14 @@
 #include "serve/grpc/text_stream.h"
 
-#include <system_error>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+#include <grpcpp/support/proto_buffer_reader.h>
 
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "base/message_size.h"
 #include "base/status.h"
 #include "serve/grpc/text_messages.h"
 #include "serve/grpc/text_service.grpc.pb.h"
@@ -11,6 +18,23 @@ namespace {
 
 namespace wire = serve::v1;
 using Clock = std::chrono::steady_clock;
+
+constexpr char kNoRequest[] = "a message of the stream is no GenerateRequest of radlads.serve.v1";
+
+// The field `id` of a GenerateRequest, without the rest.
+uint64_t IdOf(const grpc::ByteBuffer& message) {
+  using google::protobuf::internal::WireFormatLite;
+  grpc::ByteBuffer copy = message;
+  grpc::ProtoBufferReader bytes(&copy);
+  google::protobuf::io::CodedInputStream coded(&bytes);
+  uint64_t id = 0;
+  while (const uint32_t tag = coded.ReadTag()) {
+    const bool is_id =
+        tag == WireFormatLite::MakeTag(wire::GenerateRequest::kIdFieldNumber, WireFormatLite::WIRETYPE_VARINT);
+    if (!(is_id ? coded.ReadVarint64(&id) : WireFormatLite::SkipField(&coded, tag))) break;
+  }
+  return id;
+}
 
 const absl::Status& Ending() {
   static const absl::Status status = absl::UnavailableError("the server shuts down; the text ends here");
@@ -172,19 +196,40 @@ void TextStream::Work() {
 }
 
 absl::Status TextStream::Take(const grpc::ByteBuffer& message) {
-  wire::GenerateRequest request;
+  absl::Status taken;
+  try {
+    RADLADS_RETURN_IF_ERROR(shared_.work.Run(
+        message.Length(), [&] { taken = Read(message); }, RequestWork::IfFull::kWait));
+  } catch (const std::bad_alloc&) {
+    return absl::UnavailableError("the server has no memory for a message of the stream now; try again later");
+  }
+  return taken;
+}
+
+absl::Status TextStream::Read(const grpc::ByteBuffer& message) {
   grpc::ByteBuffer copy = message;
+  MemoryBudget::Part memory(shared_.work.memory());
+  {
+    grpc::ProtoBufferReader bytes(&copy);
+    const absl::StatusOr<int64_t> needed = MessageMemory(bytes, *wire::GenerateRequest::descriptor());
+    if (!needed.ok()) return InvalidArgument(kNoRequest);
+    const absl::Status room =
+        memory.Take(*needed + RequestWork::kMemoryPerTextByte * static_cast<int64_t>(message.Length()));
+    if (!room.ok()) return BeginText(IdOf(message), [&](Text&) { return room; });
+  }
+  wire::GenerateRequest request;
   if (!grpc::SerializationTraits<wire::GenerateRequest>::Deserialize(&copy, &request).ok()) {
-    return InvalidArgument("a message of the stream is no GenerateRequest of radlads.serve.v1");
+    return InvalidArgument(kNoRequest);
   }
   if (request.has_cancel()) {
     CancelText(request.id());
     return absl::OkStatus();
   }
-  return BeginText(request.id(), request);
+  const uint64_t id = request.id();
+  return BeginText(id, [&](Text& text) { return StartText(id, request, std::move(memory), text); });
 }
 
-absl::Status TextStream::BeginText(uint64_t id, const wire::GenerateRequest& request) {
+absl::Status TextStream::BeginText(uint64_t id, const Start& start) {
   Text* text = nullptr;
   {
     std::lock_guard lock(mutex_);
@@ -196,7 +241,7 @@ absl::Status TextStream::BeginText(uint64_t id, const wire::GenerateRequest& req
     text = &at->second;
   }
   ++texts_begun_;
-  const absl::StatusOr<uint64_t> number = StartText(id, request, *text);
+  const absl::StatusOr<uint64_t> number = start(*text);
   std::unique_lock lock(mutex_);
   if (!number.ok()) {
     text->error = number.status();
@@ -212,7 +257,8 @@ absl::Status TextStream::BeginText(uint64_t id, const wire::GenerateRequest& req
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> TextStream::StartText(uint64_t id, const wire::GenerateRequest& request, Text& text) {
+absl::StatusOr<uint64_t> TextStream::StartText(uint64_t id, const wire::GenerateRequest& request,
+                                               MemoryBudget::Part memory, Text& text) {
   {
     std::lock_guard lock(mutex_);
     if (draining_) return absl::UnavailableError("the server shuts down; ask another one, or later");
@@ -221,6 +267,8 @@ absl::StatusOr<uint64_t> TextStream::StartText(uint64_t id, const wire::Generate
   RADLADS_ASSIGN_OR_RETURN(text.model, FindModel(shared_.models, request.begin().model()));
   RADLADS_ASSIGN_OR_RETURN(TextRequest asked, ParseText(request.begin(), *text.model, shared_.max_tokens));
   text.logprobs = asked.logprobs.has_value();
+  memory.ShrinkTo(static_cast<int64_t>(asked.prompt.size() * sizeof(asked.prompt[0])));
+  text.memory = std::move(memory);
   return text.model->service->Start(std::move(asked),
                                     {.on_piece = [this, id](TextPiece piece) { return OnPiece(id, std::move(piece)); },
                                      .on_done = [this, id](TextResult result) { OnTextDone(id, std::move(result)); }});

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -18,9 +19,11 @@
 
 #include "absl/status/status.h"
 #include "base/grpc_server.h"
+#include "base/memory_budget.h"
 #include "serve/grpc/call_log.h"
 #include "serve/grpc/outbox.h"
 #include "serve/transport/access.h"
+#include "serve/transport/request_work.h"
 #include "serve/transport/served_model.h"
 
 namespace radlads {
@@ -31,6 +34,7 @@ struct TextStreamContext {
   const Access& access;
   CallLog& log;
   GrpcStreams& streams;
+  RequestWork& work;
   int64_t max_tokens;                    // of a reply whose request does not say
   std::chrono::milliseconds write_time;  // that a client may take to take what is there
   // Texts that go on then end. Set before the streams are drained.
@@ -62,6 +66,7 @@ class TextStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
     TextResult result;
     absl::Status error;  // of the result
+    std::optional<MemoryBudget::Part> memory;
   };
   using Cancels = std::vector<std::pair<TextService*, uint64_t>>;
 
@@ -77,8 +82,11 @@ class TextStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // On the thread.
   void Work();
   absl::Status Take(const grpc::ByteBuffer& message);
-  absl::Status BeginText(uint64_t id, const serve::v1::GenerateRequest& request);
-  absl::StatusOr<uint64_t> StartText(uint64_t id, const serve::v1::GenerateRequest& request, Text& text);
+  absl::Status Read(const grpc::ByteBuffer& message);
+  using Start = std::function<absl::StatusOr<uint64_t>(Text& text)>;  // -> the number
+  absl::Status BeginText(uint64_t id, const Start& start);
+  absl::StatusOr<uint64_t> StartText(uint64_t id, const serve::v1::GenerateRequest& request, MemoryBudget::Part memory,
+                                     Text& text);
   void CancelText(uint64_t id);
   // On threads of the services.
   bool OnPiece(uint64_t id, TextPiece piece);

@@ -62,6 +62,18 @@ int Connection::Transfer(bool write, char* data, size_t size, Wait* wait) {
   return 0;
 }
 
+// Doubles the memory of `received`, as strings do, but never beyond the end of the request, where that is known.
+void Connection::Append(const char* data, size_t size) {
+  const size_t needed = received.size() + size, end = frame.size();
+  if (needed > received.capacity() && needed <= end && end <= 2 * received.capacity()) {
+    std::string whole;
+    whole.reserve(end);
+    whole = received;
+    received.swap(whole);
+  }
+  received.append(data, size);
+}
+
 Connection::Received Connection::Receive() {
   char piece[kPiece];
   Received result{.wait = Wait::kRead};
@@ -74,7 +86,7 @@ Connection::Received Connection::Receive() {
     } else {
       count = Transfer(/*write=*/false, piece, sizeof(piece), &result.wait);
       if (count == 0) return result;
-      received.append(piece, count);
+      Append(piece, count);
     }
   }
   result.wants_more = true;
@@ -113,12 +125,11 @@ void Connection::Finish() {
     SSL_shutdown(ssl_.get());
   }
   ::shutdown(socket_, SHUT_WR);
-  received.clear();
+  received = {};
 }
 
 void Connection::Forget(size_t bytes, size_t max_body) {
-  received.erase(0, bytes);
-  if (received.empty()) received.shrink_to_fit();
+  received = received.substr(bytes);  // in memory of its own size
   frame = RequestFrame(max_body);
   continued = false;
 }

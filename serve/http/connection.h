@@ -41,7 +41,7 @@ class Connection {
 
   std::string received;  // and not yet used
   RequestFrame frame;    // of the request that `received` begins with
-  // Begins the next request.
+  // Begins the next request, `bytes` from where `received` begins.
   void Forget(size_t bytes, size_t max_body);
 
   // For who waits for the connection.
@@ -49,8 +49,10 @@ class Connection {
   bool served = false;                            // a request of it was answered
   bool finished = false;                          // Finish was called
   bool continued = false;                         // 100 Continue was sent
+  int64_t counted = 0;                            // of the memory of `received`, as what all connections hold
 
  private:
+  void Append(const char* data, size_t size);
   int Transfer(bool write, char* data, size_t size, Wait* wait);
 
   const int socket_;

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -33,6 +34,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kOtherFiles = 256;  // that a process has open besides connections
+constexpr size_t kSmall = 16 << 10;  // bytes of a request that there is always room for
 constexpr auto kLinger = std::chrono::seconds(5);
 constexpr auto kLook = std::chrono::milliseconds(500);  // how often the time limits are looked at
 constexpr uint64_t kWake = 0;                           // in place of a connection's number
@@ -42,9 +44,10 @@ thread_local Connection* handled = nullptr;
 std::string AddressOf(Connection& connection) {
   std::string address;
   int port = 0;
-  RequestStream(connection, 0, {}).get_remote_ip_and_port(address, port);
+  RequestStream(connection, 0, {}, nullptr).get_remote_ip_and_port(address, port);
   return address;
 }
+thread_local size_t handled_bytes = 0;
 
 }  // namespace
 
@@ -123,8 +126,13 @@ class HttpConnections::Impl {
     Wake();
   }
   void Close(Owned connection) {
-    buffered_ -= connection->received.size();
+    buffered_ -= connection->counted;
     --open_;
+  }
+  // To be called where `received` has changed.
+  void Count(Connection& connection) {
+    const auto now = static_cast<int64_t>(connection.received.capacity());
+    buffered_ += now - std::exchange(connection.counted, now);
   }
 
   // The watcher's thread.
@@ -172,9 +180,14 @@ class HttpConnections::Impl {
   void Advance(Owned connection) {
     while (true) {
       const size_t before = connection->received.size();
-      const Connection::Received got = connection->Receive();
+      Connection::Received got;
+      try {
+        got = connection->Receive();
+      } catch (const std::bad_alloc&) {
+        return Refuse(std::move(connection), 503, "the server has no memory for this request now; try again");
+      }
       const size_t after = connection->received.size();
-      buffered_ += after - before;
+      Count(*connection);
       if (before == 0 && after > 0) connection->since = Clock::now();
       if (!connection->finished && after > 0) {
         const RequestFrame::State state = connection->frame.Scan(connection->received);
@@ -186,7 +199,7 @@ class HttpConnections::Impl {
         if (state == RequestFrame::State::kBad) {
           return Refuse(std::move(connection), connection->frame.error_status(), connection->frame.error());
         }
-        if (buffered_ > 4 * static_cast<int64_t>(options_.max_body)) {
+        if (after > kSmall && buffered_ > 4 * static_cast<int64_t>(options_.max_body)) {
           return Refuse(std::move(connection), 503, "too many requests are on their way at once; try again");
         }
         if (connection->frame.has_head() && connection->frame.expects_continue() && !connection->continued) {
@@ -218,8 +231,8 @@ class HttpConnections::Impl {
     connection->Write(Concatenate("HTTP/1.1 ", status, " \r\nContent-Type: ", kJsonType,
                                   "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body),
                       std::chrono::milliseconds(0));
-    buffered_ -= connection->received.size();
     connection->Finish();
+    Count(*connection);
     connection->since = Clock::now();
     Await(std::move(connection), Connection::Wait::kRead);
   }
@@ -272,14 +285,21 @@ class HttpConnections::Impl {
   }
   void Answer(Owned connection) {
     const size_t size = connection->frame.size();
-    RequestStream stream(*connection, size, options_.write);
+    // As soon as a handler has read it all: a stream that goes on for long does not keep its request.
+    bool forgotten = false;
+    const auto forget = [&] {
+      if (std::exchange(forgotten, true)) return;
+      connection->Forget(size, options_.max_body);
+      Count(*connection);
+    };
+    RequestStream stream(*connection, size, options_.write, forget);
     bool closed = false;
     handled = connection.get();
+    handled_bytes = size;
     const bool good = process_(stream, /*close=*/stopping_(), closed);
     handled = nullptr;
     if (!good || closed || stopping_()) return Close(std::move(connection));
-    buffered_ -= size;
-    connection->Forget(size, options_.max_body);
+    forget();
     connection->served = true;
     Park(std::move(connection));
   }
@@ -291,7 +311,7 @@ class HttpConnections::Impl {
   std::shared_ptr<SSL_CTX> tls_;  // or null
   const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC), wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   std::atomic<int64_t> open_ = 0;
-  std::atomic<int64_t> buffered_ = 0;  // bytes in `received` of all
+  std::atomic<int64_t> buffered_ = 0;  // memory of `received` of all
 
   // Of the watcher: by the order in which they began to wait.
   std::map<uint64_t, Owned> waiting_;
@@ -309,7 +329,7 @@ class HttpConnections::Impl {
 
 template <typename Self>
 bool HttpConnections::Process(Self& server, httplib::Stream& stream, bool close, bool& closed) {
-  // Both were seen to: the body was asked for, and ReadBody decompresses it.
+  // Both were seen to: the body was asked for, and UseBody decompresses it.
   const auto setup = [](httplib::Request& request) {
     request.headers.erase("Expect");
     request.headers.erase("Content-Encoding");
@@ -385,6 +405,10 @@ std::chrono::steady_clock::time_point HttpConnections::WholeSince() {
 
 void HttpConnections::set_refusal_logger(std::function<void(const RefusedRequest&)> logger) {
   impl_->set_refusal_logger(std::move(logger));
+}
+
+size_t HttpConnections::RequestBytes() {
+  return handled_bytes;
 }
 
 int64_t HttpConnections::open() const {

@@ -23,7 +23,8 @@ struct ConnectionOptions {
   int64_t requests = 64;        // worked on at once, each by a thread; more wait
   int64_t connections = 16384;  // open at once, as far as the process may have files; then the one that has waited
                                 // longest for a request makes room
-  size_t max_body = 64 << 20;   // bytes, as sent; requests that are not whole yet have four times that together
+  size_t max_body = 64 << 20;   // bytes, as sent; requests of more than 16 KiB that no handler has read yet may take
+                                // four times that of memory together
   // Time for: the next request of a connection; a whole request, and 1 s more for each 16 KiB of it; writing 64 KiB.
   std::chrono::milliseconds idle{75'000}, request{20'000}, write{10'000};
   std::string tls_certificate, tls_key;  // PEM files, the certificate with its chain; none: plain HTTP
@@ -54,9 +55,10 @@ class HttpConnections : public httplib::Server {
   // On the thread of a handler: the client of its request has closed the connection, or its half of it. A client that
   // waits for a reply keeps both halves open, as common ones do.
   static bool ClientLeft();
-  // On the thread of a handler: whether the body is compressed (ReadBody decompresses it), the client's address, and
-  // since when the request is there as a whole.
+  // On the thread of a handler: whether the body is compressed (UseBody decompresses it) until it is read, the bytes of
+  // the request as it was sent, the client's address, and since when the request is there as a whole.
   static bool IsCompressed();
+  static size_t RequestBytes();
   static std::string Client();
   static std::chrono::steady_clock::time_point WholeSince();
 

@@ -63,12 +63,6 @@ absl::StatusOr<int64_t> IntegerParameter(const httplib::Request& request, const 
   return value;
 }
 
-// A body that may be left out.
-absl::StatusOr<RequestJson> OptionalObject(const std::string& body) {
-  if (body.empty()) return RequestJson::object();
-  return ParseObject(body);
-}
-
 }  // namespace
 
 class HttpTextServer::Impl {
@@ -80,7 +74,9 @@ class HttpTextServer::Impl {
         starting_(options.starting),
         registry_(metrics),
         log_(metrics),
-        texts_(models_, options.max_tokens, log_),
+        own_work_(options.work == nullptr ? std::make_unique<RequestWork>() : nullptr),
+        work_(options.work == nullptr ? *own_work_ : *options.work),
+        texts_(models_, options.max_tokens, work_.memory(), log_),
         connections_(prometheus::BuildGauge()
                          .Name("radlads_http_connections")
                          .Help("Connections that are open.")
@@ -121,6 +117,8 @@ class HttpTextServer::Impl {
  private:
   using Handler = std::function<void(const httplib::Request&, const std::string& body, httplib::Response&)>;
   using SessionCall = std::function<Reply(const ServedModel&, const httplib::Request&, const std::string& body)>;
+  using JsonCall = std::function<Reply(const ServedModel&, const httplib::Request&, const RequestJson& json)>;
+  enum class Body { kNeeded, kOptional };
 
   void Get(const std::string& pattern, const char* route, Handler handler) {
     methods_.Add(pattern, "GET");
@@ -133,7 +131,16 @@ class HttpTextServer::Impl {
   httplib::Server::HandlerWithContentReader WithBody(const char* route, Handler handler) {
     return [this, route, handler = std::move(handler)](const auto& request, auto& response, const auto& read) {
       log_.SetRoute(route);
-      if (const auto body = ReadBody(read, options_.max_body, response)) handler(request, *body, response);
+      std::string body;
+      MemoryBudget::Part memory(work_.memory());
+      absl::Status room;
+      const auto use = [&](std::string whole) {
+        room = memory.Take(2 * static_cast<int64_t>(whole.size()));  // a session has another copy of its bytes
+        if (room.ok()) body = std::move(whole);
+      };
+      if (!UseBody(read, options_.max_body, work_, response, use)) return;
+      if (!room.ok()) return SendError(response, room);
+      handler(request, body, response);
     };
   }
   void Post(const std::string& pattern, const char* route, Handler handler) {
@@ -143,6 +150,36 @@ class HttpTextServer::Impl {
   void Delete(const std::string& pattern, const char* route, Handler handler) {
     methods_.Add(pattern, "DELETE");
     server_.Delete(pattern, WithBody(route, std::move(handler)));
+  }
+  // POST of a JSON object; the reply is that of a call on the model that the parameter `model` names.
+  void PostJson(const std::string& pattern, const char* route, Body body, JsonCall call) {
+    methods_.Add(pattern, "POST");
+    server_.Post(pattern,
+                 [this, route, body, call = std::move(call)](const auto& request, auto& response, const auto& read) {
+                   log_.SetRoute(route);
+                   MemoryBudget::Part memory(work_.memory());
+                   absl::StatusOr<RequestJson> json = RequestJson::object();
+                   const bool is_read = UseBody(read, options_.max_body, work_, response, [&](const std::string& text) {
+                     if (body == Body::kNeeded || !text.empty()) json = ParseObject(text, &memory);
+                   });
+                   if (!is_read) return;
+                   const auto model = FindModel(models_, request.get_param_value("model"));
+                   SendJson(response, !json.ok()    ? Reply(json.status())
+                                      : !model.ok() ? Reply(model.status())
+                                                    : call(**model, request, *json));
+                 });
+  }
+  // POST of a text that is asked for.
+  void PostText(const std::string& path, const char* route, TextHandler::Parse parse) {
+    methods_.Add(path, "POST");
+    server_.Post(path, [this, route, parse](const auto& request, auto& response, const auto& read) {
+      log_.SetRoute(route);
+      absl::StatusOr<TextHandler::Asked> asked = absl::InternalError("not read");
+      if (UseBody(read, options_.max_body, work_, response,
+                  [&](const std::string& body) { asked = texts_.Read(parse, body); })) {
+        texts_.Answer(std::move(asked), response);
+      }
+    });
   }
 
   // What holds for all requests.
@@ -221,12 +258,8 @@ class HttpTextServer::Impl {
   }
 
   void AddTexts() {
-    Post("/v1/chat/completions", "/v1/chat/completions", [this](const auto&, const std::string& body, auto& response) {
-      texts_.Answer(ParseChatCall, body, response);
-    });
-    Post("/v1/completions", "/v1/completions", [this](const auto&, const std::string& body, auto& response) {
-      texts_.Answer(ParseCompletionCall, body, response);
-    });
+    PostText("/v1/chat/completions", "/v1/chat/completions", ParseChatCall);
+    PostText("/v1/completions", "/v1/completions", ParseCompletionCall);
   }
 
   void AddSessions() {
@@ -235,10 +268,9 @@ class HttpTextServer::Impl {
           RADLADS_ASSIGN_OR_RETURN(const int64_t limit, IntegerParameter(request, "limit", 100, 1, kMaxSessionsListed));
           return ListSessionsCall(model, request.get_param_value("after"), limit);
         }));
-    Post(all, "/v1/sessions", OnModel([](const ServedModel& model, const auto&, const std::string& body) -> Reply {
-           RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));
-           return CreateSessionCall(model, json);
-         }));
+    PostJson(all, "/v1/sessions", Body::kOptional, [](const ServedModel& model, const auto&, const RequestJson& json) {
+      return CreateSessionCall(model, json);
+    });
     Post(all + "/import", "/v1/sessions/import",
          OnModel([](const ServedModel& model, const auto& request, const std::string& body) {
            return ImportSessionCall(model, body, request.get_param_value("id"));
@@ -255,16 +287,14 @@ class HttpTextServer::Impl {
     Delete(one, "/v1/sessions/{id}", OnModel([](const ServedModel& model, const auto& request, const auto&) {
              return DeleteSessionCall(model, request.matches[1]);
            }));
-    Post(one + "/fork", "/v1/sessions/{id}/fork",
-         OnModel([](const ServedModel& model, const auto& request, const std::string& body) -> Reply {
-           RADLADS_ASSIGN_OR_RETURN(const RequestJson json, OptionalObject(body));
-           return ForkSessionCall(model, request.matches[1], json);
-         }));
-    Post(one + "/rewind", "/v1/sessions/{id}/rewind",
-         OnModel([](const ServedModel& model, const auto& request, const std::string& body) -> Reply {
-           RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
-           return RewindSessionCall(model, request.matches[1], json);
-         }));
+    PostJson(one + "/fork", "/v1/sessions/{id}/fork", Body::kOptional,
+             [](const ServedModel& model, const auto& request, const RequestJson& json) {
+               return ForkSessionCall(model, request.matches[1], json);
+             });
+    PostJson(one + "/rewind", "/v1/sessions/{id}/rewind", Body::kNeeded,
+             [](const ServedModel& model, const auto& request, const RequestJson& json) {
+               return RewindSessionCall(model, request.matches[1], json);
+             });
     Get(one + "/export", "/v1/sessions/{id}/export", [this](const auto& request, const auto&, auto& response) {
       const auto model = FindModel(models_, request.get_param_value("model"));
       auto blob = model.ok() ? (*model)->service->ExportSession(std::string(request.matches[1])) : model.status();
@@ -291,6 +321,8 @@ class HttpTextServer::Impl {
   PathMethods methods_{"docs/formats/http_api.md of radlads has the paths"};
   prometheus::Registry& registry_;
   RequestLog log_;
+  const std::unique_ptr<RequestWork> own_work_;
+  RequestWork& work_;
   TextHandler texts_;
   prometheus::Gauge& connections_;
   const Access access_;

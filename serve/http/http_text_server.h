@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "base/bound_port.h"
+#include "serve/transport/request_work.h"
 #include "serve/transport/served_model.h"
 
 namespace prometheus {
@@ -34,6 +35,8 @@ struct HttpTextServerOptions {
   int64_t requests = 1024;                // worked on at once, streams among them; more wait
   int64_t connections = 16384;            // open at once
   size_t max_body = 64 << 20;             // bytes, decompressed; a session that is imported must fit
+  // What requests share, with other servers too, and must outlive this one; none: the server has its own.
+  RequestWork* work = nullptr;
   int64_t max_tokens = 1024;              // of a reply whose request does not say
   std::string tls_certificate, tls_key;   // PEM files; none: plain HTTP
   std::vector<std::string> keys;          // API keys (ReadKeys); none: everyone may ask

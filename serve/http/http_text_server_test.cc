@@ -187,7 +187,7 @@ TEST_F(HttpTextServerTest, ErrorsAreOpenAis) {
   ASSERT_TRUE(bad);
   EXPECT_EQ(bad->status, 400);
   Json error = Json::parse(bad->body)["error"];
-  EXPECT_THAT(error["message"].get<std::string>(), ::testing::StartsWith("the body is not JSON"));
+  EXPECT_THAT(error["message"].get<std::string>(), ::testing::StartsWith("the body: not JSON: at byte 1, "));
   error.erase("message");
   EXPECT_EQ(error, Json({{"type", "invalid_request_error"}, {"param", nullptr}, {"code", nullptr}}));
   EXPECT_EQ(Post(kChat, With(kHello, {{"model", "gpt-9"}}))["model"], "fake");  // there is no other

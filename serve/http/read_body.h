@@ -4,15 +4,19 @@
 
 #include <httplib.h>
 
-#include <optional>
+#include <functional>
 #include <string>
+
+#include "serve/transport/request_work.h"
 
 namespace radlads {
 
-// On the thread of a handler of HttpConnections: the whole body of its request, decompressed; or nothing, and in
-// `response` the status 413 for more than `limit` bytes, an error for what is not compressed as it says. (The library
-// leaves compressed bodies alone, as it would not miss their end.)
-std::optional<std::string> ReadBody(const httplib::ContentReader& read, size_t limit, httplib::Response& response);
+// On the thread of a handler of HttpConnections: reads the whole body of its request, decompresses it and gives it to
+// `use`, as RequestWork runs what is as large as this request may become -> whether `use` was called. If not, `response`
+// says why: the status 413 for more than `limit` bytes, an error for what is not compressed as it says, 503 where there
+// is no room for it now.
+bool UseBody(const httplib::ContentReader& read, size_t limit, RequestWork& work, httplib::Response& response,
+             const std::function<void(std::string body)>& use);
 
 }  // namespace radlads
 

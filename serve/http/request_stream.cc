@@ -29,6 +29,10 @@ ssize_t RequestStream::read(char* to, size_t size) {
   size = std::min(size, request_.size());
   std::memcpy(to, request_.data(), size);
   request_.remove_prefix(size);
+  if (size > 0 && request_.empty()) {
+    request_ = {};
+    all_read_();
+  }
   return size;
 }
 

@@ -5,19 +5,24 @@
 #include <httplib.h>
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "serve/http/connection.h"
 
 namespace radlads {
 
-// Reads the first `size` bytes that `connection` received, and then no more. A write that takes longer than `write` for
-// 64 KiB fails.
+// Reads the first `size` bytes that `connection` received, and then no more; `all_read` is called once that is so, and
+// may forget them. A write that takes longer than `write` for 64 KiB fails.
 class RequestStream : public httplib::Stream {
  public:
-  RequestStream(Connection& connection, size_t size, std::chrono::milliseconds write)
-      : connection_(connection), request_(std::string_view(connection.received).substr(0, size)), write_(write) {}
+  RequestStream(Connection& connection, size_t size, std::chrono::milliseconds write, std::function<void()> all_read)
+      : connection_(connection),
+        request_(std::string_view(connection.received).substr(0, size)),
+        write_(write),
+        all_read_(std::move(all_read)) {}
 
   bool is_readable() const override { return !request_.empty(); }
   bool is_writable() const override { return !connection_.ClientLeft(); }
@@ -32,6 +37,7 @@ class RequestStream : public httplib::Stream {
   Connection& connection_;
   std::string_view request_;
   const std::chrono::milliseconds write_;
+  const std::function<void()> all_read_;
 };
 
 }  // namespace radlads

@@ -14,10 +14,11 @@ constexpr auto kSilence = std::chrono::seconds(15);
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RunningText>> RunningText::Start(TextService& service, TextRequest request) {
+absl::StatusOr<std::unique_ptr<RunningText>> RunningText::Start(TextService& service, TextRequest request,
+                                                                MemoryBudget::Part memory) {
   auto events = std::make_shared<TextEvents>();
   RADLADS_ASSIGN_OR_RETURN(const uint64_t number, service.Start(std::move(request), TextEvents::Callbacks(events)));
-  return std::unique_ptr<RunningText>(new RunningText(service, std::move(events), number));
+  return std::unique_ptr<RunningText>(new RunningText(service, std::move(events), number, std::move(memory)));
 }
 
 RunningText::~RunningText() {

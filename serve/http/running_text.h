@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "base/memory_budget.h"
 #include "serve/http/text_events.h"
 #include "serve/text_service.h"
 
@@ -14,8 +15,9 @@ namespace radlads {
 
 class RunningText {
  public:
-  // Errors of TextService::Start. `service` must outlive the object.
-  static absl::StatusOr<std::unique_ptr<RunningText>> Start(TextService& service, TextRequest request);
+  // Errors of TextService::Start. `service` must outlive the object, which keeps `memory` as long as it is there.
+  static absl::StatusOr<std::unique_ptr<RunningText>> Start(TextService& service, TextRequest request,
+                                                            MemoryBudget::Part memory);
   // Ends the text if it goes on.
   ~RunningText();
 
@@ -30,12 +32,13 @@ class RunningText {
   absl::StatusOr<TextResult> Run(const Client& client);
 
  private:
-  RunningText(TextService& service, std::shared_ptr<TextEvents> events, uint64_t number)
-      : service_(service), events_(std::move(events)), number_(number) {}
+  RunningText(TextService& service, std::shared_ptr<TextEvents> events, uint64_t number, MemoryBudget::Part memory)
+      : service_(service), events_(std::move(events)), number_(number), memory_(std::move(memory)) {}
 
   TextService& service_;
   const std::shared_ptr<TextEvents> events_;
   const uint64_t number_;
+  const MemoryBudget::Part memory_;
   bool ended_ = false;
 };
 

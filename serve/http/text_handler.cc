@@ -17,26 +17,34 @@ void TextHandler::Drain(std::chrono::steady_clock::time_point end) {
   while (const int64_t count = beginnings_) beginnings_.wait(count);
 }
 
-void TextHandler::Answer(Parse parse, const std::string& body, httplib::Response& response) {
-  const absl::Status status = TryToAnswer(parse, body, response);
-  if (!status.ok()) SendError(response, status);
-}
-
-absl::Status TextHandler::TryToAnswer(Parse parse, const std::string& body, httplib::Response& response) {
+absl::StatusOr<TextHandler::Asked> TextHandler::Read(Parse parse, std::string_view body) {
   // Before the look at draining_, so that Drain sees it or it sees Drain.
-  const auto beginning = std::make_shared<Beginning>(beginnings_);
+  auto beginning = std::make_shared<Beginning>(beginnings_);
   if (draining_) return absl::UnavailableError("the server shuts down; ask another one, or later");
-  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body));
+  MemoryBudget::Part memory(memory_);
+  RADLADS_ASSIGN_OR_RETURN(const RequestJson json, ParseObject(body, &memory));
   RADLADS_ASSIGN_OR_RETURN(const std::string name, String(json, "model", ""));
   // Many clients have the name of another server's model built in; where there is one model, it is meant.
   RADLADS_ASSIGN_OR_RETURN(const ServedModel* model, FindModel(models_, models_.size() == 1 ? "" : name));
   RADLADS_ASSIGN_OR_RETURN(TextCall call, parse(json, *model, max_tokens_));
+  memory.ShrinkTo(static_cast<int64_t>(call.text.prompt.size() * sizeof(call.text.prompt[0])));
+  return Asked{.model = model, .call = std::move(call), .memory = std::move(memory), .beginning = std::move(beginning)};
+}
+
+void TextHandler::Answer(absl::StatusOr<Asked> asked, httplib::Response& response) {
+  const absl::Status status = TryToAnswer(std::move(asked), response);
+  if (!status.ok()) SendError(response, status);
+}
+
+absl::Status TextHandler::TryToAnswer(absl::StatusOr<Asked> asked, httplib::Response& response) {
+  RADLADS_RETURN_IF_ERROR(asked.status());
+  auto& [model, call, memory, beginning] = *asked;
   const std::string id = (call.chat ? "chatcmpl-" : "cmpl-") + RandomHex(24);
   if (call.text.keep || !call.text.session.empty()) call.text.snapshot_id = id;
   auto reply = std::make_shared<TextReply>(
       call, ReplyHeader{.id = id, .model = model->name, .created = std::time(nullptr)}, model->tokenizer);
   RADLADS_ASSIGN_OR_RETURN(std::shared_ptr<RunningText> text,
-                           RunningText::Start(*model->service, std::move(call.text)));
+                           RunningText::Start(*model->service, std::move(call.text), std::move(memory)));
   if (call.stream) {
     Stream(std::move(text), std::move(reply), model->name, beginning, response);
     return absl::OkStatus();

@@ -10,8 +10,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
+#include "absl/status/statusor.h"
+#include "base/memory_budget.h"
 #include "serve/http/request_log.h"
 #include "serve/http/running_text.h"
 #include "serve/http/text_call.h"
@@ -22,20 +25,6 @@ namespace radlads {
 
 // Thread-safe. `models` and `log` must outlive it, and the responses that it sets up.
 class TextHandler {
- public:
-  TextHandler(std::span<const ServedModel> models, int64_t max_tokens, RequestLog& log)
-      : models_(models), max_tokens_(max_tokens), log_(log) {}
-
-  // ParseChatCall or ParseCompletionCall.
-  using Parse = absl::StatusOr<TextCall> (*)(const RequestJson& json, const ServedModel& model, int64_t max_tokens);
-
-  // On a thread of HttpConnections, with the log's request. A reply that is not streamed is there when it returns.
-  void Answer(Parse parse, const std::string& body, httplib::Response& response);
-  // No new texts; those that go on at `end` end then. Returns when every stream that was accepted has begun: the
-  // library writes nothing of one that begins when it is told to stop.
-  void Drain(std::chrono::steady_clock::time_point end);
-
- private:
   // A request that is neither refused nor under way yet, until Done or its end.
   class Beginning {
    public:
@@ -52,7 +41,31 @@ class TextHandler {
     bool done_ = false;
   };
 
-  absl::Status TryToAnswer(Parse parse, const std::string& body, httplib::Response& response);
+ public:
+  // What texts take of `memory`, which must outlive them too, goes back when they end.
+  TextHandler(std::span<const ServedModel> models, int64_t max_tokens, MemoryBudget& memory, RequestLog& log)
+      : models_(models), max_tokens_(max_tokens), memory_(memory), log_(log) {}
+
+  // ParseChatCall or ParseCompletionCall.
+  using Parse = absl::StatusOr<TextCall> (*)(const RequestJson& json, const ServedModel& model, int64_t max_tokens);
+
+  // A request that was read, and that Drain waits for until it is answered.
+  struct Asked {
+    const ServedModel* model;
+    TextCall call;
+    MemoryBudget::Part memory;  // of `call`
+    std::shared_ptr<Beginning> beginning;
+  };
+  // On any thread.
+  absl::StatusOr<Asked> Read(Parse parse, std::string_view body);
+  // On a thread of HttpConnections, with the log's request. A reply that is not streamed is there when it returns.
+  void Answer(absl::StatusOr<Asked> asked, httplib::Response& response);
+  // No new texts; those that go on at `end` end then. Returns when every stream that was accepted has begun: the
+  // library writes nothing of one that begins when it is told to stop.
+  void Drain(std::chrono::steady_clock::time_point end);
+
+ private:
+  absl::Status TryToAnswer(absl::StatusOr<Asked> asked, httplib::Response& response);
   void Stream(std::shared_ptr<RunningText> text, std::shared_ptr<TextReply> reply, const std::string& model,
               std::shared_ptr<Beginning> beginning, httplib::Response& response);
   absl::StatusOr<TextResult> Run(RunningText& text, const std::string& model,
@@ -60,6 +73,7 @@ class TextHandler {
 
   const std::span<const ServedModel> models_;
   const int64_t max_tokens_;
+  MemoryBudget& memory_;
   RequestLog& log_;
   std::atomic<int64_t> beginnings_ = 0;
   std::atomic<bool> draining_ = false;

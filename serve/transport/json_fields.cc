@@ -3,7 +3,9 @@
 #include <cmath>
 #include <optional>
 
+#include "base/json.h"
 #include "base/status.h"
+#include "serve/transport/request_work.h"
 
 namespace radlads {
 namespace {
@@ -39,9 +41,13 @@ std::string Shown(const RequestJson& value) {
   return Dump(value);
 }
 
-absl::StatusOr<RequestJson> ParseObject(std::string_view body) {
-  RequestJson json = RequestJson::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return InvalidArgument("the body is not JSON");
+absl::StatusOr<RequestJson> ParseObject(std::string_view body, MemoryBudget::Part* memory) {
+  const JsonOptions options{.where = "the body"};
+  if (memory != nullptr) {
+    RADLADS_ASSIGN_OR_RETURN(const JsonSize size, MeasureJson(body, options));
+    RADLADS_RETURN_IF_ERROR(memory->Take(size.memory() + RequestWork::kMemoryPerTextByte * size.string_bytes));
+  }
+  RADLADS_ASSIGN_OR_RETURN(RequestJson json, ParseJson(body, options));
   if (!json.is_object()) return InvalidArgument("the body is a JSON ", json.type_name(), ", expected an object");
   return json;
 }

@@ -1,5 +1,5 @@
-// Reading fields of the JSON that clients send. Every error is INVALID_ARGUMENT, names the field and says what it can
-// be.
+// Reading fields of the JSON that clients send. Where nothing else is said, errors are INVALID_ARGUMENT, name the field
+// and say what it can be.
 #ifndef RADLADS_SERVE_TRANSPORT_JSON_FIELDS_H_
 #define RADLADS_SERVE_TRANSPORT_JSON_FIELDS_H_
 
@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/memory_budget.h"
 
 namespace radlads {
 
@@ -23,7 +24,10 @@ struct ReplyHeader {
   int64_t created = 0;  // seconds since 1970
 };
 
-absl::StatusOr<RequestJson> ParseObject(std::string_view body);
+// Lists and objects at most 64 deep, 4 million values at most: INVALID_ARGUMENT says what is wrong at which byte. Takes
+// of `memory`, if there is one, before it builds anything, what the JSON and texts and token ids made of it may need;
+// then errors of MemoryBudget too.
+absl::StatusOr<RequestJson> ParseObject(std::string_view body, MemoryBudget::Part* memory = nullptr);
 // Bytes that are not UTF-8 become U+FFFD.
 std::string Dump(const ReplyJson& json);
 // A value in an error message: short, whatever it is.
