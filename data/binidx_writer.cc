@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/crc32c.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "data/binidx.h"
 #include "data/binidx_layout.h"
@@ -176,8 +177,9 @@ absl::Status TokenDatasetWriter::Restore() {
   {
     ChecksummedReader bin(Partial(prefix_, "bin")), sizes(Partial(prefix_, "sizes"));
     for (; good < records.size(); ++good) {
-      const json point = json::parse(records[good], nullptr, false);
-      if (!point.is_object() || !point.contains("cursor")) break;
+      const absl::StatusOr<json> read = ParseJson(records[good]);
+      if (!read.ok() || !read->is_object() || !read->contains("cursor")) break;
+      const json& point = *read;
       const int64_t tokens = point.value("tokens", int64_t{-1}), documents = point.value("documents", int64_t{-1});
       const uint32_t bin_crc = point.value("tokens_crc32c", 0u), sizes_crc = point.value("sizes_crc32c", 0u);
       if (tokens < tokens_ || documents < documents_ || !bin.Matches(tokens * TokenBytes(type_), bin_crc) ||

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -53,9 +54,9 @@ absl::StatusOr<std::optional<DatasetInfo>> ReadDatasetInfo(const std::string& pr
   const std::string path = DatasetInfoPath(prefix);
   if (!FileExists(path)) return std::optional<DatasetInfo>();
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  RADLADS_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, {.where = path}));
   DatasetInfo info;
   try {
-    const nlohmann::json json = nlohmann::json::parse(text);
     const int version = json.at("version").get<int>();
     if (version < 1 || version > kFormatVersion) {
       return InvalidArgument(path, " has version ", version, ", expected 1 to ", kFormatVersion,

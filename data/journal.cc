@@ -13,6 +13,7 @@
 
 #include "base/crc32c.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -123,7 +124,7 @@ absl::Status Journal::BeginOrContinue(const std::string& job, bool restart) {
   const std::string new_head = HeadFor(job);
   if (!restart && !records_.empty()) {
     if (head_ == new_head) return Truncate(records_.size());
-    const json before = json::parse(head_, nullptr, false), now = json::parse(new_head);
+    const json before = ParseJson(head_).value_or(json()), now = json::parse(new_head);
     const bool known = before.is_object() && before.value("version", 0) == kVersion && before.contains("job");
     return FailedPrecondition(
         path_, " is of an interrupted run that did something else: ",

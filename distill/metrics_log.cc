@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -20,7 +21,9 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr char kFileName[] = "metrics.jsonl";
 
 absl::StatusOr<MetricsLine> ParseLine(const std::string& text, const std::string& path, int64_t number) {
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto parsed = ParseJson(text, {.where = Concatenate(path, ":", number)});
+  if (!parsed.ok()) return DataLoss(parsed.status().message());
+  const nlohmann::json& json = *parsed;
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) {
     return DataLoss(path, ":", number,
                     ": expected a JSON object with an integer \"step\", found: ", text.substr(0, 80));

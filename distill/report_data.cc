@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -18,8 +19,8 @@ using nlohmann::json;
 
 absl::StatusOr<json> ReadJson(const std::string& path) {
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  json parsed = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) return DataLoss(path, " is not JSON; remove it or make it anew");
+  auto parsed = ParseJson(text, {.where = path});
+  if (!parsed.ok()) return DataLoss(parsed.status().message(), "; remove the file or make it anew");
   return parsed;
 }
 
@@ -104,9 +105,9 @@ int64_t CountParameters(const std::string& directory) {
     uint64_t size;
     std::memcpy(&size, bytes.data(), 8);
     if (size > bytes.size() - 8) return 0;
-    const json header = json::parse(bytes.begin() + 8, bytes.begin() + 8 + size, nullptr, /*allow_exceptions=*/false);
-    if (!header.is_object()) return 0;
-    for (const auto& [name, tensor] : header.items()) {
+    const auto header = ParseJson({reinterpret_cast<const char*>(bytes.data()) + 8, size});
+    if (!header.ok() || !header->is_object()) return 0;
+    for (const auto& [name, tensor] : header->items()) {
       if (name == "__metadata__" || !tensor.is_object() || !tensor.contains("shape")) continue;
       int64_t elements = 1;
       for (const auto& size : tensor["shape"]) elements *= size.is_number_integer() ? size.get<int64_t>() : 0;

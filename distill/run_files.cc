@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/logging.h"
 #include "base/status.h"
 #include "model/checkpoint/safetensors.h"
@@ -144,8 +145,10 @@ absl::Status RunFiles::SaveFinal(const TrainerState& state, Transformer& model, 
 absl::StatusOr<TrainerState> LoadTrainerState(const std::string& checkpoint) {
   const std::string path = JoinPath(checkpoint, kTrainerFile);
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const auto parsed = ParseJson(text, {.where = path});
+  if (!parsed.ok()) return DataLoss(parsed.status().message());
+  const json& fields = *parsed;
   try {
-    const json fields = json::parse(text);
     TrainerState state;
     fields.at("step").get_to(state.step);
     fields.at("tokens").get_to(state.tokens);

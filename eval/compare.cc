@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "eval/page.h"
 
@@ -22,7 +23,7 @@ struct Results {
 absl::StatusOr<Results> ReadResults(const std::string& directory) {
   Results results{JoinPath(directory, "results.json"), {}};
   RADLADS_ASSIGN_OR_RETURN(const std::string text, ReadFile(results.path));
-  results.json = JsonValue::parse(text, nullptr, false);
+  RADLADS_ASSIGN_OR_RETURN(results.json, ParseOrderedJson(text, {.where = results.path, .python_numbers = true}));
   if (!results.json.is_object())
     return InvalidArgument(results.path, ": expected the JSON that //eval:run tasks writes");
   for (const char* key : {"results", "versions", "n-shot", "n-samples", "higher_is_better", "chance"}) {

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/program.h"
 #include "base/program_flags.h"
 #include "base/status.h"
@@ -48,7 +49,8 @@ absl::StatusOr<std::vector<std::string>> ReadDocuments(const Flags& flags) {
   size_t bytes = 0;
   for (size_t start = 0, line = 1; start < contents.size() && bytes < limit; ++line) {
     const size_t end = std::min(contents.find('\n', start), contents.size());
-    const auto value = nlohmann::json::parse(contents.begin() + start, contents.begin() + end, nullptr, false);
+    RADLADS_ASSIGN_OR_RETURN(const nlohmann::json value, ParseJson(std::string_view(contents).substr(start, end - start),
+                                                                   {.where = Concatenate(flags.text, ":", line)}));
     if (!value.is_object() || !value.contains("text") || !value["text"].is_string())
       return InvalidArgument(flags.text, ":", line, " is not a JSON object with a string \"text\"");
     documents.push_back(value["text"].get<std::string>());

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/fnv.h"
+#include "base/json.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -48,7 +49,9 @@ absl::StatusOr<std::unique_ptr<ResponseJournal>> ResponseJournal::Open(const std
   size_t number = 0;
   for (size_t begin = 0; begin < text.size(); ++number) {
     const size_t end = text.find('\n', begin);
-    const Json line = Json::parse(text.substr(begin, end - begin), nullptr, false);
+    const auto parsed = ParseOrderedJson(std::string_view(text).substr(begin, end - begin));
+    if (!parsed.ok()) return DataLoss(path, ":", number + 1, ": ", parsed.status().message(), "; remove the file");
+    const Json& line = *parsed;
     begin = end + 1;
     if (number == 0) {
       const Json found = line.is_object() ? line.value("run", Json()) : Json();

@@ -1,5 +1,9 @@
 #include "serve/load/event_stream.h"
 
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+
 namespace radlads {
 
 void EventStream::Add(std::string_view bytes) {
@@ -21,8 +25,8 @@ void EventStream::Line(std::string_view line) {
     ended_ = true;
     return;
   }
-  const nlohmann::json event = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (event.is_object()) on_event_(event);
+  const absl::StatusOr<nlohmann::json> event = ParseJson(line);
+  if (event.ok() && event->is_object()) on_event_(*event);
 }
 
 }  // namespace radlads

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "serve/load/event_stream.h"
@@ -44,7 +45,7 @@ std::string ErrorOf(const httplib::Result& result) {
   if (!result) {
     return result.error() == httplib::Error::Connection ? "cannot connect" : httplib::to_string(result.error());
   }
-  const json body = json::parse(result->body, nullptr, /*allow_exceptions=*/false);
+  const json body = ParseJson(result->body).value_or(json());
   const bool said = body.is_object() && body.contains("error") && body["error"].is_object();
   return Concatenate(result->status, said ? " " + body["error"].value("message", "") : "");
 }
@@ -90,7 +91,12 @@ class Load {
         Delete(client, made);
         return absl::UnavailableError(Concatenate("session ", i, " cannot be made: ", ErrorOf(reply)));
       }
-      made.push_back(json::parse(reply->body)["id"]);
+      const json session = ParseJson(reply->body).value_or(json());
+      if (!session.is_object() || !session.value("id", json()).is_string()) {
+        Delete(client, made);
+        return absl::UnavailableError(Concatenate("session ", i, ": the reply names none"));
+      }
+      made.push_back(session["id"]);
       sessions_.Put(made.back());
     }
     Progress progress("load", options_.seconds > 0 ? 0 : static_cast<uint64_t>(options_.requests), "requests");
@@ -198,7 +204,7 @@ class Load {
       return;
     }
     if (!options_.stream) {
-      const json parsed = json::parse(whole, nullptr, /*allow_exceptions=*/false);
+      const json parsed = ParseJson(whole).value_or(json());
       if (parsed.is_object()) usage = parsed.value("usage", json());
     } else if (error.empty() && !events.ended()) {
       error = "the stream ended without [DONE]";
