@@ -18,6 +18,7 @@ class ServerProgram {
   // What it said so far.
   std::string Log() const;
   void Signal(int signal) const;
+  pid_t process() const { return process_; }  // while it runs
   // The port in "on http://127.0.0.1:PORT" of its log, which is waited for; 0 if it ended before.
   int Port();
   // Waits for its end. The exit code, or minus the signal.
