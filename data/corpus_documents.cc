@@ -5,6 +5,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/status.h"
 
 namespace radlads {
@@ -12,6 +13,8 @@ namespace {
 
 // A parser that has grown beyond this is replaced: one long line should not cost memory for ever.
 constexpr size_t kKeptCapacity = 16 << 20;
+constexpr size_t kShown = 60;      // bytes of a line in a message
+constexpr int kMaxDepth = 2048;    // of lists and objects; twice what Python reads
 
 static_assert(CorpusBlock::kPadding >= simdjson::SIMDJSON_PADDING);
 
@@ -19,13 +22,25 @@ bool IsBlank(std::string_view line) {
   return line.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos;
 }
 
-std::string Excerpt(std::string_view line) {
-  constexpr size_t kShown = 60;
-  std::string shown(line.substr(0, kShown));
-  for (char& c : shown) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+// The last value of `key`, as Python's json has it where a key is repeated. False where it is not there, or no T.
+template <typename T>
+bool LastValue(const simdjson::dom::object& object, std::string_view key, T* value) {
+  simdjson::dom::element last;
+  bool found = false;
+  for (const auto field : object) {
+    if (field.key != key) continue;
+    last = field.value;
+    found = true;
   }
-  return line.size() > kShown ? shown + "..." : shown;
+  return found && last.get(*value) == simdjson::SUCCESS;
+}
+
+// The same at a path of names with dots between them.
+bool ValueAtPath(simdjson::dom::object object, std::string_view path, std::string_view* text) {
+  for (size_t dot; (dot = path.find('.')) != std::string_view::npos; path.remove_prefix(dot + 1)) {
+    if (!LastValue(object, path.substr(0, dot), &object)) return false;
+  }
+  return LastValue(object, path, text);
 }
 
 // "meta.body" -> "/meta/body"
@@ -123,29 +138,27 @@ absl::StatusOr<std::string_view> CorpusDocuments::TextOfJsonLine(std::string_vie
   if (parser_->fast.parse(line.data(), line.size(), false).get(object) != simdjson::SUCCESS) {
     return TextOfUnusualLine(line);
   }
-  if (object.at_key(text_field_).get(text) == simdjson::SUCCESS) return text;
-  if (object.at_pointer(pointer_).get(text) == simdjson::SUCCESS) return text;
+  if (LastValue(object, text_field_, &text) || ValueAtPath(object, text_field_, &text)) return text;
   return TextOfUnusualLine(line);
 }
 
-// A second opinion from a parser that says what is wrong, and that takes numbers of any length.
+// A second opinion from a parser that says what is wrong, and that reads numbers as Python does.
 absl::StatusOr<std::string_view> CorpusDocuments::TextOfUnusualLine(std::string_view line) {
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(line.begin(), line.end());
-  } catch (const nlohmann::json::exception& e) {
-    return InvalidArgument("not JSON: ", e.what(), "; the line begins with: ", Excerpt(line));
+  const absl::StatusOr<nlohmann::json> parsed = ParseJson(line, {.max_depth = kMaxDepth, .python_numbers = true});
+  if (!parsed.ok()) {
+    return InvalidArgument(parsed.status().message(), "; the line begins with ", Quoted(line, kShown));
   }
+  const nlohmann::json& json = *parsed;
   if (!json.is_object()) {
-    return InvalidArgument("expected a JSON object, found ", json.type_name(), ": ", Excerpt(line));
+    return InvalidArgument("expected a JSON object, found ", json.type_name(), ": ", Quoted(line, kShown));
   }
   const nlohmann::json::json_pointer pointer(pointer_);
-  const nlohmann::json* found = json.contains(text_field_) ? &json[text_field_]
-                                : json.contains(pointer)   ? &json[pointer]
+  const nlohmann::json* found = json.contains(text_field_) ? &json.at(text_field_)
+                                : json.contains(pointer)   ? &json.at(pointer)
                                                            : nullptr;
   if (found == nullptr) {
     std::string names;
-    for (const auto& [name, value] : json.items()) names += (names.empty() ? "" : ", ") + name;
+    for (const auto& [name, value] : json.items()) names += (names.empty() ? "" : ", ") + Quoted(name);
     return InvalidArgument("no field \"", text_field_, "\" (the fields are: ", names,
                            "); name the right one with --text_field");
   }

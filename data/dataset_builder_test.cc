@@ -194,9 +194,9 @@ TEST_F(DatasetBuilderTest, BadLinesStopWithFileAndLine) {
                                     {"plain words", "not JSON"},
                                     {"{\"text\": \"\xff\"}", "not JSON"},
                                     {"[1, 2]", "expected a JSON object, found array"},
-                                    {"{\"body\": \"x\", \"id\": 1}", "no field \"text\" (the fields are: body, id)"},
+                                    {"{\"body\": \"x\", \"id\": 1}", "no field \"text\" (the fields are: \"body\", \"id\")"},
                                     {"{\"text\": 7}", "holds number, expected a string"},
-                                    {std::string(100000, '['), "not JSON"}}) {
+                                    {std::string(100000, '['), "nested more than 2048 deep"}}) {
     SCOPED_TRACE(bad.substr(0, 30));
     const std::string path = Put("a.jsonl", good + "\n" + bad + "\n" + good);
     options_.skip_bad_lines = false;
@@ -209,6 +209,30 @@ TEST_F(DatasetBuilderTest, BadLinesStopWithFileAndLine) {
     EXPECT_THAT(Documents(), ElementsAre("ok|", "ok|"));
     EXPECT_EQ(result_.bad_lines, 1);
     EXPECT_THAT(result_.first_bad_lines, ElementsAre(HasSubstr(path + ":3: ")));
+  }
+}
+
+TEST_F(DatasetBuilderTest, ReadsWhatPythonWrites) {
+  const std::string path = Put("a.jsonl",
+                               "{\"text\": \"a\", \"score\": NaN, \"low\": [-Infinity, Infinity, 1e999]}\n"
+                               "{\"text\": \"first\", \"text\": \"last\"}\n"
+                               "{\"text\": \"first\", \"score\": NaN, \"text\": \"last\"}\n" +
+                                   ("{\"text\": \"deep\", \"x\": " + std::string(2000, '[') + std::string(2000, ']') + "}\n"));
+  ASSERT_TRUE(Build({path}).ok());
+  EXPECT_THAT(Documents(), ElementsAre("a|", "last|", "last|", "deep|"));
+  options_.text_field = "meta.body";
+  ASSERT_TRUE(Build({Put("b.jsonl", "{\"meta\": {\"body\": \"x\", \"body\": \"y\"}}\n{\"meta\": {\"body\": \"z\"}, \"meta\": {\"body\": \"w\"}}\n")}).ok());
+  EXPECT_THAT(Documents(), ElementsAre("y|", "w|"));
+  options_.text_field = "text";
+  EXPECT_THAT(Message(Build({Put("c.jsonl", "{\"text\": \"first\", \"text\": 7}\n")})), HasSubstr("holds number, expected a string"));
+}
+
+TEST_F(DatasetBuilderTest, MessagesOfBadLinesArePrintable) {
+  EXPECT_THAT(Message(Build({Put("a.jsonl", "{\"text\": \"a\xff\x1b[31m\"}\n")})),
+              HasSubstr("the line begins with \"{\\\"text\\\": \\\"a\\xff\\x1b[31m\\\"}\""));
+  EXPECT_THAT(Message(Build({Put("a.jsonl", "{\"text\": \"a\", \"b\": \"\\ud800\"}\n")})), HasSubstr("surrogate"));
+  for (const char* line : {"{\"text\": \"a\xff\x07\"}\n", "{\"b\\u001b\": 1}\n", "[\"\x1b\"]\n", "\x7f\xc3\n", "{\"text\": \x1b}\n"}) {
+    for (const char c : Message(Build({Put("a.jsonl", line)}))) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
   }
 }
 

@@ -32,10 +32,13 @@ std::vector<std::string> FindProblems(const TokenDataset& dataset, const Dataset
   std::vector<std::string> problems;
   const absl::StatusOr<std::optional<DatasetInfo>> info = ReadDatasetInfo(dataset.prefix());
   const bool has_checksum = info.ok() && *info && (*info)->tokens_crc32c;
+  // Each goes through all tokens.
   std::optional<Progress> progress;
-  const int passes = (expected.vocabulary_size ? 1 : 0) + (has_checksum ? 1 : 0);
-  if (show_progress && passes > 0) progress.emplace("checking", passes * dataset.tokens(), "tokens");
-  auto advance = [&](int64_t tokens) {
+  const auto start = [&](const char* what) {
+    progress.reset();
+    if (show_progress) progress.emplace(what, dataset.tokens(), "tokens");
+  };
+  const auto advance = [&](int64_t tokens) {
     if (progress) progress->Advance(tokens);
   };
   if (!dataset.has_complete_document_index()) {
@@ -44,6 +47,7 @@ std::vector<std::string> FindProblems(const TokenDataset& dataset, const Dataset
                                    " (it is read all the same here and by RADLADS; Megatron refuses it)"));
   }
   if (expected.vocabulary_size) {
+    start("checking ids");
     if (absl::Status status = dataset.CheckVocabulary(*expected.vocabulary_size, advance); !status.ok()) {
       problems.emplace_back(status.message());
     }
@@ -79,6 +83,7 @@ std::vector<std::string> FindProblems(const TokenDataset& dataset, const Dataset
                                    (*info)->documents, " documents, found ", dataset.tokens(), " in ",
                                    dataset.documents(), "; it belongs to other data"));
   } else if (has_checksum) {
+    start("checking the checksum");
     if (const uint32_t found = ChecksumOf(dataset, advance); found != *(*info)->tokens_crc32c) {
       problems.push_back(Concatenate(TokensPath(dataset.prefix()), " has the checksum (CRC-32C) ", found, ", expected ",
                                      *(*info)->tokens_crc32c, " from ", DatasetInfoPath(dataset.prefix()),

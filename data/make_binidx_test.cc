@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "data/binidx.h"
 
 namespace radlads {
 namespace {
@@ -60,6 +61,9 @@ TEST_F(MakeBinidxTest, BuildsChecksAndDescribes) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("vocabulary size: 257\nend-of-text token: 256"));
   EXPECT_THAT(outcome.output, HasSubstr("no problem found"));
+  for (const char* pass : {"checking ids: ", "checking the checksum: "}) {
+    EXPECT_THAT(outcome.output, HasSubstr(std::string(pass) + "3.10 ktokens of 3.10 ktokens"));
+  }
   EXPECT_EQ(Run("check $DIR/tokens --tokenizer data/testdata/byte_tokenizer").exit_code, 0);
   outcome = Run("check $DIR/tokens --vocab_size 100");
   EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
@@ -229,6 +233,16 @@ TEST_F(MakeBinidxTest, TextsThatAreAllEmptyAreNoDataset) {
               HasSubstr("there is no document to write to " + directory_ + "/tokens: what was read has"));
   EXPECT_EQ(outcome.output.find("continues it"), std::string::npos) << outcome.output;
   EXPECT_EQ(Run(kBuild + "$DIR/a.jsonl").exit_code, 0);  // each is its end mark
+}
+
+TEST_F(MakeBinidxTest, FixEosLeavesNoDatasetWithoutDocuments) {
+  auto writer = TokenDatasetWriter::Create(directory_ + "/hollow", TokenType::kUint16, {});
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE((*writer)->AddDocument({}).ok());
+  ASSERT_TRUE((*writer)->Commit().ok());
+  const Outcome outcome = Run("fix_eos $DIR/hollow --eos 256");
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("hollow: all 2 documents are empty"));
 }
 
 TEST_F(MakeBinidxTest, ShowsSamplesAndStatistics) {

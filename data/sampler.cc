@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<MagicPrimeSampler>> MagicPrimeSampler::CreateWith
   const int64_t windows = tokens / ctx;
   if (prime < 2 || prime > windows - 1 || prime % 3 != 2 || !IsPrime(prime) ||
       static_cast<double>(prime) / windows <= 0.99) {
-    return InvalidArgument("found ", prime, ", expected a prime 2 (mod 3) that is at most ", windows - 1,
+    return InvalidArgument("magic_prime is ", prime, ", expected a prime 2 (mod 3) that is at most ", windows - 1,
                            " and more than 99% of the ", windows, " windows of ", ctx, " in ", tokens,
                            " tokens; the largest is ", own, ", which 0 stands for");
   }

@@ -140,7 +140,7 @@ TEST_F(TrainingDataTest, MixesByWeight) {
 TEST_F(TrainingDataTest, AMagicPrimeThatDoesNotFitIsRefused) {
   config_.mutable_train()->set_data_file(Write("pair", 3));
   config_.mutable_train()->set_magic_prime(2929793);
-  EXPECT_THAT(Error(), HasSubstr("found 2929793, expected a prime"));
+  EXPECT_THAT(Error(), HasSubstr("magic_prime is 2929793, expected a prime"));
 }
 
 }  // namespace

@@ -192,6 +192,10 @@ absl::Status FixEos(const FixEosFlags& flags, std::stop_token stop) {
                 static_cast<long long>(tokens.documents()), static_cast<long long>(*eos));
     return absl::OkStatus();
   }
+  if (empty == tokens.documents()) {
+    return InvalidArgument(flags.prefix, ": all ", empty, " documents are empty, and fix_eos leaves empty documents out; ",
+                           "there would be none, so the dataset stays as it is");
+  }
   std::printf("%s: %lld of %lld documents get the end mark %lld, %lld empty ones are left out\n", flags.prefix.c_str(),
               static_cast<long long>(missing), static_cast<long long>(tokens.documents()), static_cast<long long>(*eos),
               static_cast<long long>(empty));
