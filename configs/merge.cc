@@ -1,7 +1,6 @@
 #include "configs/merge.h"
 
 #include <google/protobuf/descriptor.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
@@ -14,6 +13,7 @@
 #include "base/file.h"
 #include "base/nearest_name.h"
 #include "base/status.h"
+#include "base/yaml.h"
 #include "configs/scalar.h"
 
 namespace radlads {
@@ -26,21 +26,25 @@ using google::protobuf::Reflection;
 
 std::string Join(const std::string& path, const std::string& key) { return path.empty() ? key : path + "." + key; }
 
-bool IsQuoted(const YAML::Node& node) { return node.Tag() == "!"; }
-
-// null, ~ and nothing at all are YAML's; None is how the reference's command lines say it.
-bool IsNothing(const YAML::Node& node) {
-  if (node.IsNull()) return true;
-  if (!node.IsScalar() || IsQuoted(node)) return false;
-  const std::string& text = node.Scalar();
-  return text == "None" || text == "null" || text == "~";
+bool IsQuoted(const YamlNode& node) {
+  return node.IsScalar() && (!node.plain || node.tag == "tag:yaml.org,2002:str");
 }
 
-std::string Found(const YAML::Node& node) {
+// Of a file: null, ~ and nothing at all. What is given on the command line (line 0) is text.
+bool IsNull(const YamlNode& node) { return node.line > 0 && node.IsNull(); }
+
+// None is how the reference's command lines say it.
+bool IsNothing(const YamlNode& node) {
+  if (IsNull(node)) return true;
+  if (!node.IsScalar() || IsQuoted(node)) return false;
+  return node.text == "None" || node.text == "null" || node.text == "~";
+}
+
+std::string Found(const YamlNode& node) {
   if (node.IsMap()) return "a map";
-  if (node.IsSequence()) return "a list";
-  if (!node.IsScalar()) return "nothing";
-  std::string text = node.Scalar();
+  if (node.IsList()) return "a list";
+  if (IsNull(node)) return "nothing";
+  std::string text = node.text;
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return (IsQuoted(node) ? "the string '" : "'") + text + "'";
 }
@@ -149,26 +153,17 @@ void Merger::AddReferenceFile(const std::string& path, const ReferenceFile& file
 }
 
 void Merger::AddText(const std::string& text, const std::string& file_name, const std::string& at) {
-  std::vector<YAML::Node> documents;
-  try {
-    documents = YAML::LoadAll(text);
-  } catch (const YAML::Exception& e) {
-    return AddError(file_name + ":" + std::to_string(e.mark.line + 1) + ": not YAML: " + e.msg + " (column " +
-                    std::to_string(e.mark.column + 1) + ")");
-  }
-  if (documents.size() > 1) {
-    return AddError(file_name + ":" + std::to_string(documents[1].Mark().line + 1) +
-                    ": found a second document, expected one map in the file");
-  }
-  if (documents.empty() || documents[0].IsNull()) return;
+  const absl::StatusOr<YamlPointer> root = ParseYaml(text, file_name, {.unique_keys = true});
+  if (!root.ok()) return AddError(std::string(root.status().message()));
+  if ((*root)->IsNull()) return;
   Message* message = Descend(*work_, at);
   if (message == nullptr) return AddError(file_name + ": describes " + at + ", which this program does not have");
-  Source source{file_name, documents[0].Mark().line + 1};
-  if (!documents[0].IsMap()) {
-    return AddError(source.Where() + ": found " + Found(documents[0]) + ", expected " +
+  Source source{file_name, (*root)->line};
+  if (!(*root)->IsMap()) {
+    return AddError(source.Where() + ": found " + Found(**root) + ", expected " +
                     MapExpectation(*message->GetDescriptor()));
   }
-  Map(documents[0], *message, at, source);
+  Map(**root, *message, at, source);
 }
 
 void Merger::AddOption(const std::string& key, const std::string& value) {
@@ -176,35 +171,27 @@ void Merger::AddOption(const std::string& key, const std::string& value) {
   std::istringstream stream(key);
   for (std::string part; std::getline(stream, part, '.');) parts.push_back(part);
   if (parts.empty()) return AddError("command line: found a value without a knob, expected --KEY=VALUE");
-  YAML::Node node(value);
+  const auto plain = [](const std::string& text) {
+    auto node = std::make_shared<YamlNode>();
+    node->text = text;
+    node->plain = true;
+    return node;
+  };
+  YamlPointer node = plain(value);
   for (size_t i = parts.size(); i > 1; --i) {
-    YAML::Node outer(YAML::NodeType::Map);
-    outer[parts[i - 1]] = node;
-    node.reset(outer);
+    auto outer = std::make_shared<YamlNode>();
+    outer->kind = YamlNode::Kind::kMap;
+    outer->entries.emplace_back(plain(parts[i - 1]), std::move(node));
+    node = std::move(outer);
   }
-  Key(parts[0], node, *work_, "", Source{});
+  Key(parts[0], *node, *work_, "", Source{});
 }
 
-void Merger::Map(const YAML::Node& map, Message& message, const std::string& path, const Source& source) {
-  std::map<std::string, int> lines;
-  for (const auto& entry : map) {
-    Source here{source.file, source.file.empty() ? 0 : entry.first.Mark().line + 1};
-    if (!entry.first.IsScalar()) {
-      AddError(here.Where() + ": found " + Found(entry.first) + " as a key, expected the name of a knob");
-      continue;
-    }
-    const std::string key = entry.first.Scalar();
-    const auto [first, is_new] = lines.emplace(key, here.line);
-    if (!is_new) {
-      AddError(here.Where() + ": " + Join(path, key) + ": given twice in one map, first on line " +
-               std::to_string(first->second));
-      continue;
-    }
-    Key(key, entry.second, message, path, here);
-  }
+void Merger::Map(const YamlNode& map, Message& message, const std::string& path, const Source& source) {
+  for (const auto& [key, value] : map.entries) Key(key->text, *value, message, path, Source{source.file, key->line});
 }
 
-void Merger::Key(const std::string& key, const YAML::Node& value, Message& message, const std::string& path,
+void Merger::Key(const std::string& key, const YamlNode& value, Message& message, const std::string& path,
                  const Source& source) {
   if (key == "__type__") return;
   const std::string full = Join(path, key);
@@ -220,7 +207,7 @@ void Merger::Key(const std::string& key, const YAML::Node& value, Message& messa
     return List(value, message, *field, full, source);
   }
   if (field->message_type() != nullptr) {
-    if (value.IsNull()) return;  // a key with nothing under it says nothing
+    if (IsNull(value)) return;  // a key with nothing under it says nothing
     if (IsNothing(value)) return reflection.ClearField(&message, field);
     if (!value.IsMap()) return Wrong(source, full, value, MapExpectation(*field->message_type()));
     return Map(value, *reflection.MutableMessage(&message, field), full, source);
@@ -229,10 +216,10 @@ void Merger::Key(const std::string& key, const YAML::Node& value, Message& messa
   Scalar(value, message, *field, full, source);
 }
 
-void Merger::Scalar(const YAML::Node& value, Message& message, const FieldDescriptor& field, const std::string& path,
+void Merger::Scalar(const YamlNode& value, Message& message, const FieldDescriptor& field, const std::string& path,
                     const Source& source) {
-  if (!value.IsScalar()) return Wrong(source, path, value, Expectation(field));
-  std::string text = value.Scalar();
+  if (!value.IsScalar() || IsNull(value)) return Wrong(source, path, value, Expectation(field));
+  std::string text = value.text;
   if (const ReferenceValue* row = FindReferenceValue(message.GetDescriptor()->name(), field.name(), text)) {
     if (row->to.empty()) {
       return AddError(source.Where() + ": " + path + ": '" + text + "' is not here: " + std::string(row->instead));
@@ -243,18 +230,18 @@ void Merger::Scalar(const YAML::Node& value, Message& message, const FieldDescri
   if (!expected.empty()) Wrong(source, path, value, expected);
 }
 
-void Merger::List(const YAML::Node& value, Message& message, const FieldDescriptor& field, const std::string& path,
+void Merger::List(const YamlNode& value, Message& message, const FieldDescriptor& field, const std::string& path,
                   const Source& source) {
   const Reflection& reflection = *message.GetReflection();
-  if (!value.IsSequence()) {
+  if (!value.IsList()) {
     if (field.message_type() != nullptr) return Wrong(source, path, value, "a list of maps");
     reflection.ClearField(&message, &field);
     return Scalar(value, message, field, path, source);
   }
   reflection.ClearField(&message, &field);
-  for (size_t i = 0; i < value.size(); ++i) {
-    const YAML::Node item = value[i];
-    Source here{source.file, item.Mark().line + 1};
+  for (size_t i = 0; i < value.items.size(); ++i) {
+    const YamlNode& item = *value.items[i];
+    Source here{source.file, item.line};
     if (field.message_type() == nullptr) {
       Scalar(item, message, field, Join(path, std::to_string(i)), here);
       continue;
@@ -265,19 +252,19 @@ void Merger::List(const YAML::Node& value, Message& message, const FieldDescript
       Wrong(here, Join(path, name), item, MapExpectation(*field.message_type()));
       continue;
     }
-    const YAML::Node given = item["name"];
-    if (given && given.IsScalar()) name = given.Scalar();
+    const YamlNode* given = item.Find("name");
+    if (given != nullptr && given->IsScalar() && !IsNull(*given)) name = given->text;
     Map(item, *entry, Join(path, name), here);
   }
 }
 
-void Merger::Entries(const YAML::Node& map, Message& message, const FieldDescriptor& field, const std::string& path,
+void Merger::Entries(const YamlNode& map, Message& message, const FieldDescriptor& field, const std::string& path,
                      const Source& source) {
   const Reflection& reflection = *message.GetReflection();
   const int count = reflection.FieldSize(message, &field);
-  for (const auto& change : map) {
-    Source here{source.file, source.file.empty() ? 0 : change.first.Mark().line + 1};
-    const std::string name = change.first.IsScalar() ? change.first.Scalar() : Found(change.first);
+  for (const auto& [key, change] : map.entries) {
+    Source here{source.file, key->line};
+    const std::string& name = key->text;
     std::vector<std::string> names;
     Message* entry = nullptr;
     for (int i = 0; i < count; ++i) {
@@ -292,17 +279,17 @@ void Merger::Entries(const YAML::Node& map, Message& message, const FieldDescrip
                (list.empty() ? path + " is empty" : "there are " + list));
       continue;
     }
-    if (!change.second.IsMap()) {
-      Wrong(here, Join(path, name), change.second, MapExpectation(*field.message_type()));
+    if (!change->IsMap()) {
+      Wrong(here, Join(path, name), *change, MapExpectation(*field.message_type()));
       continue;
     }
-    Map(change.second, *entry, Join(path, name), here);
+    Map(*change, *entry, Join(path, name), here);
   }
 }
 
-void Merger::ReferenceOnly(const ReferenceKey& row, const YAML::Node& value, const std::string& path,
+void Merger::ReferenceOnly(const ReferenceKey& row, const YamlNode& value, const std::string& path,
                            const Source& source) {
-  const std::string text = value.IsScalar() ? value.Scalar() : IsNothing(value) ? "None" : Found(value);
+  const std::string text = IsNothing(value) ? "None" : value.IsScalar() ? value.text : Found(value);
   switch (row.treatment) {
     case ReferenceKey::kRefused:
       return AddError(source.Where() + ": " + path + ": is not a knob here: " + std::string(row.text));
@@ -346,7 +333,7 @@ void Merger::UnknownKey(const std::string& key, const Message& message, const st
            (nearest.empty() ? "--help lists all knobs" : "did you mean " + nearest + "?"));
 }
 
-void Merger::Wrong(const Source& source, const std::string& path, const YAML::Node& found,
+void Merger::Wrong(const Source& source, const std::string& path, const YamlNode& found,
                    const std::string& expected) {
   AddError(source.Where() + ": " + path + ": found " + Found(found) + ", expected " + expected);
 }

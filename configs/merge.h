@@ -13,11 +13,9 @@
 #include "absl/status/status.h"
 #include "configs/radlads_names.h"
 
-namespace YAML {
-class Node;
-}
-
 namespace radlads {
+
+struct YamlNode;
 
 class Merger {
  public:
@@ -46,19 +44,19 @@ class Merger {
     std::string attention_type;
   };
 
-  void Map(const YAML::Node& map, google::protobuf::Message& message, const std::string& path, const Source& source);
-  void Key(const std::string& key, const YAML::Node& value, google::protobuf::Message& message,
+  void Map(const YamlNode& map, google::protobuf::Message& message, const std::string& path, const Source& source);
+  void Key(const std::string& key, const YamlNode& value, google::protobuf::Message& message,
            const std::string& path, const Source& source);
-  void List(const YAML::Node& value, google::protobuf::Message& message,
+  void List(const YamlNode& value, google::protobuf::Message& message,
             const google::protobuf::FieldDescriptor& field, const std::string& path, const Source& source);
-  void Entries(const YAML::Node& map, google::protobuf::Message& message,
+  void Entries(const YamlNode& map, google::protobuf::Message& message,
                const google::protobuf::FieldDescriptor& field, const std::string& path, const Source& source);
-  void Scalar(const YAML::Node& value, google::protobuf::Message& message,
+  void Scalar(const YamlNode& value, google::protobuf::Message& message,
               const google::protobuf::FieldDescriptor& field, const std::string& path, const Source& source);
-  void ReferenceOnly(const ReferenceKey& row, const YAML::Node& value, const std::string& path, const Source& source);
+  void ReferenceOnly(const ReferenceKey& row, const YamlNode& value, const std::string& path, const Source& source);
   void UnknownKey(const std::string& key, const google::protobuf::Message& message, const std::string& path,
                   const Source& source);
-  void Wrong(const Source& source, const std::string& path, const YAML::Node& found, const std::string& expected);
+  void Wrong(const Source& source, const std::string& path, const YamlNode& found, const std::string& expected);
   void CheckMixers(const google::protobuf::Message& message, const std::string& path);
   void AddReferenceFile(const std::string& path, const ReferenceFile& file);
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -34,19 +35,23 @@ double Number(const json& object, const char* key) {
   return found != object.end() && found->is_number() ? found->get<double>() : kUnknown;
 }
 
-// config["a"]["b"] as text; "" when absent.
-std::string Knob(const YAML::Node& config, const char* section, const char* key) {
-  if (!config.IsMap() || !config[section] || !config[section].IsMap()) return "";
-  const YAML::Node value = config[section][key];
-  return value && value.IsScalar() ? value.Scalar() : "";
+// The scalar at these keys, one within the other, as text; "" when absent.
+std::string Knob(const YamlPointer& config, std::initializer_list<std::string_view> keys) {
+  const YamlNode* node = config.get();
+  for (const std::string_view key : keys) node = node == nullptr ? nullptr : node->Find(key);
+  return node != nullptr && node->IsScalar() && !node->IsNull() ? node->text : "";
 }
 
-std::string TeacherPath(const YAML::Node& config) {
-  if (config.IsMap() && config["train"] && config["train"].IsMap()) {
-    const YAML::Node teacher = config["train"]["teacher"];
-    if (teacher && teacher.IsMap() && teacher["path"] && teacher["path"].IsScalar()) return teacher["path"].Scalar();
-  }
-  return Knob(config, "train", "attention_distillation_stage") == "1" ? Knob(config, "train", "load_model") : "";
+std::string TeacherPath(const YamlPointer& config) {
+  const std::string path = Knob(config, {"train", "teacher", "path"});
+  if (!path.empty()) return path;
+  return Knob(config, {"train", "attention_distillation_stage"}) == "1" ? Knob(config, {"train", "load_model"}) : "";
+}
+
+absl::StatusOr<YamlPointer> ReadConfig(const std::string& text, const std::string& path) {
+  auto config = ParseYaml(text, path);
+  if (!config.ok()) return DataLoss(config.status().message());
+  return config;
 }
 
 absl::StatusOr<ReportStage> ReadStage(const std::string& directory, const std::string& name) {
@@ -56,12 +61,8 @@ absl::StatusOr<ReportStage> ReadStage(const std::string& directory, const std::s
   const std::string path = JoinPath(directory, "config.yaml");
   if (!FileExists(path)) return stage;
   RADLADS_ASSIGN_OR_RETURN(stage.config_text, ReadFile(path));
-  try {
-    stage.config = YAML::Load(stage.config_text);
-  } catch (const YAML::Exception& error) {
-    return DataLoss(path, " is not YAML: ", error.what());
-  }
-  stage.kind = std::atoi(Knob(stage.config, "train", "attention_distillation_stage").c_str());
+  RADLADS_ASSIGN_OR_RETURN(stage.config, ReadConfig(stage.config_text, path));
+  stage.kind = std::atoi(Knob(stage.config, {"train", "attention_distillation_stage"}).c_str());
   return stage;
 }
 
@@ -75,15 +76,12 @@ absl::StatusOr<std::vector<std::string>> StageNames(const std::string& directory
   }
   if (error) return NotFound("cannot list the run directory ", directory, ": ", error.message());
   std::sort(found.begin(), found.end());
-  try {
-    const YAML::Node config = YAML::Load(config_text);
-    if (config.IsMap() && config["pipeline"] && config["pipeline"].IsSequence()) {
-      for (const YAML::Node& stage : config["pipeline"]) {
-        if (stage.IsMap() && stage["name"] && stage["name"].IsScalar()) listed.push_back(stage["name"].Scalar());
-      }
+  RADLADS_ASSIGN_OR_RETURN(const YamlPointer config, ReadConfig(config_text, JoinPath(directory, "config.yaml")));
+  if (const YamlNode* pipeline = config->Find("pipeline")) {
+    for (const YamlPointer& stage : pipeline->items) {
+      const std::string name = Knob(stage, {"name"});
+      if (!name.empty()) listed.push_back(name);
     }
-  } catch (const YAML::Exception& failure) {
-    return DataLoss(directory, "/config.yaml is not YAML: ", failure.what());
   }
   std::vector<std::string> ordered;
   for (const std::string& name : listed) {
@@ -247,7 +245,7 @@ absl::StatusOr<ReportData> ReadReportData(const std::string& run_directory) {
   if (IsDirectory(JoinPath(run_directory, "final"))) student = JoinPath(run_directory, "final");
   RADLADS_ASSIGN_OR_RETURN(data.teacher, ReadModel(teacher));
   RADLADS_ASSIGN_OR_RETURN(data.student, ReadModel(student));
-  data.student.name = Knob(data.stages.back().config, "model", "tmix");
+  data.student.name = Knob(data.stages.back().config, {"model", "tmix"});
 
   const std::string samples = JoinPath(run_directory, "samples.json"),
                     scores = JoinPath(run_directory, "perplexity.json");

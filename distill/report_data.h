@@ -2,8 +2,6 @@
 #ifndef RADLADS_DISTILL_REPORT_DATA_H_
 #define RADLADS_DISTILL_REPORT_DATA_H_
 
-#include <yaml-cpp/yaml.h>
-
 #include <limits>
 #include <optional>
 #include <string>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/yaml.h"
 #include "distill/metrics_log.h"
 
 namespace radlads {
@@ -20,7 +19,7 @@ inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 struct ReportStage {
   std::string name;  // "" for a run of one stage
   int kind = 0;      // train.attention_distillation_stage; 0 when unknown
-  YAML::Node config;
+  YamlPointer config;        // null where there is no config.yaml
   std::string config_text;  // config.yaml as it stands
   std::vector<MetricsLine> lines;
   double first_token = 0;  // tokens of the stages before this one
