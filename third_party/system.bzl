@@ -46,7 +46,6 @@ _LIBRARIES = {
     "spdlog": _library(["spdlog"], defines = ["SPDLOG_COMPILED_LIB", "SPDLOG_SHARED_LIB", "SPDLOG_FMT_EXTERNAL"]),
     "utf8proc": _library(["libutf8proc"]),
     "yaml": _library(["yaml-0.1"]),
-    "yaml_cpp": _library(["yaml-cpp"]),
     "zlib": _library(["zlib"]),
     "zstd": _library(["libzstd"]),
 }

@@ -21,7 +21,7 @@ packages=(
   g++ clang libclang-rt-dev git ca-certificates pkg-config python3 python3-venv
   bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-platforms bazel-skylib
   protobuf-compiler libprotobuf-dev protobuf-compiler-grpc libgrpc++-dev libabsl-dev
-  librocksdb-dev libcpp-httplib-dev libssl-dev libyaml-dev libyaml-cpp-dev nlohmann-json3-dev rapidjson-dev
+  librocksdb-dev libcpp-httplib-dev libssl-dev libyaml-dev nlohmann-json3-dev rapidjson-dev
   libspdlog-dev libcli11-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev libhwy-dev libgloo-dev
   libre2-dev libutf8proc-dev zlib1g-dev libzstd-dev liblzma-dev liblz4-dev libsimdjson-dev

@@ -1,8 +1,10 @@
 #include "data/tokenizer/jinja.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "base/status.h"
 #include "data/tokenizer/jinja_functions.h"
 
@@ -14,8 +16,7 @@ constexpr int kMaxValueDepth = 100;
 
 class Renderer {
  public:
-  Renderer(const JinjaValue::Dict& variables, bool strict_undefined)
-      : strict_undefined_(strict_undefined), frames_{variables} {}
+  Renderer(const JinjaValue::Dict& variables, const JinjaOptions& options) : options_(options), frames_{variables} {}
 
   absl::Status Run(const std::vector<JinjaStatement>& statements) {
     for (const JinjaStatement& statement : statements) {
@@ -32,7 +33,7 @@ class Renderer {
 
   absl::StatusOr<JinjaValue> Evaluate(const JinjaExpression& node) {
     absl::StatusOr<JinjaValue> value = EvaluateOptional(node);
-    if (strict_undefined_ && value.ok() && value->is_undefined()) {
+    if (options_.strict_undefined && value.ok() && value->is_undefined()) {
       return InvalidArgument("line ", node.line, ": \"", value->undefined_name(), "\" is undefined");
     }
     return value;
@@ -40,6 +41,7 @@ class Renderer {
 
  private:
   using Kind = JinjaExpression::Kind;
+  using Form = JinjaValue::Form;
   using Result = absl::StatusOr<JinjaValue>;
 
   absl::Status Execute(const JinjaStatement& statement) {
@@ -67,24 +69,18 @@ class Renderer {
   }
 
   absl::Status Set(const JinjaStatement& statement) {
-    RADLADS_ASSIGN_OR_RETURN(JinjaValue value, Evaluate(*statement.expression));
+    RADLADS_ASSIGN_OR_RETURN(JinjaValue value, EvaluateOptional(*statement.expression));
     const std::string& name = statement.names[0];
     if (value.depth() > kMaxValueDepth) {
       return InvalidArgument("line ", statement.line, ": \"", name, "\" is nested more than ",
                              kMaxValueDepth, " deep");
     }
     if (statement.attribute.empty()) {
-      const JinjaExpression& made = *statement.expression;
-      if (made.kind == Kind::kCall && made.children[0]->kind == Kind::kName &&
-          made.children[0]->text == "namespace") {
-        namespaces_.push_back(name);
-      }
       Assign(&frames_.back(), name, std::move(value));
       return absl::OkStatus();
     }
     JinjaValue target = Lookup(name);
-    if (std::find(namespaces_.begin(), namespaces_.end(), name) == namespaces_.end() ||
-        !target.is_dict()) {
+    if (target.form() != Form::kNamespace) {
       return InvalidArgument("line ", statement.line, ": attribute ", statement.attribute, " of \"",
                              name, "\" is set, which is not a namespace");
     }
@@ -126,10 +122,11 @@ class Renderer {
             {"index", JinjaValue(i + 1)},        {"index0", JinjaValue(i)},
             {"revindex", JinjaValue(count - i)}, {"revindex0", JinjaValue(count - i - 1)},
             {"first", JinjaValue(i == 0)},       {"last", JinjaValue(i == count - 1)},
-            {"length", JinjaValue(count)}};
+            {"length", JinjaValue(count)},       {"depth", JinjaValue(int64_t{1})},
+            {"depth0", JinjaValue(int64_t{0})}};
         if (i > 0) loop.emplace_back("previtem", items[i - 1]);
         if (i + 1 < count) loop.emplace_back("nextitem", items[i + 1]);
-        Assign(&frames_.back(), "loop", JinjaValue(std::move(loop)));
+        Assign(&frames_.back(), "loop", JinjaValue(std::move(loop), Form::kLoop));
         status = Run(statement.body);
       }
       frames_.pop_back();
@@ -168,6 +165,17 @@ class Renderer {
         if (key == name) return value;
       }
     }
+    return Global(name);
+  }
+
+  // What jinja2 defines everywhere, and transformers for chat templates.
+  JinjaValue Global(const std::string& name) const {
+    for (const char* function : {"range", "dict", "lipsum", "cycler", "joiner", "namespace"}) {
+      if (name == function) return JinjaValue(JinjaValue::Function{name});
+    }
+    if (options_.chat && (name == "raise_exception" || name == "strftime_now")) {
+      return JinjaValue(JinjaValue::Function{name});
+    }
     return JinjaValue(JinjaValue::Undefined{name});
   }
 
@@ -180,6 +188,7 @@ class Renderer {
   Result EvaluateOptional(const JinjaExpression& node) {
     Result value = EvaluateNode(node);
     if (!value.ok()) return At(node.line, value.status());
+    if (options_.strict_undefined) value->MakeStrict();
     return value;
   }
 
@@ -194,12 +203,14 @@ class Renderer {
         if (node.text == "false" || node.text == "False") return JinjaValue(false);
         if (node.text == "none" || node.text == "None") return JinjaValue(nullptr);
         return Lookup(node.text);
+      case Kind::kFloat:
+        return JinjaValue(node.real);
       case Kind::kList: {
-        RADLADS_ASSIGN_OR_RETURN(JinjaArguments items, EvaluateFrom(node, 0));
-        return JinjaValue(std::move(items));
+        RADLADS_ASSIGN_OR_RETURN(JinjaArguments items, EvaluateFrom(node, 0, /*optional=*/true));
+        return JinjaValue(std::move(items), node.text == "tuple" ? Form::kTuple : Form::kPlain);
       }
       case Kind::kDict: {
-        RADLADS_ASSIGN_OR_RETURN(const JinjaArguments items, EvaluateFrom(node, 0));
+        RADLADS_ASSIGN_OR_RETURN(const JinjaArguments items, EvaluateFrom(node, 0, /*optional=*/true));
         JinjaValue::Dict dict;
         for (size_t i = 0; i < items.size(); i += 2) {
           if (!items[i].is_string())
@@ -211,12 +222,12 @@ class Renderer {
       }
       case Kind::kAttribute: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue object, Evaluate(*node.children[0]));
-        return Member(object, JinjaValue(node.text));
+        return JinjaAttribute(object, node.text);
       }
       case Kind::kIndex: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue object, Evaluate(*node.children[0]));
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue index, Evaluate(*node.children[1]));
-        return Member(object, index);
+        return JinjaMember(object, index);
       }
       case Kind::kSlice: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments parts, EvaluateFrom(node, 0));
@@ -225,12 +236,15 @@ class Renderer {
       case Kind::kCall:
         return Call(node);
       case Kind::kFilter: {
-        RADLADS_RETURN_IF_ERROR(NoKeywords(node));
         const bool optional = node.text == "default" || node.text == "d";
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, optional ? EvaluateOptional(*node.children[0])
                                                                   : Evaluate(*node.children[0]));
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments arguments, EvaluateFrom(node, 1));
-        return ApplyJinjaFilter(node.text, value, arguments);
+        RADLADS_ASSIGN_OR_RETURN(const JinjaKeywords keywords, EvaluateKeywords(node));
+        if (node.text == "tojson" && !options_.chat) {
+          return Unimplemented("the filter tojson, which escapes HTML here, is outside the supported subset");
+        }
+        return ApplyJinjaFilter(node.text, value, arguments, keywords);
       }
       case Kind::kTest: {
         RADLADS_RETURN_IF_ERROR(NoKeywords(node));
@@ -245,24 +259,25 @@ class Renderer {
         return Binary(node);
       case Kind::kCondition: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue test, Evaluate(*node.children[0]));
-        if (test.Truth()) return Evaluate(*node.children[1]);
-        if (node.children[2] != nullptr) return Evaluate(*node.children[2]);
+        if (test.Truth()) return EvaluateOptional(*node.children[1]);
+        if (node.children[2] != nullptr) return EvaluateOptional(*node.children[2]);
         return JinjaValue();
       }
     }
     return JinjaValue();
   }
 
-  // Children from `first` on; a missing one (the bound of a slice) is None.
-  absl::StatusOr<JinjaArguments> EvaluateFrom(const JinjaExpression& node, size_t first) {
+  // Children from `first` on, undefined ones where they are `optional`; a missing one (the bound of a slice) is None.
+  absl::StatusOr<JinjaArguments> EvaluateFrom(const JinjaExpression& node, size_t first, bool optional = false) {
     JinjaArguments values;
     for (size_t i = first; i < node.children.size(); ++i) {
       if (node.children[i] == nullptr) {
         values.emplace_back(nullptr);
         continue;
       }
-      RADLADS_ASSIGN_OR_RETURN(JinjaValue value, Evaluate(*node.children[i]));
-      values.push_back(std::move(value));
+      Result value = optional ? EvaluateOptional(*node.children[i]) : Evaluate(*node.children[i]);
+      if (!value.ok()) return value.status();
+      values.push_back(*std::move(value));
     }
     return values;
   }
@@ -274,51 +289,72 @@ class Renderer {
                          " is outside the supported subset");
   }
 
-  static Result Member(const JinjaValue& object, const JinjaValue& key) {
-    if (object.is_undefined())
-      return InvalidArgument("\"", object.undefined_name(), "\" is undefined");
-    if (object.is_dict() && key.is_string()) {
-      if (const JinjaValue* found = object.Find(key.as_string())) return *found;
+  absl::StatusOr<JinjaKeywords> EvaluateKeywords(const JinjaExpression& node) {
+    JinjaKeywords keywords;
+    for (const auto& [name, expression] : node.keywords) {
+      RADLADS_ASSIGN_OR_RETURN(JinjaValue value, Evaluate(*expression));
+      Assign(&keywords, name, std::move(value));
     }
-    if ((object.is_list() || object.is_string()) && key.is_number()) {
-      RADLADS_ASSIGN_OR_RETURN(const JinjaValue::List items, JinjaItems(object));
-      const auto size = static_cast<int64_t>(items.size());
-      const int64_t index = key.as_number() < 0 ? key.as_number() + size : key.as_number();
-      if (index >= 0 && index < size) return items[index];
-    }
-    auto name = key.Print();
-    return JinjaValue(
-        JinjaValue::Undefined{name.ok() ? *std::move(name) : std::string("a member")});
+    return keywords;
   }
 
   Result Call(const JinjaExpression& node) {
     const JinjaExpression& callee = *node.children[0];
-    RADLADS_ASSIGN_OR_RETURN(JinjaArguments arguments, EvaluateFrom(node, 1));
-    if (callee.kind == Kind::kName && callee.text == "namespace") {
-      if (!arguments.empty())
-        return Unimplemented(
-            "namespace with a positional argument is outside the supported subset");
-      JinjaValue::Dict dict;
-      for (const auto& [name, expression] : node.keywords) {
-        RADLADS_ASSIGN_OR_RETURN(JinjaValue value, Evaluate(*expression));
-        Assign(&dict, name, std::move(value));
-      }
-      return JinjaValue(std::move(dict));
-    }
-    RADLADS_RETURN_IF_ERROR(NoKeywords(node));
     if (callee.kind == Kind::kAttribute) {
       RADLADS_ASSIGN_OR_RETURN(const JinjaValue object, Evaluate(*callee.children[0]));
+      RADLADS_ASSIGN_OR_RETURN(const JinjaArguments arguments, EvaluateFrom(node, 1));
+      RADLADS_RETURN_IF_ERROR(NoKeywords(node));
       return CallJinjaMethod(callee.text, object, arguments);
     }
-    if (callee.kind == Kind::kName && callee.text == "raise_exception") {
+    RADLADS_ASSIGN_OR_RETURN(const JinjaValue function, EvaluateOptional(callee));
+    if (function.is_undefined()) return InvalidArgument("\"", function.undefined_name(), "\" is undefined");
+    if (!function.is_function()) return InvalidArgument("a ", function.type_name(), " is called");
+    RADLADS_ASSIGN_OR_RETURN(const JinjaArguments arguments, EvaluateFrom(node, 1));
+    const std::string& name = function.function_name();
+    if (name == "namespace" || name == "dict") {
+      if (!arguments.empty()) {
+        return Unimplemented(name, " with a positional argument is outside the supported subset");
+      }
+      RADLADS_ASSIGN_OR_RETURN(JinjaKeywords members, EvaluateKeywords(node));
+      return JinjaValue(std::move(members), name == "dict" ? Form::kPlain : Form::kNamespace);
+    }
+    RADLADS_RETURN_IF_ERROR(NoKeywords(node));
+    if (name == "raise_exception") {
       const auto message =
           arguments.empty() ? absl::StatusOr<std::string>("") : arguments[0].Print();
       return InvalidArgument("the template refuses these messages: ",
                              message.ok() ? *message : std::string("(no text)"));
     }
-    if (callee.kind == Kind::kName && callee.text == "range") return Range(arguments);
-    return Unimplemented("the function ", callee.text.empty() ? "of an expression" : callee.text,
-                         " is outside the supported subset");
+    if (name == "strftime_now") return StrftimeNow(arguments);
+    if (name == "range") return Range(arguments);
+    return Unimplemented("the function ", name, " is outside the supported subset");
+  }
+
+  // datetime.now().strftime(format): local time that names no zone.
+  Result StrftimeNow(const JinjaArguments& arguments) const {
+    if (arguments.size() != 1 || !arguments[0].is_string()) return InvalidArgument("strftime_now is given no format");
+    const absl::Time now = options_.now.value_or(absl::Now());
+    std::string format;
+    const std::string& given = arguments[0].as_string();
+    for (size_t i = 0; i < given.size(); ++i) {
+      const char directive = given[i] == '%' && i + 1 < given.size() ? given[i + 1] : '\0';
+      if (directive == 'f') {
+        format += absl::FormatTime("%E6f", now, absl::UTCTimeZone());
+      } else if (directive == '%') {
+        format += "%%";
+      } else if (directive != 'z' && directive != 'Z') {
+        format += given[i];
+        continue;
+      }
+      ++i;
+    }
+    const std::time_t seconds = absl::ToTimeT(now);
+    std::tm local{};
+    localtime_r(&seconds, &local);
+    std::string text(1024, '\0');
+    if (format.size() > 256) return InvalidArgument("the format of strftime_now has more than 256 characters");
+    text.resize(std::strftime(text.data(), text.size(), format.c_str(), &local));
+    return JinjaValue(std::move(text));
   }
 
   static Result Range(const JinjaArguments& arguments) {
@@ -335,12 +371,13 @@ class Renderer {
     }
     JinjaValue::List items;
     for (int64_t i = first; i < last; ++i) items.emplace_back(i);
-    return JinjaValue(std::move(items));
+    return JinjaValue(std::move(items), Form::kRange);
   }
 
   Result Unary(const JinjaExpression& node) {
     RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, Evaluate(*node.children[0]));
     if (node.text == "not") return JinjaValue(!value.Truth());
+    if (value.is_float()) return JinjaValue(node.text == "+" ? value.as_real() : -value.as_real());
     if (!value.is_number())
       return InvalidArgument("the operator ", node.text, " is given a ", value.type_name());
     if (node.text == "+") return JinjaValue(value.as_number());
@@ -352,91 +389,13 @@ class Renderer {
     RADLADS_ASSIGN_OR_RETURN(JinjaValue left, Evaluate(*node.children[0]));
     if (operation == "and" && !left.Truth()) return left;
     if (operation == "or" && left.Truth()) return left;
+    if (operation == "and" || operation == "or") return EvaluateOptional(*node.children[1]);
     RADLADS_ASSIGN_OR_RETURN(JinjaValue right, Evaluate(*node.children[1]));
-    if (operation == "and" || operation == "or") return right;
-    if (operation == "==") return JinjaValue(left.Equals(right));
-    if (operation == "!=") return JinjaValue(!left.Equals(right));
-    if (operation == "in" || operation == "not in") {
-      RADLADS_ASSIGN_OR_RETURN(const bool found, Contains(right, left));
-      return JinjaValue(found == (operation == "in"));
-    }
-    if (operation == "~") {
-      RADLADS_ASSIGN_OR_RETURN(const std::string a, left.Print());
-      RADLADS_ASSIGN_OR_RETURN(const std::string b, right.Print());
-      return Joined(a, b);
-    }
-    for (const JinjaValue* operand : {&left, &right}) {
-      if (operand->is_undefined())
-        return InvalidArgument("\"", operand->undefined_name(), "\" is undefined");
-    }
-    if (left.is_number() && right.is_number())
-      return Arithmetic(operation, left.as_number(), right.as_number());
-    if (left.is_string() && right.is_string()) {
-      const std::string &a = left.as_string(), &b = right.as_string();
-      if (operation == "+") return Joined(a, b);
-      if (operation == "<") return JinjaValue(a < b);
-      if (operation == ">") return JinjaValue(a > b);
-      if (operation == "<=") return JinjaValue(a <= b);
-      if (operation == ">=") return JinjaValue(a >= b);
-    }
-    if (left.is_list() && right.is_list() && operation == "+") {
-      JinjaValue::List items = left.as_list();
-      items.insert(items.end(), right.as_list().begin(), right.as_list().end());
-      if (items.size() > kMaxJinjaList)
-        return InvalidArgument("a list grows beyond ", kMaxJinjaList, " items");
-      return JinjaValue(std::move(items));
-    }
-    return InvalidArgument("the operator ", operation, " is given a ", left.type_name(), " and a ",
-                           right.type_name());
+    return JinjaOperation(operation, left, right);
   }
 
-  static Result Joined(const std::string& a, const std::string& b) {
-    if (a.size() + b.size() > kMaxJinjaString)
-      return InvalidArgument("a string grows beyond ", kMaxJinjaString, " bytes");
-    return JinjaValue(a + b);
-  }
-
-  static absl::StatusOr<bool> Contains(const JinjaValue& container, const JinjaValue& item) {
-    if (container.is_string()) {
-      if (!item.is_string())
-        return InvalidArgument("a ", item.type_name(), " is looked for in a str");
-      return container.as_string().find(item.as_string()) != std::string::npos;
-    }
-    RADLADS_ASSIGN_OR_RETURN(const JinjaValue::List items, JinjaItems(container));
-    return std::any_of(items.begin(), items.end(),
-                       [&](const JinjaValue& other) { return other.Equals(item); });
-  }
-
-  static Result Arithmetic(const std::string& operation, int64_t a, int64_t b) {
-    if (operation == "<") return JinjaValue(a < b);
-    if (operation == ">") return JinjaValue(a > b);
-    if (operation == "<=") return JinjaValue(a <= b);
-    if (operation == ">=") return JinjaValue(a >= b);
-    int64_t result = 0;
-    bool overflow = false;
-    if (operation == "+") {
-      overflow = __builtin_add_overflow(a, b, &result);
-    } else if (operation == "-") {
-      overflow = __builtin_sub_overflow(a, b, &result);
-    } else if (operation == "*") {
-      overflow = __builtin_mul_overflow(a, b, &result);
-    } else {
-      if (b == 0) return InvalidArgument("division by zero");
-      overflow = a == INT64_MIN && b == -1;
-      if (!overflow) {
-        // Python rounds towards minus infinity, and the remainder has the sign of the divisor.
-        const int64_t remainder = a % b;
-        const bool down = remainder != 0 && (remainder < 0) != (b < 0);
-        result = operation == "//" ? a / b - down : remainder + (down ? b : 0);
-      }
-    }
-    if (overflow) return InvalidArgument(a, " ", operation, " ", b, " is too large");
-    return JinjaValue(result);
-  }
-
-  const bool strict_undefined_;
+  const JinjaOptions& options_;
   std::vector<JinjaValue::Dict> frames_;
-  std::vector<std::string> namespaces_;  // names that were set to namespace(...)
   std::string output_;
   int64_t steps_ = 0;
 };
@@ -447,21 +406,18 @@ absl::StatusOr<JinjaTemplate> JinjaTemplate::Parse(std::string_view source,
                                                    const JinjaOptions& options) {
   RADLADS_ASSIGN_OR_RETURN(std::vector<JinjaStatement> statements,
                            ParseJinja(source, options.whitespace));
-  return JinjaTemplate(std::move(statements), options.strict_undefined);
+  return JinjaTemplate(std::move(statements), options);
 }
 
 absl::StatusOr<std::string> JinjaTemplate::Render(const JinjaValue::Dict& variables) const {
-  Renderer renderer(variables, strict_undefined_);
+  Renderer renderer(variables, options_);
   RADLADS_RETURN_IF_ERROR(renderer.Run(statements_));
   return renderer.TakeOutput();
 }
 
-absl::StatusOr<JinjaValue> JinjaTemplate::Evaluate(const JinjaValue::Dict& variables) const {
-  if (statements_.size() == 1 && statements_[0].kind == JinjaStatement::Kind::kOutput) {
-    return Renderer(variables, strict_undefined_).Evaluate(*statements_[0].expression);
-  }
-  RADLADS_ASSIGN_OR_RETURN(std::string text, Render(variables));
-  return JinjaValue(std::move(text));
+absl::StatusOr<JinjaValue> ParsePythonLiteral(const std::string& text) {
+  RADLADS_ASSIGN_OR_RETURN(const auto literal, ParsePythonLiteralSyntax(text));
+  return Renderer({}, {}).Evaluate(*literal);
 }
 
 }  // namespace radlads

@@ -1,24 +1,25 @@
 // The part of Jinja that chat templates and evaluation tasks use.
 //
 // Statements: if/elif/else, for (with loop, several names, filter and else), set, generation.
-// Expressions: names, strings, integers, lists, dicts, attributes, indices, slices, or/and/not, in,
-// == != < > <= >=,
-//   + - * // %, ~, a if b else c.
-// Filters: trim length count upper lower first last join default string list tojson items safe.
-// Tests: defined undefined none string mapping sequence iterable number integer boolean true false
-// equalto eq. Functions: raise_exception(message), namespace(name=value ...), range(n). Methods of
-// strings: strip lstrip rstrip startswith endswith upper lower split replace;
-//   of dicts: get items keys values.
+// Expressions: names, strings, integers, floats, lists, dicts, tuples in parentheses, attributes, indices, slices,
+//   or/and/not, in, == != < > <= >=, + - * / // %, ~, a if b else c.
+// Filters: trim length count upper lower capitalize first last join default string list map replace int tojson items safe.
+// Tests: defined undefined none string mapping sequence iterable number integer float boolean true false callable in
+//   equalto eq. Functions: raise_exception(message), strftime_now(format), namespace(name=value ...),
+//   dict(name=value ...), range(n). Methods of strings: strip lstrip rstrip startswith endswith upper lower capitalize
+//   split replace find index count join; of lists: index count; of dicts: get items keys values.
 // Anything else is UNIMPLEMENTED and named, with its line.
 #ifndef RADLADS_DATA_TOKENIZER_JINJA_H_
 #define RADLADS_DATA_TOKENIZER_JINJA_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "data/tokenizer/jinja_syntax.h"
 #include "data/tokenizer/jinja_value.h"
 
@@ -27,6 +28,9 @@ namespace radlads {
 struct JinjaOptions {
   JinjaWhitespace whitespace;
   bool strict_undefined = false;  // an undefined value is an error wherever it is used (StrictUndefined)
+  // What transformers adds to Jinja for chat templates: raise_exception, strftime_now, its own tojson.
+  bool chat = true;
+  std::optional<absl::Time> now;  // of strftime_now; default: the clock's
 };
 
 class JinjaTemplate {
@@ -40,15 +44,16 @@ class JinjaTemplate {
   // limited to 64 MiB.
   absl::StatusOr<std::string> Render(const JinjaValue::Dict& variables) const;
 
-  // The value of a template that is one {{ expression }} and nothing else; of any other, its text.
-  absl::StatusOr<JinjaValue> Evaluate(const JinjaValue::Dict& variables) const;
-
  private:
-  JinjaTemplate(std::vector<JinjaStatement> statements, bool strict_undefined)
-      : statements_(std::move(statements)), strict_undefined_(strict_undefined) {}
+  JinjaTemplate(std::vector<JinjaStatement> statements, const JinjaOptions& options)
+      : statements_(std::move(statements)), options_(options) {}
   std::vector<JinjaStatement> statements_;
-  bool strict_undefined_;
+  JinjaOptions options_;
 };
+
+// ast.literal_eval of Python: numbers, strings, lists, tuples, dicts, True, False and None. INVALID_ARGUMENT for what is no
+// literal, or is nested more than 200 deep.
+absl::StatusOr<JinjaValue> ParsePythonLiteral(const std::string& text);
 
 }  // namespace radlads
 

@@ -1,101 +1,21 @@
 #include "data/tokenizer/jinja_functions.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
 #include "base/status.h"
-#include "data/tokenizer/unicode_classes.h"
-#include "data/tokenizer/utf8.h"
+#include "data/tokenizer/python_text.h"
 
 namespace radlads {
 namespace {
-
-std::vector<std::string_view> Characters(std::string_view text) {
-  std::vector<std::string_view> characters;
-  for (size_t i = 0; i < text.size();) {
-    const size_t start = i;
-    NextCodePoint(text, &i);
-    characters.push_back(text.substr(start, i - start));
-  }
-  return characters;
-}
-
-// str.strip and its one-sided forms; `set` null for white space.
-std::string Strip(std::string_view text, const std::string* set, bool left, bool right) {
-  const std::vector<std::string_view> characters = Characters(text);
-  const auto strips = [&](std::string_view character) {
-    if (set != nullptr) return set->find(character) != std::string::npos;
-    size_t i = 0;
-    return IsPythonSpace(NextCodePoint(character, &i));
-  };
-  size_t first = 0, last = characters.size();
-  while (left && first < last && strips(characters[first])) ++first;
-  while (right && first < last && strips(characters[last - 1])) --last;
-  if (first == last) return "";
-  const char* begin = characters[first].data();
-  return std::string(begin, characters[last - 1].data() + characters[last - 1].size());
-}
-
-absl::StatusOr<JinjaValue> ChangeCase(const std::string& text, bool upper) {
-  std::string result = text;
-  for (char& c : result) {
-    if (static_cast<uint8_t>(c) >= 0x80)
-      return Unimplemented("upper and lower of text beyond ASCII are outside the supported subset");
-    if (upper && c >= 'a' && c <= 'z') c -= 0x20;
-    if (!upper && c >= 'A' && c <= 'Z') c += 0x20;
-  }
-  return JinjaValue(std::move(result));
-}
-
-absl::Status CheckLength(size_t size) {
-  if (size <= kMaxJinjaString) return absl::OkStatus();
-  return InvalidArgument("a string grows beyond ", kMaxJinjaString, " bytes");
-}
-
-absl::StatusOr<JinjaValue> Replace(const std::string& text, const std::string& from,
-                                   const std::string& to) {
-  if (from.empty())
-    return Unimplemented("replace of the empty string is outside the supported subset");
-  std::string result;
-  size_t done = 0;
-  for (size_t at; (at = text.find(from, done)) != std::string::npos; done = at + from.size()) {
-    result.append(text, done, at - done).append(to);
-    RADLADS_RETURN_IF_ERROR(CheckLength(result.size()));
-  }
-  return JinjaValue(result.append(text, done, std::string::npos));
-}
-
-// At most `most` cuts with a separator.
-JinjaValue::List Split(const std::string& text, const std::string* separator, uint64_t most) {
-  JinjaValue::List parts;
-  if (separator == nullptr) {
-    std::string part;
-    for (const std::string_view character : Characters(text)) {
-      size_t i = 0;
-      if (!IsPythonSpace(NextCodePoint(character, &i))) {
-        part.append(character);
-      } else if (!part.empty()) {
-        parts.emplace_back(std::exchange(part, ""));
-      }
-    }
-    if (!part.empty()) parts.emplace_back(std::move(part));
-    return parts;
-  }
-  size_t done = 0;
-  for (size_t at; parts.size() < most && (at = text.find(*separator, done)) != std::string::npos;
-       done = at + separator->size()) {
-    parts.emplace_back(text.substr(done, at - done));
-  }
-  parts.emplace_back(text.substr(done));
-  return parts;
-}
 
 JinjaValue::List DictItems(const JinjaValue& dict, bool keys, bool values) {
   JinjaValue::List items;
   for (const auto& [key, value] : dict.as_dict()) {
     if (keys && values) {
-      items.emplace_back(JinjaValue::List{JinjaValue(key), value});
+      items.emplace_back(JinjaValue::List{JinjaValue(key), value}, JinjaValue::Form::kTuple);
     } else {
       items.push_back(keys ? JinjaValue(key) : value);
     }
@@ -123,14 +43,73 @@ absl::StatusOr<JinjaValue> Join(const JinjaValue& value, const std::string& sepa
   for (size_t i = 0; i < items.size(); ++i) {
     RADLADS_ASSIGN_OR_RETURN(const std::string item, items[i].Print());
     text.append(i == 0 ? "" : separator).append(item);
-    RADLADS_RETURN_IF_ERROR(CheckLength(text.size()));
+    if (text.size() > kMaxJinjaString) return InvalidArgument("a string grows beyond ", kMaxJinjaString, " bytes");
   }
   return JinjaValue(std::move(text));
 }
 
+absl::StatusOr<JinjaValue> Replace(const std::string& text, const std::string& from, const std::string& to) {
+  RADLADS_ASSIGN_OR_RETURN(std::string replaced, PythonReplace(text, from, to, UINT64_MAX, kMaxJinjaString));
+  return JinjaValue(std::move(replaced));
+}
+
+absl::StatusOr<JinjaValue> Cased(absl::StatusOr<std::string> text) {
+  if (!text.ok()) return text.status();
+  return JinjaValue(*std::move(text));
+}
+
+// The filter int: what is no number is 0.
+absl::StatusOr<JinjaValue> ToInt(const JinjaValue& value) {
+  if (value.is_number()) return JinjaValue(value.as_number());
+  std::optional<double> real;
+  if (value.is_float()) real = value.as_real();
+  if (real && std::isinf(*real)) return InvalidArgument("int is given an infinite float");
+  if (value.is_string()) {
+    if (HasForeignDigits(value.as_string())) {
+      return Unimplemented("the filter int of digits beyond ASCII is outside the supported subset");
+    }
+    if (const auto number = PythonInt(value.as_string())) return JinjaValue(*number);
+    real = PythonFloat(value.as_string());
+  }
+  if (!real || !std::isfinite(*real)) return JinjaValue(int64_t{0});
+  if (std::abs(*real) >= 0x1p63) return Unimplemented("an int of more than 64 bits is outside the supported subset");
+  return JinjaValue(static_cast<int64_t>(*real));
+}
+
+// map('filter', arguments), or map(attribute='a.b', default=value).
+absl::StatusOr<JinjaValue> Map(const JinjaValue& value, const JinjaArguments& arguments, const JinjaKeywords& keywords) {
+  RADLADS_ASSIGN_OR_RETURN(JinjaValue::List items, JinjaItems(value));
+  if (keywords.empty() && !arguments.empty() && arguments[0].is_string()) {
+    const JinjaArguments rest(arguments.begin() + 1, arguments.end());
+    for (JinjaValue& item : items) {
+      RADLADS_ASSIGN_OR_RETURN(item, ApplyJinjaFilter(arguments[0].as_string(), item, rest, {}));
+    }
+    return JinjaValue(std::move(items), JinjaValue::Form::kGenerator);
+  }
+  const JinjaValue* attribute = nullptr;
+  const JinjaValue* otherwise = nullptr;
+  for (const auto& [name, argument] : keywords) (name == "attribute" ? attribute : otherwise) = &argument;
+  if (!arguments.empty() || attribute == nullptr || !attribute->is_string() ||
+      (otherwise != nullptr && keywords.back().first != "default" && keywords.front().first != "default") ||
+      keywords.size() > 2) {
+    return Unimplemented("the filter map with other arguments than a filter, or attribute= and default=, is outside the "
+                         "supported subset");
+  }
+  for (JinjaValue& item : items) {
+    const std::string dot = ".";
+    for (const std::string& part : PythonSplit(attribute->as_string(), &dot, UINT64_MAX)) {
+      const bool number = !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+      const std::optional<int64_t> index = number ? PythonInt(part) : std::nullopt;
+      RADLADS_ASSIGN_OR_RETURN(item, JinjaMember(item, index ? JinjaValue(*index) : JinjaValue(part)));
+    }
+    if (item.is_undefined() && otherwise != nullptr) item = *otherwise;
+  }
+  return JinjaValue(std::move(items), JinjaValue::Form::kGenerator);
+}
+
 absl::StatusOr<JinjaValue> Length(const JinjaValue& value) {
   if (value.is_string())
-    return JinjaValue(static_cast<int64_t>(Characters(value.as_string()).size()));
+    return JinjaValue(static_cast<int64_t>(CodePoints(value.as_string()).size()));
   if (value.is_list()) return JinjaValue(static_cast<int64_t>(value.as_list().size()));
   if (value.is_dict()) return JinjaValue(static_cast<int64_t>(value.as_dict().size()));
   if (value.is_undefined()) return JinjaValue(int64_t{0});
@@ -146,45 +125,17 @@ absl::StatusOr<JinjaValue::List> JinjaItems(const JinjaValue& value) {
   if (value.is_undefined()) return items;
   if (!value.is_string())
     return InvalidArgument("a ", value.type_name(), " cannot be iterated over");
-  for (const std::string_view character : Characters(value.as_string()))
+  for (const std::string_view character : CodePoints(value.as_string()))
     items.emplace_back(std::string(character));
   return items;
 }
 
-absl::StatusOr<JinjaValue> SliceJinja(const JinjaValue& value, const JinjaValue& start,
-                                      const JinjaValue& stop, const JinjaValue& step) {
-  if (!value.is_list() && !value.is_string())
-    return InvalidArgument("a ", value.type_name(), " cannot be sliced");
-  for (const JinjaValue* bound : {&start, &stop, &step}) {
-    if (!bound->is_none() && !bound->is_number()) {
-      return InvalidArgument("a slice is bounded by a ", bound->type_name(), ", expected an int");
-    }
-  }
-  RADLADS_ASSIGN_OR_RETURN(const JinjaValue::List items, JinjaItems(value));
-  const auto size = static_cast<int64_t>(items.size());
-  const int64_t stride = step.is_none() ? 1 : step.as_number();
-  if (stride == 0) return InvalidArgument("a slice has step 0");
-  const int64_t low = stride > 0 ? 0 : -1, high = stride > 0 ? size : size - 1;
-  const auto bound = [&](const JinjaValue& given, int64_t otherwise) {
-    if (given.is_none()) return otherwise;
-    const int64_t position = given.as_number() < 0 ? given.as_number() + size : given.as_number();
-    return std::clamp(position, low, high);
-  };
-  const int64_t first = bound(start, stride > 0 ? low : high),
-                last = bound(stop, stride > 0 ? high : low);
-  JinjaValue::List picked;
-  for (int64_t i = first; stride > 0 ? i < last : i > last;
-       i += std::clamp<int64_t>(stride, -size - 1, size + 1)) {
-    picked.push_back(items[i]);
-  }
-  if (value.is_list()) return JinjaValue(std::move(picked));
-  std::string text;
-  for (const JinjaValue& character : picked) text += character.as_string();
-  return JinjaValue(std::move(text));
-}
-
 absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const JinjaValue& value,
-                                            const JinjaArguments& arguments) {
+                                            const JinjaArguments& arguments, const JinjaKeywords& keywords) {
+  if (name == "map") return Map(value, arguments, keywords);
+  if (!keywords.empty()) {
+    return Unimplemented("the keyword argument ", keywords[0].first, "= of ", name, " is outside the supported subset");
+  }
   if (name == "default" || name == "d") {
     if (arguments.empty()) return JinjaValue(std::string());
     const bool replace =
@@ -195,22 +146,29 @@ absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const Jinja
     RADLADS_RETURN_IF_ERROR(WantStrings("join", arguments, 0, 1));
     return Join(value, arguments.empty() ? "" : arguments[0].as_string());
   }
-  if (name == "trim" || name == "upper" || name == "lower") {
+  if (name == "replace") {
+    RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 2, 2));
+    RADLADS_ASSIGN_OR_RETURN(const std::string text, value.Print());
+    return Replace(text, arguments[0].as_string(), arguments[1].as_string());
+  }
+  if (name == "trim" || name == "upper" || name == "lower" || name == "capitalize") {
     RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 0, name == "trim" ? 1 : 0));
     RADLADS_ASSIGN_OR_RETURN(const std::string text, value.Print());
-    if (name != "trim") return ChangeCase(text, name == "upper");
-    return JinjaValue(
-        Strip(text, arguments.empty() ? nullptr : &arguments[0].as_string(), true, true));
+    if (name == "upper") return Cased(PythonUpper(text));
+    if (name == "lower") return Cased(PythonLower(text));
+    if (name == "capitalize") return Cased(PythonCapitalize(text));
+    return JinjaValue(PythonStrip(text, arguments.empty() ? nullptr : &arguments[0].as_string(), true, true));
   }
   constexpr std::string_view kPlain[] = {"length", "count",  "first", "last", "string",
-                                         "list",   "tojson", "items", "safe"};
+                                         "list",   "tojson", "items", "safe", "int"};
   if (std::find(std::begin(kPlain), std::end(kPlain), name) == std::end(kPlain)) {
     return Unimplemented("the filter ", name, " is outside the supported subset");
   }
   if (!arguments.empty())
     return Unimplemented("the filter ", name, " with arguments is outside the supported subset");
   if (name == "length" || name == "count") return Length(value);
-  if (name == "items" && value.is_dict()) return JinjaValue(DictItems(value, true, true));
+  if (name == "int") return ToInt(value);
+  if (name == "items" && value.is_dict()) return JinjaValue(DictItems(value, true, true), JinjaValue::Form::kGenerator);
   if (name == "items" && !value.is_undefined())
     return InvalidArgument("a ", value.type_name(), " has no items");
   if (name == "tojson") {
@@ -235,6 +193,10 @@ absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& v
                              " arguments, expected 1");
     return value.Equals(arguments[0]);
   }
+  if (name == "in" && arguments.size() == 1) {
+    RADLADS_ASSIGN_OR_RETURN(const JinjaValue found, JinjaOperation("in", value, arguments[0]));
+    return found.as_bool();
+  }
   if (!arguments.empty())
     return Unimplemented("the test ", name, " with arguments is outside the supported subset");
   if (name == "defined") return !value.is_undefined();
@@ -244,9 +206,13 @@ absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& v
   if (name == "mapping") return value.is_dict();
   // Undefined values can be iterated over and have a length, so they are both, as in Jinja.
   if (name == "sequence" || name == "iterable") {
+    const bool view = value.form() == JinjaValue::Form::kDictView || value.form() == JinjaValue::Form::kGenerator;
+    if (view && name == "sequence") return false;
     return value.is_list() || value.is_dict() || value.is_string() || value.is_undefined();
   }
-  if (name == "number") return value.is_number();
+  if (name == "callable") return value.is_function();
+  if (name == "number") return value.is_real();
+  if (name == "float") return value.is_float();
   if (name == "integer") return value.is_int();
   if (name == "boolean") return value.is_bool();
   if (name == "true") return value.is_bool() && value.as_bool();
@@ -264,15 +230,24 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
       return arguments.size() == 2 ? arguments[1] : JinjaValue(nullptr);
     }
     if (arguments.empty() && (name == "items" || name == "keys" || name == "values")) {
-      return JinjaValue(DictItems(value, name != "values", name != "keys"));
+      return JinjaValue(DictItems(value, name != "values", name != "keys"), JinjaValue::Form::kDictView);
     }
+  }
+  if (value.is_list() && (name == "index" || name == "count") && arguments.size() == 1) {
+    const JinjaValue::List& items = value.as_list();
+    const auto equal = [&](const JinjaValue& item) { return item.Equals(arguments[0]); };
+    if (name == "count") return JinjaValue(static_cast<int64_t>(std::count_if(items.begin(), items.end(), equal)));
+    const auto found = std::find_if(items.begin(), items.end(), equal);
+    if (found != items.end()) return JinjaValue(static_cast<int64_t>(found - items.begin()));
+    const auto sought = arguments[0].Repr();
+    return InvalidArgument(sought.ok() ? *sought : arguments[0].type_name(), " is not in the list");
   }
   if (value.is_string()) {
     const std::string& text = value.as_string();
     if (name == "strip" || name == "lstrip" || name == "rstrip") {
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 0, 1));
       const std::string* set = arguments.empty() ? nullptr : &arguments[0].as_string();
-      return JinjaValue(Strip(text, set, name != "rstrip", name != "lstrip"));
+      return JinjaValue(PythonStrip(text, set, name != "rstrip", name != "lstrip"));
     }
     if (name == "startswith" || name == "endswith") {
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 1, 1));
@@ -281,9 +256,32 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
       return JinjaValue(text.compare(name == "startswith" ? 0 : text.size() - part.size(),
                                      part.size(), part) == 0);
     }
-    if (name == "upper" || name == "lower") {
+    if (name == "upper" || name == "lower" || name == "capitalize") {
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 0, 0));
-      return ChangeCase(text, name == "upper");
+      return Cased(name == "upper" ? PythonUpper(text) : name == "lower" ? PythonLower(text) : PythonCapitalize(text));
+    }
+    if (name == "find" || name == "index" || name == "count") {
+      RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 1, 1));
+      const std::string& part = arguments[0].as_string();
+      if (name == "count") {
+        const size_t longest = text.size() + 1;  // replaced by as much, text stays as long as it is
+        RADLADS_ASSIGN_OR_RETURN(const std::string without, PythonReplace(text, part, "", UINT64_MAX, longest));
+        if (part.empty()) return JinjaValue(static_cast<int64_t>(CodePoints(text).size()) + 1);
+        return JinjaValue(static_cast<int64_t>((text.size() - without.size()) / part.size()));
+      }
+      const size_t at = text.find(part);
+      if (at != std::string::npos) {
+        return JinjaValue(static_cast<int64_t>(CodePoints(std::string_view(text).substr(0, at)).size()));
+      }
+      if (name == "find") return JinjaValue(int64_t{-1});
+      return InvalidArgument(PythonRepr(part), " is not in the str");
+    }
+    if (name == "join" && arguments.size() == 1) {
+      RADLADS_ASSIGN_OR_RETURN(const JinjaValue::List items, JinjaItems(arguments[0]));
+      for (const JinjaValue& item : items) {
+        if (!item.is_string()) return InvalidArgument("join is given a ", item.type_name(), ", expected a str");
+      }
+      return Join(arguments[0], text);
     }
     if (name == "split") {
       const bool limited = arguments.size() == 2 && arguments[1].is_int();
@@ -293,7 +291,11 @@ absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaV
         return InvalidArgument("split by the empty string");
       // A negative limit is none.
       const uint64_t most = limited ? static_cast<uint64_t>(arguments[1].as_number()) : UINT64_MAX;
-      return JinjaValue(Split(text, separator.empty() ? nullptr : &separator[0].as_string(), most));
+      JinjaValue::List parts;
+      for (std::string& part : PythonSplit(text, separator.empty() ? nullptr : &separator[0].as_string(), most)) {
+        parts.emplace_back(std::move(part));
+      }
+      return JinjaValue(std::move(parts));
     }
     if (name == "replace") {
       RADLADS_RETURN_IF_ERROR(WantStrings(name, arguments, 2, 2));

@@ -17,16 +17,25 @@ inline constexpr size_t kMaxJinjaString = size_t{64} << 20;
 inline constexpr size_t kMaxJinjaList = 1 << 20;
 
 using JinjaArguments = std::vector<JinjaValue>;
+using JinjaKeywords = JinjaValue::Dict;  // arguments by name
 
 // `value | name(arguments)`. UNIMPLEMENTED if there is no such filter.
 absl::StatusOr<JinjaValue> ApplyJinjaFilter(const std::string& name, const JinjaValue& value,
-                                            const JinjaArguments& arguments);
+                                            const JinjaArguments& arguments, const JinjaKeywords& keywords);
 // `value is name(arguments)`.
 absl::StatusOr<bool> ApplyJinjaTest(const std::string& name, const JinjaValue& value,
                                     const JinjaArguments& arguments);
 // `value.name(arguments)`.
 absl::StatusOr<JinjaValue> CallJinjaMethod(const std::string& name, const JinjaValue& value,
                                            const JinjaArguments& arguments);
+
+// value[key]. Undefined where there is none; INVALID_ARGUMENT for a member of an undefined value.
+absl::StatusOr<JinjaValue> JinjaMember(const JinjaValue& value, const JinjaValue& key);
+// value.name, which is value["name"] where Python's type has no attribute of that name. UNIMPLEMENTED where it has.
+absl::StatusOr<JinjaValue> JinjaAttribute(const JinjaValue& value, const std::string& name);
+
+// left operation right: == != < > <= >= in "not in" + - * / // % ~.
+absl::StatusOr<JinjaValue> JinjaOperation(const std::string& operation, const JinjaValue& left, const JinjaValue& right);
 
 // What `for` runs over: a list, the keys of a dict, the characters of a string, nothing for
 // undefined.

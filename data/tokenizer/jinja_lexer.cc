@@ -4,21 +4,17 @@
 #include <utility>
 
 #include "base/status.h"
+#include "data/tokenizer/python_text.h"
 #include "data/tokenizer/utf8.h"
 
 namespace radlads {
 namespace {
-
-constexpr size_t kMaxTagTokens = 2000;  // bounds the depth of the expression tree
 
 bool IsSpace(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
 bool IsDigit(char c) {
   return c >= '0' && c <= '9';
-}
-bool IsNameStart(char c) {
-  return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 // Every line end as "\n"; one of them dropped from the end unless it is to be kept.
@@ -38,8 +34,9 @@ std::string NormalizeNewlines(std::string_view source, bool keep_trailing) {
 
 class Lexer {
  public:
-  Lexer(std::string_view source, const JinjaWhitespace& whitespace)
+  Lexer(std::string_view source, const JinjaWhitespace& whitespace, size_t max_tag_tokens)
       : whitespace_(whitespace),
+        max_tag_tokens_(max_tag_tokens),
         source_(NormalizeNewlines(source, whitespace.keep_trailing_newline)) {}
 
   absl::StatusOr<std::vector<JinjaToken>> Run() {
@@ -136,8 +133,8 @@ class Lexer {
         EndTag(2 + (strip || keep), strip, !is_output && !keep);
         return absl::OkStatus();
       }
-      if (tokens_.size() - first > kMaxTagTokens)
-        return Error("a tag has more than ", kMaxTagTokens, " tokens");
+      if (tokens_.size() - first > max_tag_tokens_)
+        return Error("a tag has more than ", max_tag_tokens_, " tokens");
       const char c = At(position_);
       if (c == '{') ++braces;
       if (c == '}') --braces;
@@ -149,18 +146,33 @@ class Lexer {
   absl::Status Token() {
     const char c = At(position_);
     size_t end = position_;
-    if (IsNameStart(c)) {
-      while (IsNameStart(At(end)) || IsDigit(At(end))) ++end;
+    size_t after = position_;  // the code point
+    const char32_t code_point = NextCodePoint(source_, &after);
+    if (IsIdentifierStart(code_point)) {
+      do {
+        end = after;
+      } while (end < source_.size() && IsIdentifierPart(NextCodePoint(source_, &after)));
       Emit(Kind::kName, source_.substr(position_, end - position_));
     } else if (IsDigit(c)) {
-      while (IsDigit(At(end))) ++end;
+      const auto digits = [&] {
+        while (IsDigit(At(end))) ++end;
+      };
+      digits();
+      Kind kind = Kind::kInteger;
       if (At(end) == '.' && IsDigit(At(end + 1))) {
-        return Unimplemented("line ", line_,
-                             ": floating-point numbers are outside the supported subset");
+        kind = Kind::kFloat;
+        ++end;
+        digits();
       }
-      if (end - position_ > 18)
+      const size_t sign = At(end + 1) == '+' || At(end + 1) == '-';
+      if ((At(end) == 'e' || At(end) == 'E') && IsDigit(At(end + 1 + sign))) {
+        kind = Kind::kFloat;
+        end += 1 + sign;
+        digits();
+      }
+      if (kind == Kind::kInteger && end - position_ > 18)
         return Error("the number ", source_.substr(position_, end - position_), " is too large");
-      Emit(Kind::kInteger, source_.substr(position_, end - position_));
+      Emit(kind, source_.substr(position_, end - position_));
     } else if (c == '"' || c == '\'') {
       return String(c);
     } else {
@@ -169,7 +181,9 @@ class Lexer {
                                                  "[",  "]",  "{",  "}",  ".",  ",",  ":"};
       const auto* found = std::find_if(std::begin(kOperators), std::end(kOperators),
                                        [this](std::string_view text) { return StartsWith(text); });
-      if (found == std::end(kOperators)) return Error("unexpected character '", c, "'");
+      if (found == std::end(kOperators)) {
+        return Error("unexpected character ", PythonRepr(std::string_view(source_).substr(position_, after - position_)));
+      }
       Emit(Kind::kOperator, std::string(*found));
       end += found->size();
     }
@@ -204,6 +218,12 @@ class Lexer {
         }
         AppendCodePoint(static_cast<char32_t>(code_point), &text);
         i += digits;
+      } else if (escape >= '0' && escape <= '7') {  // up to three octal digits
+        char32_t code_point = escape - '0';
+        for (int more = 0; more < 2 && i < source_.size() && source_[i] >= '0' && source_[i] <= '7'; ++more) {
+          code_point = code_point * 8 + (source_[i++] - '0');
+        }
+        AppendCodePoint(code_point, &text);
       } else if (kNames.find(escape) != std::string_view::npos) {
         text.push_back(kValues[kNames.find(escape)]);
       } else if (escape == '\n') {
@@ -219,6 +239,7 @@ class Lexer {
   }
 
   const JinjaWhitespace whitespace_;
+  const size_t max_tag_tokens_;
   const std::string source_;
   size_t position_ = 0;
   int line_ = 1;
@@ -229,8 +250,9 @@ class Lexer {
 }  // namespace
 
 absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source,
-                                                      const JinjaWhitespace& whitespace) {
-  return Lexer(source, whitespace).Run();
+                                                      const JinjaWhitespace& whitespace, size_t max_tag_tokens) {
+  if (!IsValidUtf8(source)) return InvalidArgument("line 1: the template is not valid UTF-8");
+  return Lexer(source, whitespace, max_tag_tokens).Run();
 }
 
 }  // namespace radlads

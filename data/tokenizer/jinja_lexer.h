@@ -19,6 +19,7 @@ struct JinjaToken {
     kOutputEnd,    // }}
     kName,
     kInteger,
+    kFloat,
     kString,  // escapes resolved
     kOperator,
     kEnd,
@@ -35,9 +36,10 @@ struct JinjaWhitespace {
   bool keep_trailing_newline = false;  // at the end of the template
 };
 
-// The tokens of `source`, ended by kEnd.
-absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source,
-                                                      const JinjaWhitespace& whitespace);
+// The tokens of `source`, which must be valid UTF-8, ended by kEnd. The number of tokens in a tag bounds how deep its
+// expression tree can be.
+absl::StatusOr<std::vector<JinjaToken>> TokenizeJinja(std::string_view source, const JinjaWhitespace& whitespace,
+                                                      size_t max_tag_tokens = 2000);
 
 }  // namespace radlads
 

@@ -1,6 +1,7 @@
 #include "data/tokenizer/jinja_syntax.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <initializer_list>
 #include <utility>
 
@@ -24,6 +25,15 @@ class Parser {
     std::string end;
     RADLADS_RETURN_IF_ERROR(Body({}, &body, &end));
     return body;
+  }
+
+  // Of tokens that are one output tag.
+  absl::StatusOr<Expression> RunExpression() {
+    RADLADS_RETURN_IF_ERROR(Take(TokenKind::kOutputBegin, "{{"));
+    RADLADS_ASSIGN_OR_RETURN(Expression expression, Condition());
+    RADLADS_RETURN_IF_ERROR(Take(TokenKind::kOutputEnd, "}}"));
+    RADLADS_RETURN_IF_ERROR(Take(TokenKind::kEnd, "the end"));
+    return expression;
   }
 
  private:
@@ -316,8 +326,8 @@ class Parser {
   absl::StatusOr<Expression> Product() {
     RADLADS_ASSIGN_OR_RETURN(Expression left, Unary());
     while (true) {
-      if (IsOperator("/") || IsOperator("**")) return Outside("the operator ", Now().text);
-      if (!IsOperator("*") && !IsOperator("//") && !IsOperator("%")) return left;
+      if (IsOperator("**")) return Outside("the operator ", Now().text);
+      if (!IsOperator("*") && !IsOperator("/") && !IsOperator("//") && !IsOperator("%")) return left;
       const std::string operation = Now().text;
       Step();
       RADLADS_ASSIGN_OR_RETURN(Expression right, Unary());
@@ -351,17 +361,18 @@ class Parser {
       Step();
       return node;
     }
+    if (Is(TokenKind::kFloat)) {
+      Expression node = Make(Kind::kFloat);
+      node->real = std::strtod(Now().text.c_str(), nullptr);
+      Step();
+      return node;
+    }
     if (Is(TokenKind::kName)) {
       Expression node = Make(Kind::kName, Now().text);
       Step();
       return node;
     }
-    if (TakeOperator("(")) {
-      RADLADS_ASSIGN_OR_RETURN(Expression value, Condition());
-      if (IsOperator(",")) return Outside("a tuple");
-      RADLADS_RETURN_IF_ERROR(Operator(")"));
-      return value;
-    }
+    if (TakeOperator("(")) return Parenthesized();
     if (IsOperator("[") || IsOperator("{")) {
       const bool list = IsOperator("[");
       const std::string_view close = list ? "]" : "}";
@@ -381,6 +392,21 @@ class Parser {
       return node;
     }
     return Expected("an expression");
+  }
+
+  // After "(": an expression, or a tuple.
+  absl::StatusOr<Expression> Parenthesized() {
+    Expression tuple = Make(Kind::kList, "tuple");
+    bool comma = false;
+    while (!IsOperator(")")) {
+      RADLADS_ASSIGN_OR_RETURN(Expression item, Condition());
+      tuple->children.push_back(std::move(item));
+      comma = TakeOperator(",");
+      if (!comma) break;
+    }
+    RADLADS_RETURN_IF_ERROR(Operator(")"));
+    if (tuple->children.size() == 1 && !comma) return std::move(tuple->children[0]);
+    return tuple;
   }
 
   absl::StatusOr<Expression> Postfix(Expression value) {
@@ -411,7 +437,7 @@ class Parser {
         node->children.push_back(std::move(value));
         if (IsOperator("(")) {
           RADLADS_RETURN_IF_ERROR(Arguments(node.get()));
-        } else if (Is(TokenKind::kString) || Is(TokenKind::kInteger)) {
+        } else if (Is(TokenKind::kString) || Is(TokenKind::kInteger) || Is(TokenKind::kFloat) || IsOperator("[")) {
           RADLADS_ASSIGN_OR_RETURN(Expression argument, Primary());
           node->children.push_back(std::move(argument));
         }
@@ -473,7 +499,41 @@ class Parser {
   int depth_ = 0;
 };
 
+// Whether `token` may stand behind `before` in a literal of Python: there are no names but three, and no operators but
+// signs of numbers.
+bool FitsLiteral(const JinjaToken& before, const JinjaToken& token) {
+  const auto is = [](const JinjaToken& t, std::string_view operators) {
+    return t.kind == TokenKind::kOperator && t.text.size() == 1 && operators.find(t.text[0]) != std::string_view::npos;
+  };
+  const bool begins = before.kind == TokenKind::kOutputBegin || is(before, "[({,:");
+  switch (token.kind) {
+    case TokenKind::kString:
+      return begins || before.kind == TokenKind::kString;
+    case TokenKind::kInteger:
+    case TokenKind::kFloat:
+      return begins || is(before, "+-");
+    case TokenKind::kName:
+      return begins && (token.text == "True" || token.text == "False" || token.text == "None");
+    case TokenKind::kOperator:
+      return is(token, "[({+-") ? begins : is(token, "])},:") && !is(before, "+-");
+    default:
+      return token.kind == TokenKind::kOutputEnd && !begins;
+  }
+}
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<JinjaExpression>> ParsePythonLiteralSyntax(std::string_view text) {
+  const JinjaWhitespace whitespace = {.trim_blocks = false, .lstrip_blocks = false, .keep_trailing_newline = true};
+  const std::string source = "{{ " + std::string(text) + "\n}}";
+  RADLADS_ASSIGN_OR_RETURN(auto tokens, TokenizeJinja(source, whitespace, /*max_tag_tokens=*/1'000'000));
+  for (size_t i = 1; i + 1 < tokens.size(); ++i) {
+    if (!FitsLiteral(tokens[i - 1], tokens[i])) {
+      return InvalidArgument("found ", tokens[i].text.empty() ? "an end" : tokens[i].text, ", expected a literal of Python");
+    }
+  }
+  return Parser(std::move(tokens)).RunExpression();
+}
 
 absl::StatusOr<std::vector<JinjaStatement>> ParseJinja(std::string_view source,
                                                        const JinjaWhitespace& whitespace) {

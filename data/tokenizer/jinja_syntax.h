@@ -18,8 +18,9 @@ struct JinjaExpression {
   enum class Kind {
     kString,     // text
     kInteger,    // number
+    kFloat,      // real
     kName,       // text; true, false and none included
-    kList,       // children
+    kList,       // children; text is "tuple" for a tuple
     kDict,       // children: key, value, key, value ...
     kAttribute,  // children[0] . text
     kIndex,      // children[0] [ children[1] ]
@@ -28,13 +29,14 @@ struct JinjaExpression {
     kFilter,     // children[0] | text ( children[1] ..., keywords )
     kTest,       // children[0] is text ( children[1] ... )
     kUnary,      // text ("not", "-", "+") children[0]
-    kBinary,     // children[0] text children[1]: or and == != < > <= >= in "not in" + - ~ * // %
+    kBinary,     // children[0] text children[1]: or and == != < > <= >= in "not in" + - ~ * / // %
     kCondition,  // children[1] if children[0] else children[2], which may be null
   };
   Kind kind;
   int line = 0;
   std::string text;
   int64_t number = 0;
+  double real = 0;
   std::vector<std::unique_ptr<JinjaExpression>> children;
   std::vector<std::pair<std::string, std::unique_ptr<JinjaExpression>>> keywords;
 };
@@ -60,6 +62,10 @@ struct JinjaStatement {
 // name the line.
 absl::StatusOr<std::vector<JinjaStatement>> ParseJinja(std::string_view source,
                                                        const JinjaWhitespace& whitespace);
+
+// An expression that is a literal of Python, of any length: strings, numbers with a sign, True, False, None, lists, dicts
+// and tuples of them.
+absl::StatusOr<std::unique_ptr<JinjaExpression>> ParsePythonLiteralSyntax(std::string_view text);
 
 }  // namespace radlads
 

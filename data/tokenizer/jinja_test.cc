@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -72,18 +73,24 @@ TEST(Jinja, WhatIsOutsideTheSubsetIsNamed) {
       {"{% for i in [1] %}{% break %}{% endfor %}", "{% break %}"},
       {"{% raw %}{% endraw %}", "{% raw %}"},
       {"{% set x %}a{% endset %}", "{% set ... %}"},
-      {"{{ 1.5 }}", "floating-point"},
-      {"{{ 1 / 2 }}", "operator /"},
       {"{{ 2 ** 3 }}", "operator **"},
-      {"{{ (1, 2) }}", "tuple"},
       {"{{ 1 < 2 < 3 }}", "chain"},
+      {"{{ 'ab' * 2 }}", "operator *"},
+      {"{{ '%d' % 2 }}", "operator %"},
+      {"{{ [1] < [2] }}", "operator <"},
       {"{{ 'a' | groupby }}", "filter groupby"},
       {"{{ 1 is prime }}", "test prime"},
       {"{{ 'a'.zfill(3) }}", "method zfill"},
-      {"{{ strftime_now('%d') }}", "function strftime_now"},
-      {"{{ [1] }}", "printing a list"},
+      {"{{ lipsum() }}", "function lipsum"},
+      {"{{ range(3) }}", "printing a range"},
+      {"{{ {'a': 1}.items() }}", "printing a dict view"},
+      {"{{ [1] | map('string') }}", "printing a generator"},
+      {"{{ range }}", "printing a function"},
+      {"{{ {'items': 1}.items }}", "is a method of it"},
       {"{{ [1] | tojson(indent=2) }}", "indent="},
-      {"{{ '\u00e9' | upper }}", "beyond ASCII"}};
+      {"{{ 'stra\u00dfe' | upper }}", "upper case of \u00df"},
+      {"{{ '\u03a3' | lower }}", "lower case of \u03a3"},
+      {"{{ '\u0663' | int }}", "beyond ASCII"}};
   for (const auto& [source, name] : cases) {
     const auto text = Render(source);
     EXPECT_EQ(text.status().code(), absl::StatusCode::kUnimplemented) << source << text.status();
@@ -105,23 +112,64 @@ TEST(Jinja, OptionsOfEvaluationTasks) {
     EXPECT_TRUE(Render(source).ok()) << source;
   }
   EXPECT_EQ(Render("{{ x | default('d') }}{{ x is defined }}", {}, options).value(), "dFalse");
+  EXPECT_EQ(Render("{% set y = x %}{{ [x] }}{{ [x, 1] | length }}", {}, options).value(), "[Undefined]2");
+  for (const char* source : {"{{ [x] | join }}", "{% set y = x %}{{ y }}", "{{ [{}] | map(attribute='a') | join }}", "{{ [x] | first }}"}) {
+    EXPECT_EQ(Render(source, {}, options).status().code(), absl::StatusCode::kInvalidArgument) << source;
+    EXPECT_EQ(Render(source).value(), "") << source;
+  }
   EXPECT_EQ(Render("{{ 'a_b_c'.split('_', 1)[1] }}", {}, options).value(), "b_c");
   EXPECT_EQ(Render("{{ 'a_b_c'.split('_', -1) | length }}", {}, options).value(), "3");
 }
 
 TEST(Jinja, FloatsPrintAsPython) {
   const std::pair<double, const char*> cases[] = {{1, "1.0"}, {0.1, "0.1"}, {-2.5, "-2.5"}, {1e16, "1e+16"}, {0, "0.0"},
-                                                  {1e15, "1000000000000000.0"}, {1e-4, "0.0001"}, {1e-5, "1e-05"}, {1.5e300, "1.5e+300"}};
+                                                  {1e15, "1000000000000000.0"}, {NAN, "nan"}, {-INFINITY, "-inf"}, {1e-4, "0.0001"}, {1e-5, "1e-05"}, {1.5e300, "1.5e+300"}};
   for (const auto& [value, text] : cases) EXPECT_EQ(JinjaValue(value).Print().value(), text);
   EXPECT_TRUE(JinjaValue(1.0).Equals(JinjaValue(int64_t{1})));
 }
 
-TEST(Jinja, ASingleExpressionKeepsItsType) {
-  const JinjaValue::Dict variables = {{"a", JinjaValue(std::string("x"))}, {"n", JinjaValue(int64_t{3})}};
-  EXPECT_TRUE(JinjaTemplate::Parse("{{ [a, n] }}")->Evaluate(variables)->Equals(
-      JinjaValue(JinjaValue::List{JinjaValue(std::string("x")), JinjaValue(int64_t{3})})));
-  EXPECT_TRUE(JinjaTemplate::Parse("{{ n }}")->Evaluate(variables)->is_int());
-  EXPECT_EQ(JinjaTemplate::Parse("{{ n }} {{ a }}")->Evaluate(variables)->as_string(), "3 x");
+TEST(Jinja, TheEnvironmentSaysWhatIsDefined) {
+  const JinjaOptions options = {.chat = false};
+  EXPECT_EQ(Render("{{ strftime_now is defined }}{{ raise_exception is defined }}{{ range is defined }}", {}, options).value(),
+            "FalseFalseTrue");
+  EXPECT_EQ(Render("{{ [1] | tojson }}", {}, options).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(Render("{{ strftime_now('%Y') }}", {}, options).status().message().find("\"strftime_now\" is undefined"),
+            absl::string_view::npos);
+}
+
+TEST(Jinja, StrftimeNowIsPythons) {
+  setenv("TZ", "Asia/Kolkata", 1);
+  tzset();
+  const JinjaOptions options = {.now = absl::FromUnixMicros(1785061230123456)};  // 10:20:30 in London, in summer
+  // datetime.fromtimestamp(1785061230.123456).strftime(...), whose %z and %Z are empty
+  EXPECT_EQ(Render("{{ strftime_now('%d %b %Y, %H:%M:%S.%f|%j %A %B %-d %p %y %e %%|%z%Z|é') }}", {}, options).value(),
+            "26 Jul 2026, 15:50:30.123456|207 Sunday July 26 PM 26 26 %||é");
+  EXPECT_EQ(Render("{{ strftime_now('') }}", {}, options).value(), "");
+  EXPECT_EQ(Render("{{ strftime_now('%Y') | length }}").value(), "4") << "the clock's";
+  EXPECT_EQ(Render("{{ strftime_now() }}").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(PythonLiteral, ReadsAsLiteralEval) {
+  const auto repr = [](const std::string& text) {
+    const auto value = ParsePythonLiteral(text);
+    return value.ok() ? value->Repr().value() : std::string(value.status().message());
+  };
+  for (const char* text : {"['a', \"it's\", -1, +2.5, True, None, ('x',), {'k': [1]}]", "[]", "()", "'a'", "-1", " [1]", "[1,\n 2,]"}) {
+    EXPECT_TRUE(ParsePythonLiteral(text).ok()) << text << ParsePythonLiteral(text).status();
+  }
+  EXPECT_EQ(repr("['a', \"it's\", -1, +2.5, True, None, ('x',), {'k': [1]}]"),
+            "['a', \"it's\", -1, 2.5, True, None, ('x',), {'k': [1]}]");
+  EXPECT_EQ(repr("[1, -1]"), "[1, -1]");
+  EXPECT_EQ(repr("'a' 'b'"), "'ab'");
+  for (const char* text : {"a", "[a]", "true", "1 + 1", "f(1)", "'a'.x", "[1][0]", "['a'](1)", "'a' | upper", "", "[1", "1 2", "--1",
+                           "-'a'", "] }} {{ [", "[1]}}x", "not True", "[1] if True"}) {
+    EXPECT_EQ(ParsePythonLiteral(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+  std::string many = "[";
+  for (int i = 0; i < 50000; ++i) many += "'a', ";
+  EXPECT_EQ(ParsePythonLiteral(many + "]")->as_list().size(), 50000u);
+  EXPECT_FALSE(ParsePythonLiteral(std::string(100000, '[')).ok());
+  EXPECT_FALSE(ParsePythonLiteral(std::string(100000, '-') + "1").ok());
 }
 
 TEST(Jinja, LimitsHold) {

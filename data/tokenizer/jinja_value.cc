@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/status.h"
+#include "data/tokenizer/python_text.h"
 
 namespace radlads {
 namespace {
@@ -48,8 +49,10 @@ void AppendQuoted(const std::string& text, std::string* out) {
   out->push_back('"');
 }
 
-// repr of a finite float: the shortest digits that read back as the same.
+// repr of a float: the shortest digits that read back as the same.
 std::string PrintFloat(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   char text[32];
   const double size = std::abs(value);
   const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
@@ -62,13 +65,13 @@ std::string PrintFloat(double value) {
 
 }  // namespace
 
-JinjaValue::JinjaValue(List value) {
+JinjaValue::JinjaValue(List value, Form form) : form_(form) {
   for (const JinjaValue& item : value) depth_ = std::max(depth_, item.depth_);
   ++depth_;
   value_ = std::make_shared<List>(std::move(value));
 }
 
-JinjaValue::JinjaValue(Dict value) {
+JinjaValue::JinjaValue(Dict value, Form form) : form_(form) {
   for (const auto& [key, item] : value) depth_ = std::max(depth_, item.depth_);
   ++depth_;
   value_ = std::make_shared<Dict>(std::move(value));
@@ -81,8 +84,18 @@ const JinjaValue* JinjaValue::Find(const std::string& key) const {
   return nullptr;
 }
 
+void JinjaValue::MakeStrict() {
+  strict_ = is_undefined();
+  if (!is_list()) return;
+  for (JinjaValue& item : *mutable_list()) {
+    if (item.is_undefined()) item.MakeStrict();
+  }
+}
+
 const char* JinjaValue::type_name() const {
-  constexpr const char* kNames[] = {"undefined", "None", "bool", "int",  "float", "str", "list", "dict"};
+  constexpr const char* kForms[] = {"", "tuple", "range", "dict view", "generator", "Namespace", "LoopContext"};
+  if (form_ != Form::kPlain) return kForms[static_cast<int>(form_)];
+  constexpr const char* kNames[] = {"undefined", "None", "bool", "int",  "float", "str", "list", "dict", "function"};
   return kNames[value_.index()];
 }
 
@@ -92,15 +105,14 @@ bool JinjaValue::Truth() const {
   if (is_string()) return !as_string().empty();
   if (is_list()) return !as_list().empty();
   if (is_dict()) return !as_dict().empty();
-  return false;
+  return is_function();
 }
 
 bool JinjaValue::Equals(const JinjaValue& other) const {
   if (is_number() && other.is_number()) return as_number() == other.as_number();
-  if (is_float() && other.is_float()) return std::get<double>(value_) == std::get<double>(other.value_);
-  if (is_float() && other.is_number()) return std::get<double>(value_) == static_cast<double>(other.as_number());
-  if (is_number() && other.is_float()) return other.Equals(*this);
-  if (value_.index() != other.value_.index()) return false;
+  if (is_real() && other.is_real()) return as_real() == other.as_real();
+  if (value_.index() != other.value_.index() || form_ != other.form_) return false;
+  if (is_function()) return function_name() == other.function_name();
   if (is_string()) return as_string() == other.as_string();
   if (is_list()) {
     return std::equal(as_list().begin(), as_list().end(), other.as_list().begin(),
@@ -119,12 +131,43 @@ bool JinjaValue::Equals(const JinjaValue& other) const {
 
 absl::StatusOr<std::string> JinjaValue::Print() const {
   if (is_string()) return as_string();
+  if (is_undefined()) {
+    if (strict_) return InvalidArgument("\"", undefined_name(), "\" is undefined");
+    return std::string();
+  }
+  return Repr();
+}
+
+absl::StatusOr<std::string> JinjaValue::Repr() const {
+  if (is_string()) return PythonRepr(as_string());
   if (is_bool()) return std::string(as_bool() ? "True" : "False");
   if (is_int()) return std::to_string(as_number());
-  if (is_float()) return PrintFloat(std::get<double>(value_));
+  if (is_float()) return PrintFloat(as_real());
   if (is_none()) return std::string("None");
-  if (is_undefined()) return std::string();
-  return Unimplemented("printing a ", type_name(), " is outside the supported subset");
+  if (is_undefined()) return std::string("Undefined");
+  const bool tuple = form_ == Form::kTuple;
+  if (is_function() || (form_ != Form::kPlain && !tuple)) {
+    return Unimplemented("printing a ", type_name(), " is outside the supported subset");
+  }
+  std::string out = is_dict() ? "{" : tuple ? "(" : "[";
+  const char* separator = "";
+  const auto append = [&](const std::string& text) {
+    out += separator + text;
+    separator = ", ";
+  };
+  if (is_dict()) {
+    for (const auto& [key, item] : as_dict()) {
+      RADLADS_ASSIGN_OR_RETURN(const std::string text, item.Repr());
+      append(PythonRepr(key) + ": " + text);
+    }
+    return out + "}";
+  }
+  for (const JinjaValue& item : as_list()) {
+    RADLADS_ASSIGN_OR_RETURN(const std::string text, item.Repr());
+    append(text);
+  }
+  if (tuple && as_list().size() == 1) out += ",";
+  return out + (tuple ? ")" : "]");
 }
 
 absl::StatusOr<std::string> JinjaValue::ToJson() const {
@@ -133,11 +176,18 @@ absl::StatusOr<std::string> JinjaValue::ToJson() const {
   if (is_none()) return std::string("null");
   if (is_bool()) return std::string(as_bool() ? "true" : "false");
   if (is_int()) return std::to_string(as_number());
-  if (is_float()) return PrintFloat(std::get<double>(value_));
+  if (is_float()) {
+    if (std::isnan(as_real())) return std::string("NaN");
+    if (std::isinf(as_real())) return std::string(as_real() > 0 ? "Infinity" : "-Infinity");
+    return PrintFloat(as_real());
+  }
   std::string out;
   if (is_string()) {
     AppendQuoted(as_string(), &out);
     return out;
+  }
+  if (is_function() || (form_ != Form::kPlain && form_ != Form::kTuple)) {
+    return InvalidArgument("a ", type_name(), " has no JSON");
   }
   out.push_back(is_list() ? '[' : '{');
   const char* separator = "";

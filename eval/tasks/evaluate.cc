@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/logging.h"
 #include "base/progress.h"
 #include "base/status.h"
 
@@ -86,11 +87,18 @@ absl::StatusOr<TaskResult> Evaluate(const Task& task, Scorer& scorer, const Toke
     result.documents.back().requests.push_back(std::move(request));
   }
   std::vector<std::vector<MetricValue>> values(config.metrics.size());
+  int64_t without = 0, first_without = -1;  // documents whose right answer is no choice
   for (DocumentResult& document : result.documents) {
     auto measured = MeasureDocument(task, task.documents()[document.document], document.responses);
     if (!measured.ok()) return Annotate(measured.status(), Concatenate("document ", document.document));
     document.values = *std::move(measured);
+    RADLADS_ASSIGN_OR_RETURN(const bool among, HasRightChoice(task, task.documents()[document.document]));
+    if (!among && without++ == 0) first_without = document.document;
     for (size_t m = 0; m < values.size(); ++m) values[m].push_back(document.values[m]);
+  }
+  if (without > 0) {
+    Log().warn("task {}: the right answer of {} of {} documents is not among their choices (document {} is the first); they "
+               "count as wrong, as in lm_eval", config.task, without, result.documents.size(), first_without);
   }
   RADLADS_ASSIGN_OR_RETURN(const double chance, Chance(task, static_cast<int64_t>(result.documents.size())));
   for (size_t m = 0; m < values.size(); ++m) {

@@ -15,7 +15,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kTasks[] = {"arc_easy", "piqa", "science", "lambada", "blanks", "prose", "sums"};
+constexpr const char* kTasks[] = {"arc_easy", "piqa", "science", "lambada", "blanks", "prose", "sums",
+                                  "digits", "digit_columns", "digit_works", "digit_labels", "line_feeds"};
 
 Task LoadTask(const std::string& name) {
   auto config = ReadTaskConfig("eval/testdata/" + name + ".yaml");

@@ -22,21 +22,32 @@ int64_t ArgMax(const std::vector<double>& values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
 }
 
-// The indices of the right choices; -1 for one that is not among them.
-std::vector<int64_t> RightChoices(const JinjaValue& gold, const std::vector<std::string>& choices) {
+// The indices of the right choices; kNone for one that is not among them. Negative ones count from the last where an
+// answer is looked at, and are never the likeliest, as in lm_eval.
+constexpr int64_t kNone = INT64_MIN;
+absl::StatusOr<std::vector<int64_t>> RightChoices(const Task& task, const Document& document,
+                                                  const std::vector<std::string>& choices) {
+  const char* const field = task.multiple_input() ? "doc_to_text" : "doc_to_target";
+  RADLADS_ASSIGN_OR_RETURN(const JinjaValue gold, task.multiple_input() ? task.Text(document) : task.Target(document));
   std::vector<int64_t> right;
-  const auto add = [&](const JinjaValue& value) {
-    if (value.is_number()) {
-      right.push_back(value.as_number() < static_cast<int64_t>(choices.size()) ? value.as_number() : -1);
-    } else if (value.is_string()) {
-      const auto found = std::find(choices.begin(), choices.end(), value.as_string());
-      right.push_back(found == choices.end() ? -1 : found - choices.begin());
+  const auto size = static_cast<int64_t>(choices.size());
+  const auto add = [&](const JinjaValue& value) -> absl::Status {
+    if (!value.is_number()) {
+      return InvalidArgument(field, " gives ", gold.is_list() ? "a list with a " : "a ", value.type_name(),
+                             ", expected the index of a choice", gold.is_list() ? "" : " or its text");
     }
+    const int64_t index = value.as_number();
+    if (index < -size) return InvalidArgument(field, " gives choice ", index, ", but there are ", size);
+    right.push_back(index < size ? index : kNone);
+    return absl::OkStatus();
   };
-  if (gold.is_list()) {
-    for (const JinjaValue& value : gold.as_list()) add(value);
+  if (gold.is_string()) {
+    const auto found = std::find(choices.begin(), choices.end(), gold.as_string());
+    right.push_back(found == choices.end() ? kNone : found - choices.begin());
+  } else if (gold.is_list()) {
+    for (const JinjaValue& value : gold.as_list()) RADLADS_RETURN_IF_ERROR(add(value));
   } else {
-    add(gold);
+    RADLADS_RETURN_IF_ERROR(add(gold));
   }
   return right;
 }
@@ -44,8 +55,7 @@ std::vector<int64_t> RightChoices(const JinjaValue& gold, const std::vector<std:
 absl::StatusOr<Values> MultipleChoice(const Task& task, const Document& document,
                                       const std::vector<TaskResponse>& responses) {
   RADLADS_ASSIGN_OR_RETURN(const std::vector<std::string> choices, task.Choices(document));
-  RADLADS_ASSIGN_OR_RETURN(const JinjaValue gold, task.multiple_input() ? task.Text(document) : task.Target(document));
-  const std::vector<int64_t> right = RightChoices(gold, choices);
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> right, RightChoices(task, document, choices));
   RADLADS_CHECK(responses.size() >= choices.size());
   const auto best_is_right = [&](const auto& score) {
     std::vector<double> scores;
@@ -66,7 +76,9 @@ absl::StatusOr<Values> MultipleChoice(const Task& task, const Document& document
           [&](size_t i, double logprob) { return logprob - responses[choices.size() + i].loglikelihood.logprob; });
     } else {  // exact_match
       value = std::any_of(right.begin(), right.end(),
-                          [&](int64_t i) { return i >= 0 && responses[i].loglikelihood.is_greedy; });
+                          [&](int64_t i) {
+                            return i != kNone && responses[i < 0 ? i + choices.size() : i].loglikelihood.is_greedy;
+                          });
     }
     values.push_back({value});
   }
@@ -75,15 +87,19 @@ absl::StatusOr<Values> MultipleChoice(const Task& task, const Document& document
 
 absl::StatusOr<Values> Generated(const Task& task, const Document& document, const std::string& answer) {
   RADLADS_ASSIGN_OR_RETURN(JinjaValue target, task.Target(document));
-  if (!task.config().doc_to_choice.is_none() && target.is_number()) {
+  if (!task.config().doc_to_choice.is_none()) {
     RADLADS_ASSIGN_OR_RETURN(const std::vector<std::string> choices, task.Choices(document));
-    const auto at = target.as_number();
-    if (at < 0 || at >= static_cast<int64_t>(choices.size())) {
-      return InvalidArgument("doc_to_target gives choice ", at, ", but there are ", choices.size());
+    if (!target.is_number()) {
+      return InvalidArgument("doc_to_target gives a ", target.type_name(), ", expected the index of a choice");
+    }
+    const auto size = static_cast<int64_t>(choices.size());
+    const int64_t at = target.as_number() < 0 ? target.as_number() + size : target.as_number();
+    if (at < 0 || at >= size) {
+      return InvalidArgument("doc_to_target gives choice ", target.as_number(), ", but there are ", size);
     }
     target = JinjaValue(choices[at]);
   }
-  const JinjaValue::List targets = target.is_list() ? target.as_list() : JinjaValue::List{target};
+  const JinjaValue::List targets = task.multiple_target() && target.is_list() ? target.as_list() : JinjaValue::List{target};
   Values values;
   for (const MetricConfig& metric : task.config().metrics) {
     double best = 0;
@@ -122,6 +138,13 @@ double SampleDeviation(const std::vector<double>& values) {
 }
 
 }  // namespace
+
+absl::StatusOr<bool> HasRightChoice(const Task& task, const Document& document) {
+  if (task.config().output_type != OutputType::kMultipleChoice) return true;
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<std::string> choices, task.Choices(document));
+  RADLADS_ASSIGN_OR_RETURN(const std::vector<int64_t> right, RightChoices(task, document, choices));
+  return std::any_of(right.begin(), right.end(), [](int64_t i) { return i >= 0; });
+}
 
 absl::StatusOr<double> ExactMatch(const MetricConfig& metric, const std::string& answer, const std::string& target) {
   std::string texts[] = {answer, target};

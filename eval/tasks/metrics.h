@@ -36,6 +36,10 @@ struct MetricValue {
 absl::StatusOr<std::vector<MetricValue>> MeasureDocument(const Task& task, const Document& document,
                                                          const std::vector<TaskResponse>& responses);
 
+// Whether a right answer of the document is among its choices; true for tasks other than multiple_choice. Where none is,
+// accuracies are 0, as in lm_eval.
+absl::StatusOr<bool> HasRightChoice(const Task& task, const Document& document);
+
 // 1 where `answer` is `target` after what `metric` ignores is taken out, else 0. INVALID_ARGUMENT for an expression
 // that RE2 does not accept.
 absl::StatusOr<double> ExactMatch(const MetricConfig& metric, const std::string& answer, const std::string& target);

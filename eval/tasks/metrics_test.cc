@@ -79,5 +79,42 @@ TEST(Metrics, DocumentsMeasureAsInLmEval) {
   }
 }
 
+// lm_eval raises, or finds no such choice and counts the document as wrong.
+TEST(Metrics, WhatIsNoChoiceIsRefusedOrNeverRight) {
+  const auto measured = [](const JinjaValue& target, bool* among) -> absl::Status {
+    auto config = ReadTaskConfig("eval/testdata/digits.yaml");
+    EXPECT_TRUE(config.ok()) << config.status();
+    config->doc_to_target = JinjaValue(std::string("answer"));
+    auto task = Task::Load(*config);
+    EXPECT_TRUE(task.ok()) << task.status();
+    Document document = task->documents()[0];
+    for (auto& [name, value] : document) {
+      if (name == "answer") value = target;
+    }
+    const std::vector<TaskResponse> responses(3, {.loglikelihood = {.logprob = -1, .is_greedy = true}, .text = ""});
+    const auto values = MeasureDocument(*task, document, responses);
+    if (!values.ok()) return values.status();
+    const auto has = HasRightChoice(*task, document);
+    EXPECT_TRUE(has.ok()) << has.status();
+    *among = *has;
+    EXPECT_EQ((*values)[0].value, *among ? 1 : 0);
+    return absl::OkStatus();
+  };
+  bool among = false;
+  for (const JinjaValue& wrong : {JinjaValue(1.0), JinjaValue(nullptr), JinjaValue(JinjaValue::List{JinjaValue(std::string("2"))}),
+                                  JinjaValue(int64_t{-4})}) {
+    EXPECT_EQ(measured(wrong, &among).code(), absl::StatusCode::kInvalidArgument) << wrong.type_name();
+  }
+  for (const JinjaValue& missing : {JinjaValue(std::string("0")), JinjaValue(int64_t{3}), JinjaValue(int64_t{-1})}) {
+    EXPECT_TRUE(measured(missing, &among).ok());
+    EXPECT_FALSE(among);
+  }
+  for (const JinjaValue& right : {JinjaValue(std::string("2")), JinjaValue(int64_t{0}), JinjaValue(false),
+                                  JinjaValue(JinjaValue::List{JinjaValue(int64_t{2}), JinjaValue(int64_t{0})})}) {
+    EXPECT_TRUE(measured(right, &among).ok());
+    EXPECT_TRUE(among);
+  }
+}
+
 }  // namespace
 }  // namespace radlads

@@ -17,6 +17,7 @@ absl::StatusOr<std::string> AsText(const JinjaValue& value, const char* field) {
 
 // choices[index] of Python.
 absl::StatusOr<std::string> Pick(const std::vector<std::string>& choices, const JinjaValue& index, const char* field) {
+  if (!index.is_number()) return InvalidArgument(field, " gives a ", index.type_name(), ", expected the index of a choice");
   const auto size = static_cast<int64_t>(choices.size());
   const int64_t at = index.as_number() < 0 ? index.as_number() + size : index.as_number();
   if (at >= 0 && at < size) return choices[at];
@@ -43,7 +44,7 @@ class Builder {
       RADLADS_ASSIGN_OR_RETURN(choices, task_.Choices(document));
     }
     if (task_.multiple_input()) {
-      RADLADS_ASSIGN_OR_RETURN(const std::string end, AsText(target, "doc_to_target"));
+      RADLADS_ASSIGN_OR_RETURN(const std::string end, target.Print());
       for (const std::string& choice : choices) {
         requests->push_back({index, before + choice, config_.target_delimiter + end});
       }
@@ -109,7 +110,7 @@ class Builder {
     if (!config_.doc_to_choice.is_none()) {
       RADLADS_ASSIGN_OR_RETURN(choices, task_.Choices(document));
     }
-    if (task_.multiple_input() && question.is_number()) {
+    if (task_.multiple_input()) {
       RADLADS_ASSIGN_OR_RETURN(std::string text, Pick(choices, question, "doc_to_text"));
       question = JinjaValue(std::move(text));
     } else if (answer.is_number() && !choices.empty()) {
@@ -117,6 +118,7 @@ class Builder {
       answer = JinjaValue(std::move(text));
     }
     if (answer.is_list() && !answer.as_list().empty()) answer = JinjaValue(answer.as_list().front());
+    if (answer.is_none()) return AsText(question, "doc_to_text");
     RADLADS_ASSIGN_OR_RETURN(const std::string before, AsText(question, "doc_to_text"));
     RADLADS_ASSIGN_OR_RETURN(const std::string after, AsText(answer, "doc_to_target"));
     if (after.empty()) return before;

@@ -16,8 +16,16 @@ Json ToJson(const JinjaValue& value) {
   if (value.is_bool()) return value.as_bool();
   if (value.is_int()) return value.as_number();
   if (value.is_string()) return value.as_string();
-  const auto text = value.ToJson();
-  return text.ok() ? Json::parse(*text) : Json();
+  if (value.is_float()) return value.as_real();  // null where JSON has no such number
+  if (value.is_list()) {
+    Json list = Json::array();
+    for (const JinjaValue& item : value.as_list()) list.push_back(ToJson(item));
+    return list;
+  }
+  if (!value.is_dict()) return nullptr;
+  Json object = Json::object();
+  for (const auto& [key, item] : value.as_dict()) object[key] = ToJson(item);
+  return object;
 }
 
 Json ConfigJson(const TaskConfig& config) {

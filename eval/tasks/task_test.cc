@@ -14,7 +14,8 @@ namespace {
 using Json = nlohmann::json;
 using Ids = std::vector<int64_t>;
 
-constexpr const char* kTasks[] = {"arc_easy", "piqa", "science", "lambada", "blanks", "prose", "sums"};
+constexpr const char* kTasks[] = {"arc_easy", "piqa", "science", "lambada", "blanks", "prose", "sums",
+                                  "digits", "digit_columns", "digit_works", "digit_labels", "line_feeds"};
 
 const Json& Golden() {
   static const Json& golden = *new Json(Json::parse(std::ifstream("eval/testdata/tasks_golden.json")));
@@ -132,12 +133,70 @@ TEST(TaskConfig, ErrorsNameLineAndRemedy) {
   EXPECT_EQ(ReadTaskConfig("no/such.yaml").status().code(), absl::StatusCode::kNotFound);
 }
 
+// As Python's yaml.dump writes line feeds.
+TEST(TaskConfig, QuotedLineFeedsAreRead) {
+  const TaskConfig config = LoadTask("line_feeds").config();
+  EXPECT_EQ(config.generation.until, (std::vector<std::string>{"\n", "Q:"}));
+  EXPECT_EQ(config.fewshot_delimiter, "\n\n");
+  EXPECT_EQ(config.target_delimiter, "\n");
+}
+
+Task WithDocuments(const std::string& lines, const std::string& target, const std::string& choices) {
+  auto config = ReadTaskConfig("eval/testdata/digits.yaml");
+  EXPECT_TRUE(config.ok()) << config.status();
+  const std::string path = testing::TempDir() + "/documents.jsonl";
+  std::ofstream(path) << lines;
+  config->data_files["test"] = {path};
+  config->doc_to_target = JinjaValue(target);
+  config->doc_to_choice = JinjaValue(choices);
+  auto task = Task::Load(*std::move(config));
+  EXPECT_TRUE(task.ok()) << task.status();
+  return *std::move(task);
+}
+
+TEST(Task, ColumnsKeepTheirTypeAndTemplatesSpellNumbers) {
+  const std::string lines =
+      "{\"question\": \"a\", \"s\": \"2\", \"i\": 2, \"f\": 1, \"l\": [\"0\", \"1\"], \"n\": null, \"big\": 12345678901234567890}\n"
+      "{\"question\": \"b\", \"s\": \"3\", \"i\": 3, \"f\": 1.5, \"l\": [\"2\"], \"n\": null, \"big\": 1}\n";
+  const auto repr = [&](const std::string& target) {
+    const Task task = WithDocuments(lines, target, "l");
+    return task.Target(task.documents()[0])->Repr().value();
+  };
+  EXPECT_EQ(repr("s"), "'2'");
+  EXPECT_EQ(repr("{{s}}"), "2");
+  EXPECT_EQ(repr("i"), "2");
+  EXPECT_EQ(repr("f"), "1.0") << "the other document has a float";
+  EXPECT_EQ(repr("{{f}}"), "'1.0'");
+  EXPECT_EQ(repr("l"), "['0', '1']");
+  EXPECT_EQ(repr("{{l}}"), "['0', '1']");
+  EXPECT_EQ(repr("[{{i}}, 1]"), "[2, 1]");
+  EXPECT_EQ(repr("[{{i}}, x]"), "'[2, x]'");
+  EXPECT_EQ(repr("n"), "None");
+  EXPECT_EQ(repr("big"), "1.2345678901234567e+19");
+  const Task task = WithDocuments(lines, "{{['a'].index('a')}}", "['x', '{{s}}']");
+  EXPECT_EQ(*task.Choices(task.documents()[1]), (std::vector<std::string>{"x", "3"}));
+  const Task zeros = WithDocuments(lines, "s", "l");
+  auto config = zeros.config();
+  config.doc_to_target = JinjaValue(std::string("0{{s}}"));
+  EXPECT_NE(Task::Load(config).status().message().find("doc_to_target of document 0: found 02, expected a number"),
+            absl::string_view::npos);
+}
+
+TEST(Task, ReadsJsonAsPython) {
+  const Task task = WithDocuments(
+      "{\"question\": \"a\", \"x\": NaN, \"y\": [Infinity, -Infinity, 1e999]}\n\n{\"question\": \"b\", \"question\": \"c\"}\n",
+      "{{x}} {{y}}", "['a']");
+  EXPECT_EQ(task.Target(task.documents()[0])->as_string(), "nan [inf, -inf, inf]");
+  EXPECT_EQ(task.Target(task.documents()[1])->as_string(), "None None");
+  EXPECT_EQ(task.Text(task.documents()[1])->as_string(), "c\nA:");
+}
+
 TEST(Task, ErrorsOfDataNameFileAndLine) {
   auto config = ReadTaskConfig("eval/testdata/arc_easy.yaml");
   ASSERT_TRUE(config.ok()) << config.status();
   config->data_files["test"] = {"eval/testdata/arc_easy.yaml"};
   auto task = Task::Load(*config);
-  EXPECT_NE(task.status().message().find("eval/testdata/arc_easy.yaml:1: found no valid JSON"), absl::string_view::npos)
+  EXPECT_NE(task.status().message().find("eval/testdata/arc_easy.yaml:1: not JSON: at byte 1, "), absl::string_view::npos)
       << task.status();
   config->data_files["test"] = {"no/such.jsonl"};
   EXPECT_EQ(Task::Load(*config).status().code(), absl::StatusCode::kNotFound);

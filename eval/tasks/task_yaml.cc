@@ -1,12 +1,10 @@
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "base/file.h"
 #include "base/nearest_name.h"
 #include "base/status.h"
+#include "base/yaml.h"
 #include "eval/tasks/task_config.h"
 #include "eval/tasks/yaml_reader.h"
 
@@ -64,34 +62,34 @@ class TaskReader : private YamlReader {
  public:
   explicit TaskReader(const std::string& path) : YamlReader(path) { config_.path = path; }
 
-  absl::StatusOr<TaskConfig> Read(const YAML::Node& root) {
+  absl::StatusOr<TaskConfig> Read(const YamlNode& root) {
     config_.doc_to_text = config_.doc_to_target = config_.doc_to_choice = config_.description = JinjaValue(nullptr);
     const Keys keys = {
-        {"task", [&](auto n) { return Text(n, &config_.task); }},
-        {"dataset_path", [&](auto n) { return DatasetPath(n); }},
+        {"task", [&](const auto& n) { return Text(n, &config_.task); }},
+        {"dataset_path", [&](const auto& n) { return DatasetPath(n); }},
         {"dataset_name",
-         [&](auto n) { return n.IsNull() ? absl::OkStatus() : Wrong(n, "null, as local files need no name"); }},
+         [&](const auto& n) { return n.IsNull() ? absl::OkStatus() : Wrong(n, "null, as local files need no name"); }},
         {"dataset_kwargs",
-         [&](auto n) {
-           return Map(n, {{"data_files", [&](auto m) { return DataFiles(m); }}}, {});
+         [&](const auto& n) {
+           return Map(n, {{"data_files", [&](const auto& m) { return DataFiles(m); }}}, {});
          }},
-        {"training_split", [&](auto n) { return OptionalText(n, &config_.training_split); }},
-        {"validation_split", [&](auto n) { return OptionalText(n, &config_.validation_split); }},
-        {"test_split", [&](auto n) { return OptionalText(n, &config_.test_split); }},
-        {"fewshot_split", [&](auto n) { return OptionalText(n, &config_.fewshot_split); }},
-        {"output_type", [&](auto n) { return Choice(n, kOutputTypes, &config_.output_type); }},
-        {"doc_to_text", [&](auto n) { return Value(n, &config_.doc_to_text); }},
-        {"doc_to_target", [&](auto n) { return Value(n, &config_.doc_to_target); }},
-        {"doc_to_choice", [&](auto n) { return Choices(n); }},
-        {"description", [&](auto n) { return Value(n, &config_.description); }},
-        {"target_delimiter", [&](auto n) { return Text(n, &config_.target_delimiter); }},
-        {"fewshot_delimiter", [&](auto n) { return Text(n, &config_.fewshot_delimiter); }},
-        {"fewshot_config", [&](auto n) { return FewshotConfig(n); }},
-        {"num_fewshot", [&](auto n) { return n.IsNull() ? absl::OkStatus() : Integer(n, 0, &config_.num_fewshot); }},
-        {"generation_kwargs", [&](auto n) { return Generation(n); }},
-        {"metric_list", [&](auto n) { return Metrics(n); }},
-        {"repeats", [&](auto n) { return One(n); }},
-        {"metadata", [&](auto n) { return Metadata(n); }},
+        {"training_split", [&](const auto& n) { return OptionalText(n, &config_.training_split); }},
+        {"validation_split", [&](const auto& n) { return OptionalText(n, &config_.validation_split); }},
+        {"test_split", [&](const auto& n) { return OptionalText(n, &config_.test_split); }},
+        {"fewshot_split", [&](const auto& n) { return OptionalText(n, &config_.fewshot_split); }},
+        {"output_type", [&](const auto& n) { return Choice(n, kOutputTypes, &config_.output_type); }},
+        {"doc_to_text", [&](const auto& n) { return Value(n, &config_.doc_to_text); }},
+        {"doc_to_target", [&](const auto& n) { return Value(n, &config_.doc_to_target); }},
+        {"doc_to_choice", [&](const auto& n) { return Choices(n); }},
+        {"description", [&](const auto& n) { return Value(n, &config_.description); }},
+        {"target_delimiter", [&](const auto& n) { return Text(n, &config_.target_delimiter); }},
+        {"fewshot_delimiter", [&](const auto& n) { return Text(n, &config_.fewshot_delimiter); }},
+        {"fewshot_config", [&](const auto& n) { return FewshotConfig(n); }},
+        {"num_fewshot", [&](const auto& n) { return n.IsNull() ? absl::OkStatus() : Integer(n, 0, &config_.num_fewshot); }},
+        {"generation_kwargs", [&](const auto& n) { return Generation(n); }},
+        {"metric_list", [&](const auto& n) { return Metrics(n); }},
+        {"repeats", [&](const auto& n) { return One(n); }},
+        {"metadata", [&](const auto& n) { return Metadata(n); }},
         {"tag", Ignored},
         {"task_alias", Ignored},
         {"should_decontaminate", Ignored},
@@ -124,65 +122,67 @@ class TaskReader : private YamlReader {
   }
 
  private:
-  static absl::Status Ignored(const YAML::Node&) { return absl::OkStatus(); }
+  static absl::Status Ignored(const YamlNode&) { return absl::OkStatus(); }
 
   absl::Status Missing(const char* key) const { return InvalidArgument(config_.path, ": ", key, " is missing"); }
 
-  absl::Status Choices(const YAML::Node& node) {
+  absl::Status Choices(const YamlNode& node) {
     if (!node.IsMap()) return Value(node, &config_.doc_to_choice);
     JinjaValue::List list;
-    for (const auto& entry : node) RADLADS_RETURN_IF_ERROR(Scalar(entry.second, &list.emplace_back()));
+    for (const auto& [key, choice] : node.entries) RADLADS_RETURN_IF_ERROR(Scalar(*choice, &list.emplace_back()));
     config_.doc_to_choice = JinjaValue(std::move(list));
     return absl::OkStatus();
   }
 
-  absl::Status DatasetPath(const YAML::Node& node) const {
-    return node.IsScalar() && node.Scalar() == "json"
+  absl::Status DatasetPath(const YamlNode& node) const {
+    return node.IsScalar() && node.text == "json"
                ? absl::OkStatus()
                : Wrong(node,
                        "json: only local files are read (dataset_kwargs.data_files); download the data set first");
   }
 
-  absl::Status DataFiles(const YAML::Node& node) {
+  absl::Status DataFiles(const YamlNode& node) {
     if (!node.IsMap()) return Texts(node, &config_.data_files["train"]);
-    for (const auto& entry : node) {
-      RADLADS_RETURN_IF_ERROR(Texts(entry.second, &config_.data_files[entry.first.Scalar()]));
+    for (const auto& [split, files] : node.entries) {
+      RADLADS_RETURN_IF_ERROR(Texts(*files, &config_.data_files[split->text]));
     }
     return absl::OkStatus();
   }
 
-  absl::Status FewshotConfig(const YAML::Node& node) {
+  absl::Status FewshotConfig(const YamlNode& node) {
     const std::vector<std::pair<std::string, bool>> samplers = {{"default", false}, {"first_n", true}};
     return Map(node,
-               {{"sampler", [&](auto n) { return Choice(n, samplers, &config_.fewshot_first_n); }},
-                {"split", [&](auto n) { return OptionalText(n, &config_.fewshot_split); }}},
+               {{"sampler", [&](const auto& n) { return Choice(n, samplers, &config_.fewshot_first_n); }},
+                {"split", [&](const auto& n) { return OptionalText(n, &config_.fewshot_split); }}},
                {"process_docs", "fewshot_indices", "samples", "doc_to_text", "doc_to_choice", "doc_to_target",
                 "gen_prefix", "fewshot_delimiter", "target_delimiter"});
   }
 
-  absl::Status One(const YAML::Node& node) const {
+  absl::Status One(const YamlNode& node) const {
     int64_t repeats;
     RADLADS_RETURN_IF_ERROR(Integer(node, 1, &repeats));
     return repeats == 1 ? absl::OkStatus() : Wrong(node, "1: answers are not sampled, so repeats would be equal");
   }
 
-  absl::Status Greedy(const YAML::Node& node) const {
+  absl::Status Greedy(const YamlNode& node) const {
     bool sample = true;
     RADLADS_RETURN_IF_ERROR(Bool(node, &sample));
     return sample ? Wrong(node, "false: sampled answers are not reproducible across harnesses") : absl::OkStatus();
   }
 
-  absl::Status Zero(const YAML::Node& node) const {
-    const std::string text = node.IsScalar() ? node.Scalar() : "";
-    return text == "0" || text == "0.0" ? absl::OkStatus()
-                                        : Wrong(node, "0: sampled answers are not reproducible across harnesses");
+  absl::Status Zero(const YamlNode& node) const {
+    const YamlScalar scalar = node.IsScalar() ? ReadYamlScalar(node) : YamlScalar();
+    const bool number = scalar.type == YamlScalar::Type::kInt || scalar.type == YamlScalar::Type::kFloat;
+    return number && scalar.integer == 0 && scalar.real == 0
+               ? absl::OkStatus()
+               : Wrong(node, "0: sampled answers are not reproducible across harnesses");
   }
 
-  absl::Status Generation(const YAML::Node& node) {
-    const auto tokens = [&](auto n) { return Integer(n, 1, &config_.generation.max_new_tokens); };
+  absl::Status Generation(const YamlNode& node) {
+    const auto tokens = [&](const auto& n) { return Integer(n, 1, &config_.generation.max_new_tokens); };
     return Map(node,
                {{"until",
-                 [&](auto n) {
+                 [&](const auto& n) {
                    until_given_ = true;
                    return Texts(n, &config_.generation.until);
                  }},
@@ -191,34 +191,35 @@ class TaskReader : private YamlReader {
                 {"max_tokens", tokens},
                 {"max_new_tokens", tokens},
                 {"max_gen_toks", tokens},
-                {"do_sample", [&](auto n) { return Greedy(n); }},
-                {"temperature", [&](auto n) { return Zero(n); }}},
+                {"do_sample", [&](const auto& n) { return Greedy(n); }},
+                {"temperature", [&](const auto& n) { return Zero(n); }}},
                {"top_p", "top_k", "num_beams", "repetition_penalty"});
   }
 
-  absl::Status Metrics(const YAML::Node& node) {
-    if (!node.IsSequence() || node.size() == 0) return Wrong(node, "a list of metrics");
-    for (const YAML::Node& entry : node) {
+  absl::Status Metrics(const YamlNode& node) {
+    if (!node.IsList() || node.items.empty()) return Wrong(node, "a list of metrics");
+    for (const YamlPointer& entry : node.items) {
+      const YamlNode* named = entry->Find("metric");
+      if (named == nullptr) return Wrong(*entry, "a map with the key metric");
       std::string name;
-      if (!entry.IsMap() || !entry["metric"].IsDefined()) return Wrong(entry, "a map with the key metric");
-      RADLADS_RETURN_IF_ERROR(Text(entry["metric"], &name));
-      RADLADS_RETURN_IF_ERROR(AddMetric(entry["metric"], name));
+      RADLADS_RETURN_IF_ERROR(Text(*named, &name));
+      RADLADS_RETURN_IF_ERROR(AddMetric(*named, name));
       MetricConfig& metric = config_.metrics.back();
       Keys keys = {{"metric", Ignored},
-                   {"aggregation", [&](auto n) { return Aggregated(n, &metric); }},
-                   {"higher_is_better", [&](auto n) { return Bool(n, &metric.higher_is_better); }}};
+                   {"aggregation", [&](const auto& n) { return Aggregated(n, &metric); }},
+                   {"higher_is_better", [&](const auto& n) { return Bool(n, &metric.higher_is_better); }}};
       if (name == "exact_match" && config_.output_type == kGenerateUntil) {
-        keys.emplace_back("ignore_case", [&](auto n) { return Bool(n, &metric.ignore_case); });
-        keys.emplace_back("ignore_punctuation", [&](auto n) { return Bool(n, &metric.ignore_punctuation); });
-        keys.emplace_back("ignore_numbers", [&](auto n) { return Bool(n, &metric.ignore_numbers); });
-        keys.emplace_back("regexes_to_ignore", [&](auto n) { return Texts(n, &metric.regexes_to_ignore); });
+        keys.emplace_back("ignore_case", [&](const auto& n) { return Bool(n, &metric.ignore_case); });
+        keys.emplace_back("ignore_punctuation", [&](const auto& n) { return Bool(n, &metric.ignore_punctuation); });
+        keys.emplace_back("ignore_numbers", [&](const auto& n) { return Bool(n, &metric.ignore_numbers); });
+        keys.emplace_back("regexes_to_ignore", [&](const auto& n) { return Texts(n, &metric.regexes_to_ignore); });
       }
-      RADLADS_RETURN_IF_ERROR(Map(entry, keys, {"hf_evaluate"}));
+      RADLADS_RETURN_IF_ERROR(Map(*entry, keys, {"hf_evaluate"}));
     }
     return absl::OkStatus();
   }
 
-  absl::Status Aggregated(const YAML::Node& node, MetricConfig* metric) const {
+  absl::Status Aggregated(const YamlNode& node, MetricConfig* metric) const {
     const Aggregation natural = metric->aggregation;
     RADLADS_RETURN_IF_ERROR(Choice(node, kAggregations, &metric->aggregation));
     const auto weighted = [](Aggregation a) {
@@ -229,7 +230,7 @@ class TaskReader : private YamlReader {
                : Wrong(node, "an aggregation of what " + metric->name + " gives for a document");
   }
 
-  absl::Status AddMetric(const YAML::Node& node, const std::string& name) {
+  absl::Status AddMetric(const YamlNode& node, const std::string& name) {
     std::vector<std::string> names;
     for (const MetricKind& kind : MetricKinds()) {
       if (std::find(kind.of.begin(), kind.of.end(), config_.output_type) == kind.of.end()) continue;
@@ -247,20 +248,13 @@ class TaskReader : private YamlReader {
                            nearest.empty() ? "; there are " + all : "; did you mean " + nearest + "?");
   }
 
-  absl::Status Metadata(const YAML::Node& node) {
-    const YAML::Node version = node.IsMap() ? node["version"] : YAML::Node();
-    if (!version.IsDefined() || !version.IsScalar()) return absl::OkStatus();
-    double real;
-    const std::string& text = version.Scalar();
-    const auto end = std::from_chars(text.data(), text.data() + text.size(), real);
-    int64_t number;
-    if (Integer(version, INT64_MIN, &number).ok()) {
-      config_.version = JinjaValue(number);
-    } else if (end.ec == std::errc() && end.ptr == text.data() + text.size()) {
-      config_.version = JinjaValue(real);
-    } else {
-      config_.version = JinjaValue(text);
-    }
+  absl::Status Metadata(const YamlNode& node) {
+    const YamlNode* version = node.Find("version");
+    if (version == nullptr || !version->IsScalar()) return absl::OkStatus();
+    const YamlScalar scalar = ReadYamlScalar(*version);
+    config_.version = scalar.type == YamlScalar::Type::kInt     ? JinjaValue(scalar.integer)
+                      : scalar.type == YamlScalar::Type::kFloat ? JinjaValue(scalar.real)
+                                                                : JinjaValue(version->text);
     return absl::OkStatus();
   }
 
@@ -282,11 +276,8 @@ bool TaskConfig::HasMetric(std::string_view name) const {
 }
 
 absl::StatusOr<TaskConfig> ParseTaskConfig(const std::string& text, const std::string& path) {
-  try {
-    return TaskReader(path).Read(YAML::Load(text));
-  } catch (const YAML::Exception& error) {
-    return InvalidArgument(path, ":", error.mark.line + 1, ": ", error.msg);
-  }
+  RADLADS_ASSIGN_OR_RETURN(const YamlPointer root, ParseYaml(text, path));
+  return TaskReader(path).Read(*root);
 }
 
 absl::StatusOr<TaskConfig> ReadTaskConfig(const std::string& path) {

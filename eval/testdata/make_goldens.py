@@ -25,7 +25,8 @@ from transformers import AutoTokenizer  # noqa: E402
 
 FOLDER = "eval/testdata"
 TOKENIZER = "data/tokenizer/testdata/smollm2"
-TASKS = ["arc_easy", "piqa", "science", "lambada", "blanks", "prose", "sums"]
+TASKS = ["arc_easy", "piqa", "science", "lambada", "blanks", "prose", "sums", "digits", "digit_columns", "digit_works",
+         "digit_labels", "line_feeds"]
 ANSWERS = ["3", "four", "#### 7", " Ten.", "eight", "2,", "Eleven", "five\n"]
 MAX_LENGTH = 48
 
