@@ -1,9 +1,7 @@
 #include "distill/metrics_log.h"
 
-#include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -43,7 +41,7 @@ absl::StatusOr<MetricsLine> ParseLine(const std::string& text, const std::string
   return line;
 }
 
-// Calls visit(line, its text) for every whole line.
+// Calls visit(line, where it ends) for every whole line.
 template <typename Visit>
 absl::Status ForEachLine(const std::string& contents, const std::string& path, const Visit& visit) {
   int64_t number = 1;
@@ -54,7 +52,7 @@ absl::Status ForEachLine(const std::string& contents, const std::string& path, c
     begin = end + 1;
     if (text.empty()) continue;
     RADLADS_ASSIGN_OR_RETURN(const MetricsLine line, ParseLine(text, path, number));
-    visit(line, text);
+    visit(line, begin);
   }
 }
 
@@ -77,26 +75,22 @@ absl::Status RemoveEventFiles(const std::string& directory) {
 
 absl::StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(const std::string& run_directory, int64_t resume_step) {
   const std::string path = JoinPath(run_directory, kFileName);
-  std::string kept;
+  // What is cut off needs no room, so that a run can continue on a disk that is nearly full.
+  size_t kept = 0;
   if (resume_step == 0) {
     RADLADS_RETURN_IF_ERROR(RemoveEventFiles(run_directory));
   } else if (FileExists(path)) {
     RADLADS_ASSIGN_OR_RETURN(const std::string contents, ReadFile(path));
-    RADLADS_RETURN_IF_ERROR(ForEachLine(contents, path, [&](const MetricsLine& line, const std::string& text) {
-      if (line.step <= resume_step) kept += text + "\n";
+    bool later = false;  // steps never fall
+    RADLADS_RETURN_IF_ERROR(ForEachLine(contents, path, [&](const MetricsLine& line, size_t end) {
+      later |= line.step > resume_step;
+      if (!later) kept = end;
     }));
   }
-  RADLADS_RETURN_IF_ERROR(WriteFileAtomically(path, kept));
-  std::FILE* file = std::fopen(path.c_str(), "ab");
-  if (file == nullptr) return FailedPrecondition("cannot open ", path, ": ", std::strerror(errno));
-  std::unique_ptr<MetricsLog> log(new MetricsLog(path, file, nullptr));
-  RADLADS_ASSIGN_OR_RETURN(log->events_, EventFile::Create(run_directory));
-  if (resume_step > 0) RADLADS_RETURN_IF_ERROR(log->events_->WriteRestart(resume_step + 1));
-  return log;
-}
-
-MetricsLog::~MetricsLog() {
-  std::fclose(file_);
+  RADLADS_ASSIGN_OR_RETURN(auto file, LogFile::Open(path, kept));
+  RADLADS_ASSIGN_OR_RETURN(auto events, EventFile::Create(run_directory));
+  if (resume_step > 0) RADLADS_RETURN_IF_ERROR(events->WriteRestart(resume_step + 1));
+  return std::unique_ptr<MetricsLog>(new MetricsLog(std::move(file), std::move(events)));
 }
 
 absl::Status MetricsLog::Write(int64_t step, int64_t tokens,
@@ -106,10 +100,7 @@ absl::Status MetricsLog::Write(int64_t step, int64_t tokens,
   json["tokens"] = tokens;
   json["time"] = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   for (const auto& [name, value] : values) json[name] = value;
-  const std::string line = json.dump() + "\n";
-  if (std::fwrite(line.data(), 1, line.size(), file_) != line.size() || std::fflush(file_) != 0) {
-    return DataLoss("cannot write to ", path_, ": ", std::strerror(errno));
-  }
+  RADLADS_RETURN_IF_ERROR(file_->Append(json.dump() + "\n"));
   return events_->WriteScalars(step, values);
 }
 
@@ -118,7 +109,7 @@ absl::StatusOr<std::vector<MetricsLine>> ReadMetrics(const std::string& run_dire
   RADLADS_ASSIGN_OR_RETURN(const std::string contents, ReadFile(path));
   std::vector<MetricsLine> lines;
   RADLADS_RETURN_IF_ERROR(
-      ForEachLine(contents, path, [&](const MetricsLine& line, const std::string&) { lines.push_back(line); }));
+      ForEachLine(contents, path, [&](const MetricsLine& line, size_t) { lines.push_back(line); }));
   return lines;
 }
 

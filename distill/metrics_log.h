@@ -17,7 +17,6 @@
 #define RADLADS_DISTILL_METRICS_LOG_H_
 
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,6 +25,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/log_file.h"
 #include "distill/tensorboard.h"
 
 namespace radlads {
@@ -37,18 +37,15 @@ class MetricsLog {
   // what was logged after that step (and a last line that was cut off by a crash), so that the curve reads as if
   // nothing had happened; resume_step = 0 begins anew and removes the log of an earlier run.
   static absl::StatusOr<std::unique_ptr<MetricsLog>> Open(const std::string& run_directory, int64_t resume_step);
-  ~MetricsLog();
-  MetricsLog(const MetricsLog&) = delete;
-  MetricsLog& operator=(const MetricsLog&) = delete;
 
-  // Appends a line and an event; both have reached the operating system when this returns.
+  // Appends a line and an event; both have reached the operating system when this returns. On a full disk there is
+  // RESOURCE_EXHAUSTED and the files end with whole lines and events: the run ends, and goes on from its checkpoint.
   absl::Status Write(int64_t step, int64_t tokens, const std::vector<std::pair<std::string, double>>& values);
 
  private:
-  MetricsLog(std::string path, std::FILE* file, std::unique_ptr<EventFile> events)
-      : path_(std::move(path)), file_(file), events_(std::move(events)) {}
-  std::string path_;
-  std::FILE* file_;
+  MetricsLog(std::unique_ptr<LogFile> file, std::unique_ptr<EventFile> events)
+      : file_(std::move(file)), events_(std::move(events)) {}
+  std::unique_ptr<LogFile> file_;
   std::unique_ptr<EventFile> events_;
 };
 

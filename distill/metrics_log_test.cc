@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/file.h"
+#include "testing/small_disk.h"
 
 namespace radlads {
 namespace {
@@ -85,6 +86,33 @@ TEST_F(MetricsLogTest, CutOffLastLineIsDroppedOnResume) {
   EXPECT_EQ(Steps(), (StepList{10, 20}));
   WriteSteps(20, {30});
   EXPECT_EQ(Steps(), (StepList{10, 20, 30}));
+}
+
+TEST_F(MetricsLogTest, AFullDiskLeavesWholeLinesToContinueFrom) {
+  RADLADS_SKIP_WITHOUT_SMALL_DISKS();
+  SmallDisk disk(1 << 20);
+  int64_t last = 0;
+  for (int tries = 0; tries < 8; ++tries) {
+    // Three pages: the log or the event file is the one that is full, by turns.
+    disk.FillBut(3 * 4096);
+    auto log = MetricsLog::Open(disk.path(), last);
+    ASSERT_TRUE(log.ok()) << log.status();
+    absl::Status status;
+    int64_t step = last;
+    while (status.ok()) {
+      ASSERT_LT(step, last + 10'000);
+      ++step;
+      status = (*log)->Write(step, step, {{std::string(1 + step % (50 + 30 * tries), 'x'), 0.125}});
+    }
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    auto lines = ReadMetrics(disk.path());
+    ASSERT_TRUE(lines.ok()) << lines.status();
+    ASSERT_GE(static_cast<int64_t>(lines->size()), step - 1);  // the step's line may be there without its event
+    for (size_t i = 0; i < lines->size(); ++i) EXPECT_EQ((*lines)[i].step, static_cast<int64_t>(i) + 1);
+    const std::string text = *ReadFile(disk.path() + "/metrics.jsonl");
+    EXPECT_EQ(text.back(), '\n');
+    last = step - 5;  // of a checkpoint
+  }
 }
 
 TEST_F(MetricsLogTest, MalformedLineIsNamed) {

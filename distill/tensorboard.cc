@@ -4,9 +4,8 @@
 
 #include <atomic>
 #include <bit>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <cstdio>
 
 #include "base/crc32c.h"
 #include "base/file.h"
@@ -55,18 +54,15 @@ absl::StatusOr<std::unique_ptr<EventFile>> EventFile::Create(const std::string& 
   char name[400];
   std::snprintf(name, sizeof(name), "events.out.tfevents.%010lld.%s.%d.%d", static_cast<long long>(UnixSeconds()), host,
                 static_cast<int>(::getpid()), number++);
-  std::string path = JoinPath(directory, name);
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return FailedPrecondition("cannot create the event file ", path, ": ", std::strerror(errno));
-  std::unique_ptr<EventFile> events(new EventFile(std::move(path), file));
+  RADLADS_ASSIGN_OR_RETURN(auto file, LogFile::Open(JoinPath(directory, name), 0));
+  std::unique_ptr<EventFile> events(new EventFile(std::move(file)));
   std::string version;
   AppendBytes(version, 3, "brain.Event:2");
-  RADLADS_RETURN_IF_ERROR(events->WriteEvent(0, version));
+  if (absl::Status status = events->WriteEvent(0, version); !status.ok()) {
+    ::unlink(events->path().c_str());
+    return status;
+  }
   return events;
-}
-
-EventFile::~EventFile() {
-  std::fclose(file_);
 }
 
 absl::Status EventFile::WriteScalars(int64_t step, const std::vector<std::pair<std::string, double>>& values) {
@@ -104,10 +100,7 @@ absl::Status EventFile::WriteEvent(int64_t step, std::string_view rest) {
   AppendFixed(record, MaskedCrc32c(record));
   record += event;
   AppendFixed(record, MaskedCrc32c(event));
-  if (std::fwrite(record.data(), 1, record.size(), file_) != record.size() || std::fflush(file_) != 0) {
-    return DataLoss("cannot write to ", path_, ": ", std::strerror(errno));
-  }
-  return absl::OkStatus();
+  return file_->Append(record);
 }
 
 }  // namespace radlads

@@ -9,7 +9,6 @@
 #define RADLADS_DISTILL_TENSORBOARD_H_
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,33 +17,31 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/log_file.h"
 
 namespace radlads {
 
 // As records store it: rotated right by 15 bits, plus 0xA282EAD8.
 uint32_t MaskedCrc32c(std::string_view bytes);
 
-// One event file. Not thread-safe. Every record is handed to the operating system before Write returns.
+// One event file. Not thread-safe. Every record is handed to the operating system before Write returns; one that a full
+// disk does not take is not there at all.
 class EventFile {
  public:
   // Creates <directory>/events.out.tfevents.<seconds>.<host>.<process>.<number>; the directory must exist.
   static absl::StatusOr<std::unique_ptr<EventFile>> Create(const std::string& directory);
-  ~EventFile();
-  EventFile(const EventFile&) = delete;
-  EventFile& operator=(const EventFile&) = delete;
 
   // All scalars of a step in one event. Values are stored as float.
   absl::Status WriteScalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);
   // A restarted run: readers forget the events of earlier files from `step` on.
   absl::Status WriteRestart(int64_t step);
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return file_->path(); }
 
  private:
-  EventFile(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {}
+  explicit EventFile(std::unique_ptr<LogFile> file) : file_(std::move(file)) {}
   absl::Status WriteEvent(int64_t step, std::string_view rest);
-  std::string path_;
-  std::FILE* file_;
+  std::unique_ptr<LogFile> file_;
 };
 
 }  // namespace radlads

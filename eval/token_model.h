@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +18,9 @@ class Transformer;
 struct TokenModelOptions {
   int64_t batch_tokens = 4096;  // that go through the model at once, padding included; a longer request goes alone
   int64_t max_length = 0;       // tokens of context; 0: the model's max_position_embeddings, or 2048 if it names none
+  // Once requested, calls of MakeTokenModel's end with CANCELLED before the next piece of work. (A ModelQueue has callers
+  // who leave one by one.)
+  std::stop_token stop = {};
 };
 
 // As ScoreTokens (token_scores.h) and ContinueTokens (continue_tokens.h), which say what is answered and how far

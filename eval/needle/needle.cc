@@ -69,7 +69,7 @@ absl::Status Generate(std::span<const Question> questions, Scorer& scorer, Respo
     if (written.ok()) written = journal.Append(open[i]->generate_key, OutputType::kGenerateUntil, response);
     progress.Advance(open[i]->prompt->length);
   });
-  return asked.ok() ? written : asked.status();
+  return written.ok() ? asked.status() : written;
 }
 
 absl::Status ScoreChoices(std::span<const Question> questions, Scorer& scorer, ResponseJournal& journal,
@@ -94,7 +94,7 @@ absl::Status ScoreChoices(std::span<const Question> questions, Scorer& scorer, R
     if (written.ok()) written = journal.Append(*open[i].key, OutputType::kLoglikelihood, response);
     progress.Advance(open[i].cost);
   });
-  return asked.ok() ? written : asked.status();
+  return written.ok() ? asked.status() : written;
 }
 
 // The journal knows all of the question's answers.

@@ -69,8 +69,8 @@ absl::Status Answer(const Task& task, const std::vector<TaskRequest>& requests, 
       break;
     }
   }
-  RADLADS_RETURN_IF_ERROR(scored);
-  return written;
+  RADLADS_RETURN_IF_ERROR(written);
+  return scored;
 }
 
 absl::StatusOr<TaskResult> Evaluate(const Task& task, Scorer& scorer, const Tokenizer& tokenizer, ResponseJournal& journal,

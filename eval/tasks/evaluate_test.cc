@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "eval/tasks/fake_scorer.h"
 #include "eval/tasks/results.h"
+#include "testing/small_disk.h"
 
 namespace radlads {
 namespace {
@@ -110,6 +111,54 @@ TEST_F(EvaluateTest, AStoppedRunGoesOn) {
   EXPECT_EQ(rest.answered, whole.answered - 30);
   ASSERT_EQ(resumed->metrics.size(), expected->metrics.size());
   for (size_t i = 0; i < resumed->metrics.size(); ++i) EXPECT_EQ(resumed->metrics[i].value, expected->metrics[i].value);
+}
+
+// Tries again with a little more room each time: no answer is asked for twice, but for the ones that found no room.
+TEST_F(EvaluateTest, AFullDiskStopsTheModelAndLosesNoAnswer) {
+  RADLADS_SKIP_WITHOUT_SMALL_DISKS();
+  std::vector<Task> tasks;
+  for (const char* name : kTasks) tasks.push_back(LoadTask(name));
+  const auto evaluate = [&](FakeScorer& scorer, ResponseJournal& journal) {
+    std::string results;
+    for (const Task& task : tasks) {
+      auto result = EvaluateTask(task, scorer, *tokenizer_, journal, {});
+      if (!result.ok()) return absl::StatusOr<std::string>(result.status());
+      results += ResultsJson({{&task, *std::move(result)}}, "model", {}).dump();
+    }
+    return absl::StatusOr<std::string>(results);
+  };
+  FakeScorer whole(1);
+  const auto expected = evaluate(whole, *OpenJournal());
+  ASSERT_TRUE(expected.ok()) << expected.status();
+
+  SmallDisk disk(1 << 20);
+  const std::string path = disk.path() + "/requests.jsonl";
+  int64_t answered = 0, lost = 0;
+  for (int tries = 0;; ++tries) {
+    ASSERT_LT(tries, 100);
+    disk.FillBut(tries == 0 ? 0 : 4096);
+    const std::stop_source full;
+    auto journal = ResponseJournal::Open(path, "fake", full);
+    if (tries == 0) {
+      EXPECT_TRUE(absl::IsResourceExhausted(journal.status())) << journal.status();
+      continue;
+    }
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    FakeScorer scorer(1);
+    scorer.stop = full.get_token();
+    const auto results = evaluate(scorer, **journal);
+    answered += scorer.answered;
+    if (results.ok()) {
+      EXPECT_EQ(*results, *expected);
+      break;
+    }
+    ++lost;
+    EXPECT_TRUE(absl::IsResourceExhausted(results.status())) << results.status();
+    EXPECT_NE(results.status().message().find("requests.jsonl: No space left on device"), absl::string_view::npos)
+        << results.status();
+  }
+  EXPECT_GT(lost, 2);
+  EXPECT_EQ(answered, whole.answered + lost);
 }
 
 TEST_F(EvaluateTest, AJournalOfAnotherRunIsRefused) {

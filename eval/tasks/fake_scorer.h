@@ -3,6 +3,7 @@
 #define RADLADS_EVAL_TASKS_FAKE_SCORER_H_
 
 #include <algorithm>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ class FakeScorer : public Scorer {
 
   int64_t answered = 0;
   int64_t fail_after = INT64_MAX;  // requests; then every call is an error
+  std::stop_token stop;            // once requested, too
 
  protected:
   // Calls `answer` for each request, and `done` after it.
@@ -50,6 +52,7 @@ class FakeScorer : public Scorer {
                                            const Answer& answer) {
     std::vector<Result> results;
     for (const Request& request : requests) {
+      if (stop.stop_requested()) return absl::CancelledError("stopped");
       if (answered >= fail_after) return absl::DataLossError("the fake scorer was told to fail");
       results.push_back(answer(request));
       ++answered;

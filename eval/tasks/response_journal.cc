@@ -1,7 +1,5 @@
 #include "eval/tasks/response_journal.h"
 
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -39,7 +37,8 @@ std::string RequestKey(const TaskConfig& config, const TaskRequest& request) {
   return hash.Hex();
 }
 
-absl::StatusOr<std::unique_ptr<ResponseJournal>> ResponseJournal::Open(const std::string& path, const std::string& run) {
+absl::StatusOr<std::unique_ptr<ResponseJournal>> ResponseJournal::Open(const std::string& path, const std::string& run,
+                                                                       std::stop_source full) {
   std::string text;
   if (FileExists(path)) {
     RADLADS_ASSIGN_OR_RETURN(text, ReadFile(path));
@@ -65,18 +64,12 @@ absl::StatusOr<std::unique_ptr<ResponseJournal>> ResponseJournal::Open(const std
     }
     answers[line["request"]] = std::move(response);
   }
-  if (number == 0) text = Json{{"run", run}}.dump() + "\n";
-  // Without the part of a line that a crash may have left.
-  RADLADS_RETURN_IF_ERROR(WriteFileAtomically(path, text));
-  std::FILE* file = std::fopen(path.c_str(), "ab");
-  if (file == nullptr) return absl::InternalError(Concatenate("cannot append to ", path, ": ", std::strerror(errno)));
-  std::unique_ptr<ResponseJournal> journal(new ResponseJournal(path, file));
+  // Without the part of a line that a crash may have left. Cutting needs no room on a disk that is nearly full.
+  RADLADS_ASSIGN_OR_RETURN(auto file, LogFile::Open(path, text.size()));
+  if (number == 0) RADLADS_RETURN_IF_ERROR(file->Append(Json{{"run", run}}.dump() + "\n"));
+  std::unique_ptr<ResponseJournal> journal(new ResponseJournal(std::move(file), std::move(full)));
   journal->answers_ = std::move(answers);
   return journal;
-}
-
-ResponseJournal::~ResponseJournal() {
-  std::fclose(file_);
 }
 
 const TaskResponse* ResponseJournal::Find(const std::string& key) const {
@@ -92,9 +85,9 @@ absl::Status ResponseJournal::Append(const std::string& key, OutputType type, co
     line["logprob"] = response.loglikelihood.logprob;
     line["greedy"] = response.loglikelihood.is_greedy;
   }
-  const std::string text = line.dump() + "\n";
-  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
-    return absl::ResourceExhaustedError(Concatenate("cannot append to ", path_, ": ", std::strerror(errno)));
+  if (absl::Status status = file_->Append(line.dump() + "\n"); !status.ok()) {
+    full_.request_stop();
+    return status;
   }
   answers_[key] = response;
   return absl::OkStatus();

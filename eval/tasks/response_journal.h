@@ -6,14 +6,15 @@
 #ifndef RADLADS_EVAL_TASKS_RESPONSE_JOURNAL_H_
 #define RADLADS_EVAL_TASKS_RESPONSE_JOURNAL_H_
 
-#include <cstdio>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/log_file.h"
 #include "eval/tasks/metrics.h"
 #include "eval/tasks/requests.h"
 
@@ -27,19 +28,20 @@ class ResponseJournal {
  public:
   // Opens or makes the file. FAILED_PRECONDITION when it is of another `run` (model, precision, tokenizer ...),
   // DATA_LOSS with the line when it is damaged.
-  static absl::StatusOr<std::unique_ptr<ResponseJournal>> Open(const std::string& path, const std::string& run);
-  ~ResponseJournal();
-  ResponseJournal(const ResponseJournal&) = delete;
-  ResponseJournal& operator=(const ResponseJournal&) = delete;
+  // `full` is requested to stop when an answer cannot be kept: what the model goes on to answer is in vain then.
+  static absl::StatusOr<std::unique_ptr<ResponseJournal>> Open(const std::string& path, const std::string& run,
+                                                               std::stop_source full = std::stop_source());
 
   const TaskResponse* Find(const std::string& key) const;  // null: not answered yet
-  // The line has reached the operating system when this returns.
+  // The line has reached the operating system when this returns; on a full disk there is RESOURCE_EXHAUSTED, and the
+  // file and what Find knows stay as they are.
   absl::Status Append(const std::string& key, OutputType type, const TaskResponse& response);
 
  private:
-  ResponseJournal(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {}
-  std::string path_;
-  std::FILE* file_;
+  ResponseJournal(std::unique_ptr<LogFile> file, std::stop_source full)
+      : file_(std::move(file)), full_(std::move(full)) {}
+  std::unique_ptr<LogFile> file_;
+  std::stop_source full_;
   std::unordered_map<std::string, TaskResponse> answers_;
 };
 
