@@ -78,8 +78,7 @@ absl::Status LinkFinal(const std::string& directory, const std::string& last_sta
   std::filesystem::remove(aside, error);
   std::filesystem::create_directory_symlink(JoinPath(last_stage, "final"), aside, error);
   if (!error) std::filesystem::rename(aside, link, error);
-  if (error) return absl::UnavailableError(Concatenate("cannot link ", link, ": ", error.message()));
-  return absl::OkStatus();
+  return error ? FileError("link", link, error.value()) : absl::OkStatus();
 }
 
 absl::Status TrainOne(const Config& config) {
@@ -95,7 +94,8 @@ absl::Status TrainOne(const Config& config) {
           differences);
     }
     Log().info("already done: {} ({} steps, {} tokens)", files.path(), finished->step, HumanCount(finished->tokens));
-    return absl::OkStatus();
+    // It comes after the model: a disk may have had room for that alone.
+    return FileExists(JoinPath(files.path(), "report.html")) ? absl::OkStatus() : WriteReport(files.path());
   }
   if (!differences.empty() && files.NewestCheckpoint()) {
     Log().warn("{} was begun with another configuration:\n{}", files.path(), differences);

@@ -2,11 +2,15 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -27,6 +31,7 @@ using nlohmann::json;
 constexpr const char* kTrainerFile = "trainer.json";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kRandomState = "random_state";
+constexpr const char* kPartial = ".partial-";
 
 // "step-000500" -> 500; other names, those of unfinished writes among them, -> -1.
 int64_t StepOf(const std::string& name) {
@@ -34,6 +39,16 @@ int64_t StepOf(const std::string& name) {
   if (!name.starts_with("step-")) return -1;
   const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
   return error == std::errc() && end == name.data() + name.size() ? step : -1;
+}
+
+// Whether `name` is a temporary one (base/file.h: NAME.partial-PROCESS-NUMBER) of a process that is no more.
+bool IsLeftover(const std::string& name) {
+  const size_t at = name.find(kPartial);
+  pid_t process = 0;
+  if (at == std::string::npos) return false;
+  const char* const begin = name.data() + at + std::strlen(kPartial);
+  if (std::from_chars(begin, name.data() + name.size(), process).ec != std::errc() || process <= 0) return false;
+  return process == ::getpid() || (::kill(process, 0) != 0 && errno == ESRCH);
 }
 
 // Whole checkpoints of a run with their steps, oldest first.
@@ -109,6 +124,20 @@ absl::StatusOr<std::optional<std::string>> RunFiles::CheckpointToResume(const st
   return std::optional<std::string>(there.back().second);
 }
 
+absl::Status RunFiles::RemoveLeftovers() const {
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(path_, error)) {
+    if (IsLeftover(entry.path().filename().string())) found.push_back(entry.path());
+  }
+  for (const fs::path& path : found) {
+    fs::remove_all(path, error);
+    if (error) return FileError("remove", path.string(), error.value());
+    Log().info("removed {}, which a process that was killed left half-written", path.string());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RunFiles::SaveCheckpoint(const TrainerState& state, Transformer& model, const AdamW& optimizer,
                                       const std::string& tokenizer_from, int64_t keep) const {
   const std::string path = CheckpointPath(state.step);
@@ -129,7 +158,7 @@ absl::Status RunFiles::SaveCheckpoint(const TrainerState& state, Transformer& mo
   for (size_t i = 0; keep > 0 && i + keep < checkpoints.size(); ++i) {
     std::error_code error;
     fs::remove_all(checkpoints[i].second, error);
-    if (error) return FailedPrecondition("cannot remove ", checkpoints[i].second, ": ", error.message());
+    if (error) return FileError("remove", checkpoints[i].second, error.value());
   }
   return absl::OkStatus();
 }

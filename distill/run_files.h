@@ -51,6 +51,10 @@ class RunFiles {
   // anew. FAILED_PRECONDITION for "never" in a run that has a checkpoint, NOT_FOUND for a path without one.
   absl::StatusOr<std::optional<std::string>> CheckpointToResume(const std::string& resume) const;
 
+  // Removes what a process that was killed had begun to write, which would take room for ever. For the one process that
+  // writes the run.
+  absl::Status RemoveLeftovers() const;
+
   // Writes the checkpoint of state.step, then removes the oldest ones so that `keep` stay (0: all). An error (a full
   // disk) leaves the checkpoints that were there.
   absl::Status SaveCheckpoint(const TrainerState& state, Transformer& model, const AdamW& optimizer,

@@ -66,6 +66,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const Config& config, T
                                                std::move(tokenizer_from), std::move(validate), schedule,
                                                samples / train.micro_bsz()));
   RADLADS_RETURN_IF_ERROR(MakeDirectories(trainer->files_.path()));
+  RADLADS_RETURN_IF_ERROR(trainer->files_.RemoveLeftovers());
   RADLADS_RETURN_IF_ERROR(trainer->Resume());
   RADLADS_ASSIGN_OR_RETURN(trainer->log_, MetricsLog::Open(trainer->files_.path(), trainer->state_.step));
   return trainer;

@@ -72,12 +72,14 @@ absl::Status RunNeedleVerb(const NeedleFlags& flags) {
   if (longest > haystack.size()) {
     Log().warn("{} has {} tokens: longer prompts repeat it", flags.haystack, haystack.size());
   }
+  const std::stop_source full;
   RADLADS_ASSIGN_OR_RETURN(const auto scorer, MakeScorer(*opened.model, *opened.tokenizer,
                                                          {.batch_tokens = flags.model.batch_tokens,
-                                                          .max_length = longest + kNeedleAnswerTokens}));
+                                                          .max_length = longest + kNeedleAnswerTokens,
+                                                          .stop = full.get_token()}));
   RADLADS_RETURN_IF_ERROR(MakeDirectories(flags.output));
   RADLADS_ASSIGN_OR_RETURN(const auto journal,
-                           ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), opened.identity));
+                           ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), opened.identity, full));
   const nlohmann::ordered_json settings = {
       {"dtype", opened.dtype},      {"haystack", flags.haystack}, {"haystack_tokens", haystack.size()},
       {"lengths", options.lengths}, {"depths", options.depths},   {"samples", options.samples},

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <random>
 #include <set>
+#include <stop_token>
 
 #include "eval/testing.h"
 #include "model/generate.h"
@@ -206,6 +207,26 @@ TEST(Scorer, SaysWhatItCannotScore) {
   EXPECT_FALSE(MakeScorer(*model, *SmallTokenizer(), {.batch_tokens = 0}).ok());
   model->NamedParameters().back().second.fill_(std::nan(""));
   EXPECT_EQ(scorer->Loglikelihood({{{1}, {2}}}).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(Scorer, StopsWhenNobodyCanKeepTheAnswers) {
+  const auto model = SmallModel("llama");
+  const auto expect_one = [&](const auto& ask) {
+    std::stop_source stop;
+    const auto scorer = NewScorer(*model, {.batch_tokens = 16, .stop = stop.get_token()});
+    int64_t answered = 0;
+    const absl::Status status = ask(*scorer, [&](int64_t, const auto&) {
+      ++answered;
+      stop.request_stop();
+    });
+    EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+    EXPECT_EQ(answered, 1);
+  };
+  expect_one([](Scorer& scorer, auto done) { return scorer.Loglikelihood(Questions(), done).status(); });
+  expect_one([](Scorer& scorer, auto done) {
+    return scorer.GenerateUntil({{.prompt = {1}, .max_new_tokens = 2}, {.prompt = {2, 3}, .max_new_tokens = 9}}, done)
+        .status();
+  });
 }
 
 // list(map(make_disjoint_window, get_rolling_token_windows(list(range(10)), -1, max_seq_len, 1))) of lm_eval 0.4.13.

@@ -62,13 +62,15 @@ void AddTasksVerb(CLI::App& app, TasksFlags& flags, const std::function<void()>&
 absl::Status RunTasks(const TasksFlags& flags) {
   RADLADS_ASSIGN_OR_RETURN(const std::vector<Task> tasks, LoadTasks(flags));
   RADLADS_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(flags.model));
-  RADLADS_ASSIGN_OR_RETURN(const auto scorer,
-                           MakeScorer(*opened.model, *opened.tokenizer,
-                                      {.batch_tokens = flags.model.batch_tokens, .max_length = flags.max_length}));
+  const std::stop_source full;
+  RADLADS_ASSIGN_OR_RETURN(const auto scorer, MakeScorer(*opened.model, *opened.tokenizer,
+                                                         {.batch_tokens = flags.model.batch_tokens,
+                                                          .max_length = flags.max_length,
+                                                          .stop = full.get_token()}));
   Log().info("scoring with {}, context {} tokens", flags.model.model, scorer->max_length());
   RADLADS_RETURN_IF_ERROR(MakeDirectories(flags.output));
   const std::string run = Concatenate(opened.identity, ", context ", scorer->max_length());
-  RADLADS_ASSIGN_OR_RETURN(const auto journal, ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), run));
+  RADLADS_ASSIGN_OR_RETURN(const auto journal, ResponseJournal::Open(JoinPath(flags.output, "requests.jsonl"), run, full));
 
   const EvaluateOptions options = {
       .requests = {.limit = flags.limit, .fewshot_seed = static_cast<uint64_t>(flags.fewshot_seed)},

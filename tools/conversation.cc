@@ -49,23 +49,24 @@ absl::StatusOr<Answer> Conversation::Run(const std::vector<int64_t>& ids, const 
   Answer answer;
   answer.prompt_tokens = static_cast<int64_t>(ids.size());
   StreamDecoder decoder(tokenizer_, /*skip_special_tokens=*/true);
-  absl::Status decoded;
+  absl::Status emitted;
   const auto emit = [&](const std::string& piece) {
     answer.text += piece;
-    if (on_text && !piece.empty()) on_text(piece);
+    if (on_text && !piece.empty()) emitted = on_text(piece);
   };
   RADLADS_ASSIGN_OR_RETURN(answer.result, Generate(
                                               model_, ids, options_,
                                               [&](int64_t id) {
                                                 auto piece = decoder.Push(static_cast<int32_t>(id));
                                                 // An embedding row beyond the vocabulary, which no text stands for.
-                                                if (!piece.ok()) decoded = piece.status();
+                                                if (!piece.ok()) emitted = piece.status();
                                                 if (piece.ok()) emit(*piece);
-                                                return piece.ok();
+                                                return emitted.ok();
                                               },
                                               &state_));
-  RADLADS_RETURN_IF_ERROR(decoded);
+  RADLADS_RETURN_IF_ERROR(emitted);
   emit(decoder.Flush());
+  RADLADS_RETURN_IF_ERROR(emitted);
   unread_ = answer.result.unread;
   stopped_ = answer.result.stopped;
   ++options_.sampling.seed;

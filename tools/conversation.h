@@ -17,8 +17,9 @@
 
 namespace radlads {
 
-// Pieces of an answer as they become certain, well-formed UTF-8 each.
-using OnText = std::function<void(std::string_view text)>;
+// Pieces of an answer as they become certain, well-formed UTF-8 each. An error (the text finds no room, say) ends the
+// answer, and is the error of the turn.
+using OnText = std::function<absl::Status(std::string_view text)>;
 
 struct Answer {
   std::string text;

@@ -72,7 +72,10 @@ TEST_F(ConversationTest, TurnsReadOnlyWhatIsNewAndAnswerAsTheWhole) {
   std::string text = "s:be brief<|stop|>";
   for (const std::string message : {"hello", "how are you?", "why"}) {
     std::string streamed;
-    auto answer = conversation.Say(message, [&](std::string_view piece) { streamed += piece; });
+    auto answer = conversation.Say(message, [&](std::string_view piece) {
+      streamed += piece;
+      return absl::OkStatus();
+    });
     ASSERT_TRUE(answer.ok()) << answer.status();
     text += "u:" + message + "<|stop|>a:";
     EXPECT_EQ(answer->result.tokens, AnswerTo(text)) << message;

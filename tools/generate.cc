@@ -79,16 +79,16 @@ void PrintStats(const Answer& answer) {
   std::fprintf(stderr, "state: %s\n", HumanCount(result.state_bytes, "B").c_str());
 }
 
-void PrintPiece(std::string_view text) {
+absl::Status PrintPiece(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  return FlushStandardOutput();
 }
 
 // One turn: `text` is a message, or with `raw` a text to continue.
 absl::StatusOr<Answer> Turn(Conversation& conversation, const std::string& text, bool raw, bool stats) {
   auto answer = raw ? conversation.Continue(text, PrintPiece) : conversation.Say(text, PrintPiece);
   if (!answer.ok()) return answer;
-  PrintPiece("\n");
+  RADLADS_RETURN_IF_ERROR(PrintPiece("\n"));
   if (stats) PrintStats(*answer);
   return answer;
 }
@@ -142,7 +142,7 @@ absl::Status Run(const Flags& flags) {
   RADLADS_ASSIGN_OR_RETURN(const Loaded loaded, Load(flags.model, precision.dtype));
   Conversation conversation = NewConversation(flags, loaded);
   if (!flags.prompt.empty()) {
-    PrintPiece(flags.prompt);
+    RADLADS_RETURN_IF_ERROR(PrintPiece(flags.prompt));
     return Turn(conversation, flags.prompt, /*raw=*/true, flags.stats).status();
   }
   if (!flags.chat.empty()) return Turn(conversation, flags.chat, /*raw=*/false, flags.stats).status();

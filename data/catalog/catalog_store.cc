@@ -143,6 +143,7 @@ rocksdb::Options DatabaseOptions() {
   options.write_buffer_size = 256 << 20;
   options.max_open_files = -1;
   options.info_log = NoRocksDbLog();
+  options.allow_fallocate = false;  // a log is short, and would take hundreds of MB of the disk for as long as it is written
   options.compression = rocksdb::kNoCompression;
   return options;
 }
