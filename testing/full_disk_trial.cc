@@ -73,7 +73,7 @@ class Trial {
     const auto disk = NewDisk();
     const Files old = FilesOn(*disk);
     // As somebody makes room who does not know how much is wanted.
-    for (int64_t room = random_() % (taken_ + 1); true; room += 1 + random_() % (taken_ + 1)) {
+    for (int64_t room = round == 0 ? 0 : random_() % (taken_ + 1); true; room += 1 + random_() % (taken_ + 1)) {
       SCOPED_TRACE("room for " + std::to_string(room) + " of " + std::to_string(taken_) + " bytes, round " +
                    std::to_string(round));
       disk->FillBut(room);
