@@ -19,4 +19,12 @@ std::string ErrorCodeOf(const absl::Status& status) {
   return code ? std::string(*code) : "";
 }
 
+absl::Status NoRoom(const std::string& message) {
+  return WithErrorCode(absl::ResourceExhaustedError(message), kInsufficientStorage);
+}
+
+bool IsNoRoom(const absl::Status& status) {
+  return ErrorCodeOf(status) == kInsufficientStorage;
+}
+
 }  // namespace radlads

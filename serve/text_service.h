@@ -107,7 +107,8 @@ struct ServiceInfo {
 
 // Thread-safe. Ids are 1 to 64 of [A-Za-z0-9_-]: INVALID_ARGUMENT otherwise; NOT_FOUND where there is none;
 // FAILED_PRECONDITION for a session that is busy; RESOURCE_EXHAUSTED where a limit is met, with the limit and what to
-// do; ABORTED for a snapshot that was dropped to keep within the limit.
+// do, and of the kind NoRoom (error_code.h) where nothing more can be kept; ABORTED for a snapshot that was dropped to keep
+// within the limit.
 class TextService {
  public:
   virtual ~TextService() = default;

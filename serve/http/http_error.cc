@@ -21,7 +21,7 @@ int HttpStatus(const absl::Status& status) {
     case absl::StatusCode::kAborted:
       return 409;
     case absl::StatusCode::kResourceExhausted:
-      return 429;
+      return IsNoRoom(status) ? 507 : 429;
     case absl::StatusCode::kCancelled:
       return kClientLeft;
     case absl::StatusCode::kUnavailable:

@@ -13,7 +13,8 @@ inline constexpr char kJsonType[] = "application/json";
 inline constexpr int kClientLeft = 499;  // nobody reads it; for logs and metrics
 
 // 400 INVALID_ARGUMENT, OUT_OF_RANGE; 401 UNAUTHENTICATED; 403 PERMISSION_DENIED; 404 NOT_FOUND; 409 ALREADY_EXISTS,
-// FAILED_PRECONDITION, ABORTED; 429 RESOURCE_EXHAUSTED; 499 CANCELLED; 503 UNAVAILABLE; else 500.
+// FAILED_PRECONDITION, ABORTED; 429 RESOURCE_EXHAUSTED, or 507 where it is NoRoom (error_code.h); 499 CANCELLED; 503
+// UNAVAILABLE; else 500.
 int HttpStatus(const absl::Status& status);
 // {"error": {"message", "type", "param", "code"}} with the message and the code (error_code.h) of `status`. Types and
 // codes are OpenAI's.

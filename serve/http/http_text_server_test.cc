@@ -9,6 +9,7 @@
 #include <future>
 
 #include "base/status.h"
+#include "serve/error_code.h"
 #include "serve/http/testing.h"
 
 namespace radlads {
@@ -261,6 +262,15 @@ TEST_F(HttpTextServerTest, WhatIsNoRequestIsCounted) {
   const std::string metrics = prometheus::TextSerializer().Serialize(metrics_.Collect());
   EXPECT_THAT(metrics, HasSubstr("radlads_http_requests_total{code=\"505\",path=\"other\"} 1"));
   EXPECT_THAT(metrics, HasSubstr("radlads_http_requests_total{code=\"416\",path=\"other\"} 1"));
+}
+
+TEST_F(HttpTextServerTest, NoRoomIsNotALimitThatPasses) {
+  service().FailWith(NoRoom("the disk is full"));
+  const Json error = Post(kChat, kHello, 507)["error"];
+  EXPECT_EQ(error["message"], "the disk is full");
+  EXPECT_EQ(error["code"], "insufficient_storage");
+  auto client = Client();
+  EXPECT_FALSE(client.Post(kChat, kHello.dump(), "application/json")->has_header("Retry-After"));
 }
 
 TEST_F(HttpTextServerTest, RequestsHaveIds) {
