@@ -8,6 +8,7 @@
 
 namespace radlads {
 
+using Purpose = SessionDatabase::Purpose;
 using sessions::SessionRecord;
 
 SessionStore::Lease::~Lease() {
@@ -20,13 +21,13 @@ uint64_t SessionStore::Lease::number() const {
 }
 
 absl::Status SessionStore::AppendTokens(std::span<const Append> appends) {
-  SessionDatabase::Batch batch(*database_);
+  SessionDatabase::Batch batch;
   for (const Append& append : appends) {
     const Entry& entry = *append.lease->entry_;
     if (append.begin) batch.PutReply(entry.number, *append.begin);
     batch.PutTokens(entry.number, entry.tokens, append.tokens);
   }
-  RADLADS_RETURN_IF_ERROR(database_->Write(batch, /*sync=*/false));
+  RADLADS_RETURN_IF_ERROR(database_->Write(batch, /*sync=*/false, Purpose::kKeep));
   std::lock_guard lock(mutex_);
   for (const Append& append : appends) {
     Entry& entry = *append.lease->entry_;
@@ -39,7 +40,7 @@ absl::Status SessionStore::AppendTokens(std::span<const Append> appends) {
 
 absl::StatusOr<std::string> SessionStore::Commit(const Lease& lease, const Place& place) {
   Entry& entry = *lease.entry_;
-  SessionDatabase::Batch batch(*database_);
+  SessionDatabase::Batch batch;
   SessionRecord record = entry.record;
   AddSnapshot(place.record, place.state, entry.number, Now(), &record, &batch);
   const bool end = place.record.message();
@@ -49,7 +50,7 @@ absl::StatusOr<std::string> SessionStore::Commit(const Lease& lease, const Place
   }
   DropToFit(options_.session_bytes, entry.number, &record, &batch);
   batch.PutRecord(entry.number, record);
-  RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync && end));
+  RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync && end, Purpose::kKeep));
   std::lock_guard lock(mutex_);
   const std::string id = SnapshotId(entry.number, record.snapshots(record.snapshots_size() - 1));
   if (end) entry.reply.reset();
@@ -65,7 +66,7 @@ absl::Status SessionStore::EndReply(const Lease& lease) {
 absl::Status SessionStore::Truncate(const Lease& lease, int64_t tokens) {
   Entry& entry = *lease.entry_;
   RADLADS_CHECK(tokens >= 0 && tokens <= entry.tokens) << tokens << " of " << entry.tokens << " tokens";
-  SessionDatabase::Batch batch(*database_);
+  SessionDatabase::Batch batch;
   SessionRecord record = entry.record;
   while (!record.snapshots().empty() && record.snapshots().rbegin()->tokens() > tokens) {
     Drop(record.snapshots_size() - 1, entry.number, &record, &batch);
@@ -75,12 +76,19 @@ absl::Status SessionStore::Truncate(const Lease& lease, int64_t tokens) {
   batch.DeleteReply(entry.number);
   batch.Truncate(entry.number, tokens, entry.tokens);
   batch.PutRecord(entry.number, record);
-  RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync));
+  RADLADS_RETURN_IF_ERROR(database_->Write(batch, options_.sync, Purpose::kFree));
   std::lock_guard lock(mutex_);
   entry.tokens = tokens;
   entry.reply.reset();
+  entry.taken_back.reset();
   SetRecord(&entry, std::move(record));
   return absl::OkStatus();
+}
+
+absl::Status SessionStore::TakeBack(const Lease& lease, int64_t tokens) {
+  const absl::Status done = Truncate(lease, tokens);
+  if (!done.ok()) lease.entry_->taken_back = tokens;
+  return done;
 }
 
 }  // namespace radlads

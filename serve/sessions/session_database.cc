@@ -1,15 +1,19 @@
 #include "serve/sessions/session_database.h"
 
-#include <rocksdb/env.h>
-#include <rocksdb/listener.h>
-#include <rocksdb/options.h>
+#include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/file.h"
+#include "base/logging.h"
+#include "base/memory.h"
 #include "base/status.h"
+#include "serve/error_code.h"
 #include "serve/sessions/token_log.h"
 
 namespace radlads {
@@ -35,39 +39,8 @@ std::string ReplyKey(uint64_t session) {
   return BigEndian(session) + 'r';
 }
 
-// After an error RocksDB would look every five seconds whether there is room again; here the next write does.
-class RecoveryByWrites : public rocksdb::EventListener {
- public:
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* automatic) override {
-    *automatic = false;
-  }
-};
-
-rocksdb::ColumnFamilyOptions SmallValues() {
-  rocksdb::ColumnFamilyOptions options;
-  options.compression = rocksdb::kNoCompression;
-  options.write_buffer_size = 16 << 20;
-  return options;
-}
-
-rocksdb::ColumnFamilyOptions TokenOptions() {
-  rocksdb::ColumnFamilyOptions options = SmallValues();
-  options.merge_operator = std::make_shared<TokenLog>();
-  return options;
-}
-
-// States are large, never change and do not compress: they stay in files of their own (BlobDB) when keys are sorted.
-// Those of old snapshots are dropped first, so that most files become garbage as a whole and are just deleted; only in
-// the oldest tenth are states that live on moved out of the way of those that do not.
-rocksdb::ColumnFamilyOptions StateOptions() {
-  rocksdb::ColumnFamilyOptions options = SmallValues();
-  options.write_buffer_size = 64 << 20;
-  options.enable_blob_files = true;
-  options.min_blob_size = 4096;
-  options.enable_blob_garbage_collection = true;
-  options.blob_garbage_collection_age_cutoff = 0.1;
-  options.blob_garbage_collection_force_threshold = 0.5;
-  return options;
+bool IsFull(const rocksdb::Status& status) {
+  return status.IsNoSpace() || status.ToString().find(std::strerror(EDQUOT)) != std::string::npos;
 }
 
 }  // namespace
@@ -77,60 +50,123 @@ absl::StatusOr<std::unique_ptr<SessionDatabase>> SessionDatabase::Open(const std
                                                                        const std::string& model_name,
                                                                        rocksdb::Env* env) {
   RADLADS_RETURN_IF_ERROR(MakeDirectories(directory));
-  std::unique_ptr<SessionDatabase> database(new SessionDatabase(directory));
-  rocksdb::DBOptions options;
-  options.create_if_missing = options.create_missing_column_families = true;
-  options.max_total_wal_size = 256 << 20;
-  options.keep_log_file_num = 2;
-  options.max_log_file_size = 1 << 20;
-  options.max_background_jobs = 2;
-  options.listeners = {std::make_shared<RecoveryByWrites>()};
-  if (env != nullptr) options.env = env;
-  // Texts go first.
-  options.env->LowerThreadPoolCPUPriority(rocksdb::Env::Priority::LOW);
-  std::vector<rocksdb::ColumnFamilyDescriptor> families = {{rocksdb::kDefaultColumnFamilyName, SmallValues()},
-                                                           {"records", SmallValues()},
-                                                           {"tokens", TokenOptions()},
-                                                           {"states", StateOptions()}};
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  rocksdb::DB* opened = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(options, directory, families, &handles, &opened);
-  if (status.IsIOError() && status.ToString().find("LOCK") != std::string::npos) {
-    return FailedPrecondition("the session store ", directory, " is in use by another process: ", status.ToString(),
-                              "; end it, or name another folder");
+  std::unique_ptr<SessionDatabase> database(new SessionDatabase(directory, env));
+  const absl::Status to_write = database->OpenToWrite();
+  if (!to_write.ok()) {
+    if (!IsNoRoom(to_write)) return to_write;
+    const rocksdb::Status to_read = OpenedDatabase::ToRead(directory, env, &database->opened_);
+    // One that was never whole has nothing to read.
+    if (to_read.IsInvalidArgument() || to_read.IsPathNotFound() || to_read.IsNotFound()) return to_write;
+    RADLADS_RETURN_IF_ERROR(database->FromRocksDb(to_read));
+    Log().warn("{}. The sessions that are there are read, and nothing is kept", std::string(to_write.message()));
+    database->told_full_ = true;
   }
-  RADLADS_RETURN_IF_ERROR(database->FromRocksDb(status));
-  database->database_.reset(opened);
-  database->identity_ = handles[0];
-  database->records_ = handles[1];
-  database->tokens_ = handles[2];
-  database->states_ = handles[3];
   RADLADS_RETURN_IF_ERROR(database->CheckIdentity(model_hash, model_name));
   return database;
 }
 
-SessionDatabase::~SessionDatabase() {
-  if (database_ == nullptr) return;
-  for (rocksdb::ColumnFamilyHandle* family : {identity_, records_, tokens_, states_}) {
-    database_->DestroyColumnFamilyHandle(family);
+SessionDatabase::~SessionDatabase() = default;
+
+absl::StatusOr<SessionDatabase::Pin> SessionDatabase::Opened() const {
+  std::lock_guard lock(mutex_);
+  if (opened_ != nullptr) return opened_;
+  return absl::UnavailableError(
+      Concatenate("the session store ", directory_, " could not be opened again after an error; the log says why"));
+}
+
+absl::Status SessionDatabase::CheckRoomToOpen() const {
+  const DiskRoom room = RoomOn(directory_);
+  if (room.free < room.to_open()) {
+    return NoRoom(Concatenate("the disk of the session store ", directory_, " has ", SpellBytes(room.free),
+                              " free, and nothing is written with less than ", SpellBytes(room.to_open()),
+                              "; make room on it"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status SessionDatabase::OpenToWrite() {
+  RADLADS_RETURN_IF_ERROR(CheckRoomToOpen());
+  return FromRocksDb(OpenedDatabase::ToWrite(directory_, env_, compact_, &opened_));
+}
+
+// What has stopped is closed first: so nobody may read it then.
+absl::Status SessionDatabase::OpenAgain() {
+  constexpr auto kPatience = std::chrono::seconds(5);
+  const auto begun = std::chrono::steady_clock::now();
+  for (;; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
+    std::lock_guard lock(mutex_);
+    if (opened_ != nullptr && opened_->writable()) return absl::OkStatus();
+    RADLADS_RETURN_IF_ERROR(CheckRoomToOpen());
+    if (opened_ != nullptr && opened_.use_count() > 1) {
+      if (std::chrono::steady_clock::now() - begun < kPatience) continue;
+      return absl::UnavailableError(Concatenate("the session store ", directory_,
+                                                " is read without a pause, and waits to ",
+                                                "be opened again after an error; try again"));
+    }
+    const Pin read = opened_ != nullptr && opened_->read_only() ? std::move(opened_) : nullptr;
+    if (read != nullptr) read->Unlock();
+    if (opened_ != nullptr) compact_ = opened_->compacts() && !opened_->compaction_failed();
+    opened_.reset();
+    const absl::Status opened = OpenToWrite();
+    if (opened.ok()) {
+      Log().info("the session store {} is open for writing again", directory_);
+      return opened;
+    }
+    rocksdb::Status back;
+    if (read != nullptr) {
+      opened_ = read;
+      back = read->Lock();
+    } else {
+      back = OpenedDatabase::ToRead(directory_, env_, &opened_);
+    }
+    if (!back.ok()) Log().error("the session store {} cannot be read any more: {}", directory_, back.ToString());
+    return opened;
+  }
+}
+
+absl::StatusOr<SessionDatabase::Pin> SessionDatabase::OpenedToWrite() {
+  {
+    auto opened = Opened();
+    if (opened.ok() && (*opened)->writable()) return opened;
+  }  // held no more, so that it can be closed
+  RADLADS_RETURN_IF_ERROR(OpenAgain());
+  return Opened();
+}
+
+absl::Status SessionDatabase::CheckRoom(const DiskRoom& room, int64_t needed) {
+  if (room.free >= needed) {
+    // Not at every file that comes and goes.
+    if (room.free > 2 * room.reserve && told_full_.exchange(false)) {
+      Log().info("there is room again on the disk of the session store {}", directory_);
+    }
+    return absl::OkStatus();
+  }
+  const std::string what = Concatenate(
+      "the disk of the session store ", directory_, " has ", SpellBytes(room.free), " free, of which ",
+      SpellBytes(room.reserve), " stay in reserve, so nothing more is kept; make room on it, or delete sessions");
+  if (!told_full_.exchange(true)) Log().warn("{}. What keeps nothing is answered as ever", what);
+  return NoRoom(what);
+}
+
+absl::Status SessionDatabase::CheckRoom() {
+  const DiskRoom room = RoomOn(directory_);
+  return CheckRoom(room, room.reserve);
 }
 
 absl::Status SessionDatabase::CheckIdentity(const std::string& model_hash, const std::string& model_name) {
   const auto get = [&](const char* key) {
     std::string value;
-    const rocksdb::Status status = database_->Get(rocksdb::ReadOptions(), identity_, key, &value);
+    const Pin opened = opened_;
+    const rocksdb::Status status = (*opened)->Get(rocksdb::ReadOptions(), opened->of(Family::kIdentity), key, &value);
     return status.ok() ? value : "";
   };
   const std::string version = get("version"), hash = get("model_hash");
   if (version.empty()) {
-    rocksdb::WriteBatch batch;
-    batch.Put(identity_, "version", kVersion);
-    batch.Put(identity_, "model_hash", model_hash);
-    batch.Put(identity_, "model_name", model_name);
-    rocksdb::WriteOptions options;
-    options.sync = true;
-    return FromRocksDb(database_->Write(options, &batch));
+    Batch batch;
+    batch.Add({Batch::Change::kPut, Family::kIdentity, "version", kVersion});
+    batch.Add({Batch::Change::kPut, Family::kIdentity, "model_hash", model_hash});
+    batch.Add({Batch::Change::kPut, Family::kIdentity, "model_name", model_name});
+    return Write(batch, /*sync=*/true, Purpose::kKeep);
   }
   if (version != kVersion) {
     return FailedPrecondition(directory_, " is a session store of version '", version, "', expected ", kVersion,
@@ -147,9 +183,13 @@ absl::Status SessionDatabase::CheckIdentity(const std::string& model_hash, const
 
 absl::Status SessionDatabase::FromRocksDb(const rocksdb::Status& status) const {
   if (status.ok()) return absl::OkStatus();
-  if (status.IsNoSpace()) {
-    return absl::ResourceExhaustedError(Concatenate("the disk of the session store ", directory_, " is full: ",
-                                                    status.ToString(), "; make room, or delete sessions"));
+  if (IsFull(status)) {
+    return NoRoom(Concatenate("the disk of the session store ", directory_, " is full: ", status.ToString(),
+                              "; make room on it"));
+  }
+  if (status.IsIOError() && status.ToString().find("LOCK") != std::string::npos) {
+    return FailedPrecondition("the session store ", directory_, " is in use by another process: ", status.ToString(),
+                              "; end it, or name another folder");
   }
   if (status.IsCorruption()) {
     return DataLoss("the session store ", directory_, " is damaged: ", status.ToString(),
@@ -158,27 +198,28 @@ absl::Status SessionDatabase::FromRocksDb(const rocksdb::Status& status) const {
   return absl::UnavailableError(Concatenate("the session store ", directory_, ": ", status.ToString()));
 }
 
+void SessionDatabase::Batch::Add(Change change) {
+  bytes_ += static_cast<int64_t>(change.key.size() + change.value.size()) + 32;
+  changes_.push_back(std::move(change));
+}
+
 void SessionDatabase::Batch::PutRecord(uint64_t session, const sessions::SessionRecord& record) {
-  batch_.Put(database_.records_, BigEndian(session), record.SerializeAsString());
+  Add({Change::kPut, Family::kRecords, BigEndian(session), record.SerializeAsString()});
 }
 void SessionDatabase::Batch::PutReply(uint64_t session, const sessions::ReplyRecord& reply) {
-  batch_.Put(database_.records_, ReplyKey(session), reply.SerializeAsString());
+  Add({Change::kPut, Family::kRecords, ReplyKey(session), reply.SerializeAsString()});
 }
 void SessionDatabase::Batch::DeleteReply(uint64_t session) {
-  batch_.Delete(database_.records_, ReplyKey(session));
+  Add({Change::kDelete, Family::kRecords, ReplyKey(session), ""});
 }
 
 void SessionDatabase::Batch::PutTokens(uint64_t session, int64_t first, std::span<const int64_t> tokens) {
   while (!tokens.empty()) {
     const int64_t place = first % kChunk;
     const auto piece = tokens.first(std::min<size_t>(tokens.size(), kChunk - place));
-    const std::string key = NumberedKey(session, first / kChunk), value = TokenLog::Value(place, piece);
     // A chunk begins with a value of its own, so that RocksDB can join what follows when it sorts.
-    if (place == 0) {
-      batch_.Put(database_.tokens_, key, value);
-    } else {
-      batch_.Merge(database_.tokens_, key, value);
-    }
+    Add({place == 0 ? Change::kPut : Change::kMerge, Family::kTokens, NumberedKey(session, first / kChunk),
+         TokenLog::Value(place, piece)});
     tokens = tokens.subspan(piece.size());
     first += static_cast<int64_t>(piece.size());
   }
@@ -187,42 +228,81 @@ void SessionDatabase::Batch::PutTokens(uint64_t session, int64_t first, std::spa
 void SessionDatabase::Batch::Truncate(uint64_t session, int64_t tokens, int64_t had) {
   if (had <= tokens) return;
   const int64_t chunk = tokens / kChunk, place = tokens % kChunk;
-  if (place > 0) batch_.Merge(database_.tokens_, NumberedKey(session, chunk), TokenLog::Value(place, {}));
+  if (place > 0) Add({Change::kMerge, Family::kTokens, NumberedKey(session, chunk), TokenLog::Value(place, {})});
   const int64_t first = place > 0 ? chunk + 1 : chunk, last = (had - 1) / kChunk;
   if (first <= last) {
-    batch_.DeleteRange(database_.tokens_, NumberedKey(session, first), NumberedKey(session, last + 1));
+    Add({Change::kDeleteRange, Family::kTokens, NumberedKey(session, first), NumberedKey(session, last + 1)});
   }
 }
 
 void SessionDatabase::Batch::PutState(uint64_t session, int64_t snapshot, std::string_view state) {
-  batch_.Put(database_.states_, NumberedKey(session, snapshot), {state.data(), state.size()});
+  Add({Change::kPut, Family::kStates, NumberedKey(session, snapshot), std::string(state)});
 }
 void SessionDatabase::Batch::DeleteState(uint64_t session, int64_t snapshot) {
-  batch_.Delete(database_.states_, NumberedKey(session, snapshot));
+  Add({Change::kDelete, Family::kStates, NumberedKey(session, snapshot), ""});
 }
 
 void SessionDatabase::Batch::DeleteSession(uint64_t session, const sessions::SessionRecord& record) {
-  batch_.Delete(database_.records_, BigEndian(session));
+  Add({Change::kDelete, Family::kRecords, BigEndian(session), ""});
   DeleteReply(session);
-  batch_.DeleteRange(database_.tokens_, NumberedKey(session, 0), NumberedKey(session, INT64_MAX));
+  Add({Change::kDeleteRange, Family::kTokens, NumberedKey(session, 0), NumberedKey(session, INT64_MAX)});
   for (const sessions::SnapshotRecord& snapshot : record.snapshots()) {
     if (snapshot.bytes() > 0) DeleteState(session, snapshot.number());
   }
 }
 
-absl::Status SessionDatabase::Write(Batch& batch, bool sync) {
+absl::Status SessionDatabase::Write(const Batch& batch, bool sync, Purpose purpose) {
   rocksdb::WriteOptions options;
   options.sync = sync;
-  rocksdb::Status status = database_->Write(options, &batch.batch_);
-  // After an error of a disk that was full RocksDB writes nothing until it is told that there may be room again.
-  if (status.severity() >= rocksdb::Status::Severity::kSoftError && database_->Resume().ok()) {
-    status = database_->Write(options, &batch.batch_);
+  rocksdb::Status status;
+  // Once more after the database was opened again: it may have stopped while there was no room.
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    RADLADS_ASSIGN_OR_RETURN(const Pin opened, OpenedToWrite());
+    OpenedDatabase& database = *opened;
+    const DiskRoom room = RoomOn(directory_);
+    if (!database.compacts() && room.free > room.to_compact()) database.StartCompacting();
+    // The log takes the bytes now, and sorting what is in it as many again before the log goes.
+    const int64_t needed = 2 * batch.bytes_ + (purpose == Purpose::kKeep ? room.to_keep() : 0);
+    const int64_t unsorted = database.unsorted();
+    if (room.free < needed + unsorted && room.free > unsorted) (void)database.Sort();
+    RADLADS_RETURN_IF_ERROR(CheckRoom(RoomOn(directory_), needed));
+    rocksdb::WriteBatch writes;
+    for (const Batch::Change& change : batch.changes_) {
+      rocksdb::ColumnFamilyHandle* const family = database.of(change.family);
+      switch (change.kind) {
+        case Batch::Change::kPut:
+          writes.Put(family, change.key, change.value);
+          break;
+        case Batch::Change::kMerge:
+          writes.Merge(family, change.key, change.value);
+          break;
+        case Batch::Change::kDelete:
+          writes.Delete(family, change.key);
+          break;
+        case Batch::Change::kDeleteRange:
+          writes.DeleteRange(family, change.key, change.value);
+          break;
+      }
+    }
+    status = database->Write(options, &writes);
+    if (status.ok() || database.writable()) break;
   }
   return FromRocksDb(status);
 }
 
+void SessionDatabase::TidyUpIfFull() {
+  const DiskRoom room = RoomOn(directory_);
+  if (room.free >= room.to_tidy()) return;
+  const auto opened = Opened();
+  if (!opened.ok() || !(*opened)->writable() || room.free <= (*opened)->unsorted()) return;
+  const rocksdb::Status tidied = (*opened)->Tidy();
+  if (!tidied.ok()) Log().warn("the session store {} could not be tidied up: {}", directory_, tidied.ToString());
+}
+
 SessionDatabase::View SessionDatabase::Look() {
-  return {database_->GetSnapshot(), [this](const rocksdb::Snapshot* view) { database_->ReleaseSnapshot(view); }};
+  const auto opened = Opened();
+  if (!opened.ok()) return nullptr;  // whoever reads is told
+  return {(**opened)->GetSnapshot(), [pin = *opened](const rocksdb::Snapshot* view) { (*pin)->ReleaseSnapshot(view); }};
 }
 
 absl::StatusOr<std::vector<int64_t>> SessionDatabase::Tokens(uint64_t session, int64_t first, int64_t last,
@@ -235,7 +315,8 @@ absl::StatusOr<std::vector<int64_t>> SessionDatabase::Tokens(uint64_t session, i
   const std::string end = NumberedKey(session, (last - 1) / kChunk + 1);
   const rocksdb::Slice bound(end);
   options.iterate_upper_bound = &bound;
-  const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(options, tokens_));
+  RADLADS_ASSIGN_OR_RETURN(const Pin opened, Opened());
+  const std::unique_ptr<rocksdb::Iterator> at((*opened)->NewIterator(options, opened->of(Family::kTokens)));
   int64_t chunk = first / kChunk;
   for (at->Seek(NumberedKey(session, chunk)); at->Valid(); at->Next(), ++chunk) {
     const rocksdb::Slice value = at->value();
@@ -260,7 +341,9 @@ absl::StatusOr<std::vector<int64_t>> SessionDatabase::Tokens(uint64_t session, i
 }
 
 absl::StatusOr<int64_t> SessionDatabase::CountTokens(uint64_t session, int64_t first) {
-  const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(rocksdb::ReadOptions(), tokens_));
+  RADLADS_ASSIGN_OR_RETURN(const Pin opened, Opened());
+  const std::unique_ptr<rocksdb::Iterator> at(
+      (*opened)->NewIterator(rocksdb::ReadOptions(), opened->of(Family::kTokens)));
   int64_t chunk = first / kChunk, end = first;
   for (at->Seek(NumberedKey(session, chunk)); at->Valid() && at->key() == rocksdb::Slice(NumberedKey(session, chunk));
        at->Next(), ++chunk) {
@@ -276,17 +359,22 @@ absl::Status SessionDatabase::ReadState(uint64_t session, int64_t snapshot, cons
                                         const std::function<absl::Status(std::string_view)>& read) {
   rocksdb::ReadOptions options;
   options.snapshot = view.get();
-  // A state has a checksum of its own (session_blob.h), which the processor computes; RocksDB's takes longer than reading.
+  // A state has a checksum of its own (session_blob.h), which the processor computes; RocksDB's takes longer than
+  // reading.
   options.verify_checksums = false;
+  RADLADS_ASSIGN_OR_RETURN(const Pin opened, Opened());
   rocksdb::PinnableSlice state;
-  const rocksdb::Status status = database_->Get(options, states_, NumberedKey(session, snapshot), &state);
+  const rocksdb::Status status =
+      (*opened)->Get(options, opened->of(Family::kStates), NumberedKey(session, snapshot), &state);
   if (status.IsNotFound()) return NotFound("the state of snapshot ", snapshot, " is not in the session store");
   RADLADS_RETURN_IF_ERROR(FromRocksDb(status));
   return read({state.data(), state.size()});
 }
 
 absl::Status SessionDatabase::ForEach(const OnRecord& on_record, const OnReply& on_reply) {
-  const std::unique_ptr<rocksdb::Iterator> at(database_->NewIterator(rocksdb::ReadOptions(), records_));
+  RADLADS_ASSIGN_OR_RETURN(const Pin opened, Opened());
+  const std::unique_ptr<rocksdb::Iterator> at(
+      (*opened)->NewIterator(rocksdb::ReadOptions(), opened->of(Family::kRecords)));
   for (at->SeekToFirst(); at->Valid(); at->Next()) {
     const rocksdb::Slice key = at->key(), value = at->value();
     sessions::SessionRecord record;

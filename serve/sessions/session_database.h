@@ -3,12 +3,11 @@
 #ifndef RADLADS_SERVE_SESSIONS_SESSION_DATABASE_H_
 #define RADLADS_SERVE_SESSIONS_SESSION_DATABASE_H_
 
-#include <rocksdb/db.h>
-#include <rocksdb/write_batch.h>
-
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,24 +15,27 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "serve/sessions/disk_room.h"
+#include "serve/sessions/opened_database.h"
 #include "serve/sessions/session_record.pb.h"
 
 namespace radlads {
 
 // Sessions are known by a number here. Thread-safe.
+//
+// On a full disk it can be read, and is opened for writing as soon as something is to be written and there is room.
 class SessionDatabase {
  public:
   // Made where there is none. FAILED_PRECONDITION for another version, another model, or a folder that another process
-  // has open; DATA_LOSS for a damaged one.
+  // has open; DATA_LOSS for a damaged one; NoRoom where there is none and the disk is full.
   static absl::StatusOr<std::unique_ptr<SessionDatabase>> Open(const std::string& directory,
                                                                const std::string& model_hash,
                                                                const std::string& model_name, rocksdb::Env* env);
   ~SessionDatabase();
 
-  // Changes that are made together or not at all.
+  // Changes that are made together or not at all. Making them twice does what making them once does.
   class Batch {
    public:
-    explicit Batch(SessionDatabase& database) : database_(database) {}
     void PutRecord(uint64_t session, const sessions::SessionRecord& record);
     void PutReply(uint64_t session, const sessions::ReplyRecord& reply);
     void DeleteReply(uint64_t session);
@@ -44,16 +46,28 @@ class SessionDatabase {
     void PutState(uint64_t session, int64_t snapshot, std::string_view state);
     void DeleteState(uint64_t session, int64_t snapshot);
     void DeleteSession(uint64_t session, const sessions::SessionRecord& record);
-    bool empty() const { return batch_.Count() == 0; }
+    bool empty() const { return changes_.empty(); }
 
    private:
     friend class SessionDatabase;
-    SessionDatabase& database_;
-    rocksdb::WriteBatch batch_;
+    struct Change {
+      enum Kind { kPut, kMerge, kDelete, kDeleteRange } kind;
+      Family family;
+      std::string key, value;  // of kDeleteRange: the first key, and that after the last
+    };
+    std::vector<Change> changes_;
+    int64_t bytes_ = 0;
+    void Add(Change change);
   };
-  // What is written survives the end of the process at once, and with `sync` that of the machine. RESOURCE_EXHAUSTED
-  // for a full disk: nothing is written, and once there is room, everything goes on.
-  absl::Status Write(Batch& batch, bool sync);
+  enum class Purpose { kKeep, kFree };
+  // What is written survives the end of the process at once, and with `sync` that of the machine. NoRoom for a full
+  // disk: nothing is written, and once there is room, everything goes on. What is to kFree room may use the reserve
+  // (disk_room.h). The caller holds no View.
+  absl::Status Write(const Batch& batch, bool sync, Purpose purpose);
+  // NoRoom unless something new may be kept.
+  absl::Status CheckRoom();
+  // After something was deleted: gives its room back at once where there is little.
+  void TidyUpIfFull();
 
   // The database at one moment.
   using View = std::shared_ptr<const rocksdb::Snapshot>;
@@ -70,14 +84,25 @@ class SessionDatabase {
   absl::Status ForEach(const OnRecord& on_record, const OnReply& on_reply);
 
  private:
-  explicit SessionDatabase(std::string directory) : directory_(std::move(directory)) {}
+  using Pin = std::shared_ptr<OpenedDatabase>;
+
+  SessionDatabase(std::string directory, rocksdb::Env* env) : directory_(std::move(directory)), env_(env) {}
   absl::Status CheckIdentity(const std::string& model_hash, const std::string& model_name);
   absl::Status FromRocksDb(const rocksdb::Status& status) const;
+  // Stays open as long as somebody holds it. UNAVAILABLE where it could not even be opened to read.
+  absl::StatusOr<Pin> Opened() const;
+  absl::Status CheckRoomToOpen() const;
+  absl::Status OpenToWrite();
+  absl::Status OpenAgain();
+  absl::StatusOr<Pin> OpenedToWrite();
+  absl::Status CheckRoom(const DiskRoom& room, int64_t needed);
 
   const std::string directory_;
-  std::unique_ptr<rocksdb::DB> database_;
-  // Of records and replies, tokens, states; the default one has the identity.
-  rocksdb::ColumnFamilyHandle *identity_ = nullptr, *records_ = nullptr, *tokens_ = nullptr, *states_ = nullptr;
+  rocksdb::Env* const env_;
+  std::atomic<bool> told_full_ = false;
+  mutable std::mutex mutex_;  // guards what follows; others hold it only to get a Pin
+  Pin opened_;
+  bool compact_ = true;
 };
 
 }  // namespace radlads

@@ -142,11 +142,12 @@ class ModelSessions : public SessionService {
 
   absl::StatusOr<SessionInfo> ForkSession(std::string_view id, std::string_view snapshot,
                                           std::string_view fork) override {
-    RADLADS_ASSIGN_OR_RETURN(const StoredPlace place, Place(id, snapshot));
+    RADLADS_ASSIGN_OR_RETURN(StoredPlace place, Place(id, snapshot));
     RADLADS_ASSIGN_OR_RETURN(const auto tokens, store_->Tokens(place.session, 0, place.end()));
     const sessions::SessionRecord& record = place.session.record;
     std::string state;
     RADLADS_RETURN_IF_ERROR(CopyState(place, &state));
+    place.session.view = nullptr;
     SessionStore::Place end{.state = state};
     if (place.snapshot >= 0) end.record = record.snapshots(place.snapshot);
     end.record.clear_name();
@@ -157,7 +158,8 @@ class ModelSessions : public SessionService {
 
   absl::StatusOr<SessionInfo> RewindSession(std::string_view id, std::string_view snapshot) override {
     RADLADS_ASSIGN_OR_RETURN(const SessionStore::Lease lease, store_->Acquire(id));
-    RADLADS_ASSIGN_OR_RETURN(const auto found, FindOwnSnapshot(id, snapshot));
+    RADLADS_ASSIGN_OR_RETURN(auto found, FindOwnSnapshot(id, snapshot));
+    found.first.view = nullptr;
     RADLADS_RETURN_IF_ERROR(store_->Truncate(lease, found.first.record.snapshots(found.second).tokens()));
     StoredSession session = store_->Find(lease);
     session.leased = false;  // with the end of this call

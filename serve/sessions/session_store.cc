@@ -4,11 +4,13 @@
 #include <chrono>
 
 #include "base/status.h"
+#include "serve/error_code.h"
 #include "serve/sessions/session_database.h"
 #include "serve/sessions/session_records.h"
 
 namespace radlads {
 
+using Purpose = SessionDatabase::Purpose;
 using sessions::ReplyRecord;
 using sessions::SessionRecord;
 
@@ -62,17 +64,19 @@ absl::Status SessionStore::Recover(Entry* entry) {
     RADLADS_ASSIGN_OR_RETURN(const int64_t more, database_->CountTokens(entry->number, entry->tokens));
     entry->tokens += more;
   }
-  SessionDatabase::Batch batch(*database_);
+  SessionDatabase::Batch batch;
   while (!entry->record.snapshots().empty() && entry->record.snapshots().rbegin()->tokens() > entry->tokens) {
     Drop(entry->record.snapshots_size() - 1, entry->number, &entry->record, &batch);
   }
   if (batch.empty()) return absl::OkStatus();
   batch.PutRecord(entry->number, entry->record);
-  return database_->Write(batch, /*sync=*/false);
+  const absl::Status written = database_->Write(batch, /*sync=*/false, Purpose::kFree);
+  // On a full disk the session is read as it is to be, and written so by the next start or the next message.
+  return IsNoRoom(written) ? absl::OkStatus() : written;
 }
 
 absl::StatusOr<SessionStore::Lease> SessionStore::Acquire(std::string_view id) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   RADLADS_ASSIGN_OR_RETURN(Entry* const entry, FindEntry(id));
   if (entry->leased) {
     return FailedPrecondition("session '", id,
@@ -80,7 +84,10 @@ absl::StatusOr<SessionStore::Lease> SessionStore::Acquire(std::string_view id) {
                               "for it, cancel it, or fork the session at a snapshot");
   }
   entry->leased = true;
-  return Lease(this, entry);
+  Lease lease(this, entry);
+  lock.unlock();
+  if (entry->taken_back) RADLADS_RETURN_IF_ERROR(Truncate(lease, *entry->taken_back));
+  return lease;
 }
 
 absl::Status SessionStore::CheckRoom(bool for_a_new_session) {
@@ -90,15 +97,16 @@ absl::Status SessionStore::CheckRoom(bool for_a_new_session) {
 
 absl::Status SessionStore::CheckRoomLocked(bool for_a_new_session) {
   if (for_a_new_session && static_cast<int64_t>(ids_.size()) >= options_.sessions) {
-    return absl::ResourceExhaustedError(Concatenate("the store keeps ", ids_.size(), " sessions, as many as it may; ",
-                                                    "delete some, or start the server with a larger limit"));
+    return NoRoom(Concatenate("the store keeps ", ids_.size(),
+                              " sessions, as many as it may; delete some, or start the ",
+                              "server with a larger limit"));
   }
   TrimToRoom();
   if (bytes_ >= options_.bytes) {
-    return absl::ResourceExhaustedError(Concatenate("the store takes ", bytes_, " bytes, its limit is ", options_.bytes,
-                                                    "; delete sessions, or start the server with a larger limit"));
+    return NoRoom(Concatenate("the store takes ", bytes_, " bytes, its limit is ", options_.bytes,
+                              "; delete sessions, or start the server with a larger limit"));
   }
-  return absl::OkStatus();
+  return database_->CheckRoom();
 }
 
 // Sessions that were used least recently keep only their end.
@@ -112,11 +120,11 @@ void SessionStore::TrimToRoom() {
             [](const Entry* a, const Entry* b) { return a->record.used() < b->record.used(); });
   for (Entry* entry : oldest) {
     if (bytes_ < options_.bytes) return;
-    SessionDatabase::Batch batch(*database_);
+    SessionDatabase::Batch batch;
     SessionRecord record = entry->record;
     DropToFit(0, entry->number, &record, &batch);
     batch.PutRecord(entry->number, record);
-    if (!database_->Write(batch, /*sync=*/false).ok()) return;  // whoever writes next is told
+    if (!database_->Write(batch, /*sync=*/false, Purpose::kFree).ok()) return;  // whoever writes next is told
     SetRecord(entry, std::move(record));
   }
 }
@@ -143,7 +151,7 @@ absl::StatusOr<StoredSession> SessionStore::Insert(std::string_view id, int64_t 
   }
   do entry->number = RandomNumber();
   while (entries_.contains(entry->number));
-  SessionDatabase::Batch batch(*database_);
+  SessionDatabase::Batch batch;
   batch.PutTokens(entry->number, 0, tokens);
   if (place != nullptr) AddSnapshot(place->record, place->state, entry->number, Now(), &record, &batch);
   batch.PutRecord(entry->number, record);
@@ -151,7 +159,7 @@ absl::StatusOr<StoredSession> SessionStore::Insert(std::string_view id, int64_t 
   ids_[record.id()] = added;
   entries_[entry->number] = std::move(entry);
   lock.unlock();
-  const absl::Status written = database_->Write(batch, options_.sync && place != nullptr);
+  const absl::Status written = database_->Write(batch, options_.sync && place != nullptr, Purpose::kKeep);
   lock.lock();
   if (!written.ok()) {
     ids_.erase(added->record.id());
@@ -168,9 +176,10 @@ absl::StatusOr<StoredSession> SessionStore::Insert(std::string_view id, int64_t 
 absl::Status SessionStore::RemoveEntry(Entry* entry, std::unique_lock<std::mutex>* lock) {
   entry->leased = true;
   lock->unlock();
-  SessionDatabase::Batch batch(*database_);
+  SessionDatabase::Batch batch;
   batch.DeleteSession(entry->number, entry->record);
-  const absl::Status written = database_->Write(batch, /*sync=*/false);
+  const absl::Status written = database_->Write(batch, /*sync=*/false, Purpose::kFree);
+  if (written.ok()) database_->TidyUpIfFull();
   lock->lock();
   entry->leased = false;
   if (!written.ok()) return written;

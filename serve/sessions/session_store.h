@@ -1,8 +1,9 @@
 // Sessions on disk: their tokens, and snapshots of the model's state at places of the text. States are bytes here
 // (session_blob.h): the store knows no model but by its hash. Format: docs/formats/session_store.md.
 //
-// A session is changed by whoever holds its lease. Each change is there whole or not at all, whenever the process is
-// killed; of a reply under way, all tokens that AppendTokens returned for.
+// A session is changed by whoever holds its lease, and who holds no StoredSession::view of any then. Each change is
+// there whole or not at all, whenever the process is killed; of a reply under way, all tokens that AppendTokens
+// returned for.
 #ifndef RADLADS_SERVE_SESSIONS_SESSION_STORE_H_
 #define RADLADS_SERVE_SESSIONS_SESSION_STORE_H_
 
@@ -69,7 +70,8 @@ class SessionStore {
     int64_t tokens = 0;
     std::optional<sessions::ReplyRecord> reply;
     bool leased = false;
-    int64_t counted = 0;  // of it in bytes_
+    int64_t counted = 0;                // of it in bytes_
+    std::optional<int64_t> taken_back;  // what TakeBack could not write yet; the lease's
   };
 
  public:
@@ -93,10 +95,12 @@ class SessionStore {
     SessionStore* store_;
     Entry* entry_;
   };
-  // NOT_FOUND; FAILED_PRECONDITION while somebody has it.
+  // NOT_FOUND; FAILED_PRECONDITION while somebody has it; NoRoom (serve/error_code.h) while what a failed reply left
+  // cannot be taken back.
   absl::StatusOr<Lease> Acquire(std::string_view id);
 
-  // RESOURCE_EXHAUSTED where no session, or no byte, more may be kept.
+  // NoRoom where no session, or no byte, more may be kept, by the limits or on the disk. Whatever changes a session
+  // says so, too, and nothing is changed then.
   absl::Status CheckRoom(bool for_a_new_session);
   // Empty, or with the first `tokens` of a text and, if `place` is there, a snapshot of it (as for Commit). `id` empty:
   // a random one. ttl_seconds 0: that of the options. Besides, ALREADY_EXISTS, INVALID_ARGUMENT for an id that is none.
@@ -144,6 +148,8 @@ class SessionStore {
   absl::Status EndReply(const Lease& lease);
   // The text ends after `tokens` again; what comes later is dropped, and no reply is under way.
   absl::Status Truncate(const Lease& lease, int64_t tokens);
+  // The same for a reply that failed: where it cannot be written it is done before somebody gets the next lease.
+  absl::Status TakeBack(const Lease& lease, int64_t tokens);
 
   absl::StatusOr<std::vector<int64_t>> Tokens(const StoredSession& session, int64_t first, int64_t last);
   absl::Status ReadState(const StoredSession& session, int64_t snapshot,

@@ -142,7 +142,7 @@ TextResult TextRunner::StoreEnd(ServedText& text, const EngineResult& result, co
   }
   // As if it had not been asked for; what is left of a reply that was cut before stays.
   if (stored.finish == TextFinish::kError && text.lease && text.logged && !text.again) {
-    if (!store_.Truncate(*text.lease, text.begin).ok()) metrics_.store_errors.Increment();
+    if (!store_.TakeBack(*text.lease, text.begin).ok()) metrics_.store_errors.Increment();
   }
   return stored;
 }
