@@ -263,9 +263,9 @@ class LongHttpServerTest : public HttpServerTest {
     RADLADS_CHECK(::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
     return socket;
   }
-  // A request for a text without end on a socket of its own.
+  // A request for a text of minutes on a socket of its own.
   int AskForever() {
-    const std::string body = R"({"prompt": [1, 2], "max_tokens": 1000000000, "temperature": 0})";
+    const std::string body = R"({"prompt": [1, 2], "max_tokens": 1000000, "temperature": 0})";
     const std::string request =
         Concatenate("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
     const int socket = Connect();

@@ -296,7 +296,7 @@ TEST(Engine, RefusesWhatItCannotDo) {
   EXPECT_THAT(message({}), HasSubstr("no token"));
   EXPECT_THAT(message({.prompt = {97}}), HasSubstr("token id 97"));
   EXPECT_THAT(message({.prompt = {1}, .max_tokens = -1}), HasSubstr("max_tokens"));
-  EXPECT_THAT(message({.prompt = {1}, .sampling = {.top_p = 0}}), HasSubstr("top_p"));
+  EXPECT_THAT(message({.prompt = {1}, .sampling = {.top_p = 1.5}}), HasSubstr("top_p"));
   EngineRequest replay{.prompt = {1}, .max_tokens = 1};
   replay.replay = {1, 2};
   EXPECT_THAT(message(replay), HasSubstr("replay"));
