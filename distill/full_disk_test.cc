@@ -120,23 +120,23 @@ TEST(TrainOnAFullDiskTest, TheSameCommandEndsInTheSameBytes) {
 TEST(TrainOnAFullDiskTest, AReportThatFoundNoRoomIsWrittenByTheSameCommand) {
   const TestRun run("no-report");
   Config config = run.StageConfig("run", 1);
-  config.mutable_train()->set_my_exit_tokens(2 * 2 * 16);
-  ASSERT_TRUE(Train(config).ok());
+  config.mutable_train()->set_my_exit_tokens(4 * 2 * 16);
+  ASSERT_EQ(Train(config), absl::OkStatus());
   const std::string report = run.path("run/report.html");
   ASSERT_TRUE(fs::remove(report));
-  ASSERT_TRUE(Train(config).ok());
+  ASSERT_EQ(Train(config), absl::OkStatus());
   EXPECT_TRUE(FileExists(report));
 }
 
 TEST(TrainOnAFullDiskTest, WhatAKilledRunWasWritingTakesNoRoomForEver) {
   const TestRun run("leftovers");
   Config config = run.StageConfig("run", 1);
-  config.mutable_train()->set_my_exit_tokens(2 * 2 * 16);
+  config.mutable_train()->set_my_exit_tokens(4 * 2 * 16);
   const std::string half = run.path("run/step-000001.partial-99999999-4"), file = run.path("run/config.yaml.partial-99999999-5");
   ASSERT_TRUE(MakeDirectories(half).ok());
   ASSERT_TRUE(WriteFileAtomically(half + "/model.safetensors", "half").ok());
   ASSERT_TRUE(WriteFileAtomically(file, "half").ok());
-  ASSERT_TRUE(Train(config).ok());
+  ASSERT_EQ(Train(config), absl::OkStatus());
   EXPECT_FALSE(FileExists(half));
   EXPECT_FALSE(FileExists(file));
 }
