@@ -11,7 +11,6 @@
 namespace radlads {
 namespace {
 
-constexpr int64_t kMaxSteps = 2'000'000;  // statements of one rendering
 constexpr int kMaxValueDepth = 100;
 
 class Renderer {
@@ -20,11 +19,8 @@ class Renderer {
 
   absl::Status Run(const std::vector<JinjaStatement>& statements) {
     for (const JinjaStatement& statement : statements) {
-      if (++steps_ > kMaxSteps)
-        return InvalidArgument("the template runs for more than ", kMaxSteps, " statements");
+      if (!budget_.Steps(1)) return At(statement.line, budget_.Error());
       RADLADS_RETURN_IF_ERROR(Execute(statement));
-      if (output_.size() > kMaxJinjaString)
-        return InvalidArgument("the output grows beyond ", kMaxJinjaString, " bytes");
     }
     return absl::OkStatus();
   }
@@ -47,14 +43,12 @@ class Renderer {
   absl::Status Execute(const JinjaStatement& statement) {
     switch (statement.kind) {
       case JinjaStatement::Kind::kText:
-        output_ += statement.text;
-        return absl::OkStatus();
+        return Write(statement.line, statement.text);
       case JinjaStatement::Kind::kOutput: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, Evaluate(*statement.expression));
-        const auto text = value.Print();
+        const auto text = value.Print(&budget_);
         if (!text.ok()) return At(statement.line, text.status());
-        output_ += *text;
-        return absl::OkStatus();
+        return Write(statement.line, *text);
       }
       case JinjaStatement::Kind::kIf: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue test, Evaluate(*statement.expression));
@@ -65,6 +59,12 @@ class Renderer {
       case JinjaStatement::Kind::kFor:
         return For(statement);
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status Write(int line, const std::string& text) {
+    if (!budget_.Text(text.size()) || !budget_.Bytes(text.size())) return At(line, budget_.Error());
+    output_ += text;
     return absl::OkStatus();
   }
 
@@ -95,12 +95,11 @@ class Renderer {
 
   absl::Status For(const JinjaStatement& statement) {
     RADLADS_ASSIGN_OR_RETURN(const JinjaValue over, Evaluate(*statement.expression));
-    auto all = JinjaItems(over);
+    auto all = JinjaItems(over, &budget_);
     if (!all.ok()) return At(statement.line, all.status());
     JinjaValue::List items;
     for (JinjaValue& item : *all) {
-      if (++steps_ > kMaxSteps)
-        return InvalidArgument("the template runs for more than ", kMaxSteps, " statements");
+      if (!budget_.Steps(1)) return At(statement.line, budget_.Error());
       if (statement.filter == nullptr) {
         items.push_back(std::move(item));
         continue;
@@ -115,6 +114,7 @@ class Renderer {
     if (items.empty()) return Run(statement.else_body);
     const auto count = static_cast<int64_t>(items.size());
     for (int64_t i = 0; i < count; ++i) {
+      if (!budget_.Steps(1)) return At(statement.line, budget_.Error());
       frames_.emplace_back();
       absl::Status status = Bind(statement, items[i]);
       if (status.ok()) {
@@ -159,8 +159,9 @@ class Renderer {
     dict->emplace_back(name, std::move(value));
   }
 
-  JinjaValue Lookup(const std::string& name) const {
+  JinjaValue Lookup(const std::string& name) {
     for (auto frame = frames_.rbegin(); frame != frames_.rend(); ++frame) {
+      if (!budget_.Steps(frame->size() / 16)) break;
       for (const auto& [key, value] : *frame) {
         if (key == name) return value;
       }
@@ -186,15 +187,20 @@ class Renderer {
 
   // Undefined where the template asks for that (a test, the default filter).
   Result EvaluateOptional(const JinjaExpression& node) {
-    Result value = EvaluateNode(node);
+    Result value = budget_.Steps(1) ? EvaluateNode(node) : Result(budget_.Error());
     if (!value.ok()) return At(node.line, value.status());
-    if (options_.strict_undefined) value->MakeStrict();
+    if (options_.strict_undefined) {
+      if (value->is_list()) budget_.Steps(value->as_list().size() / 16);
+      value->MakeStrict();
+    }
+    if (budget_.spent()) return At(node.line, budget_.Error());
     return value;
   }
 
   Result EvaluateNode(const JinjaExpression& node) {
     switch (node.kind) {
       case Kind::kString:
+        if (!budget_.String(node.text.size())) return budget_.Error();
         return JinjaValue(node.text);
       case Kind::kInteger:
         return JinjaValue(node.number);
@@ -207,31 +213,34 @@ class Renderer {
         return JinjaValue(node.real);
       case Kind::kList: {
         RADLADS_ASSIGN_OR_RETURN(JinjaArguments items, EvaluateFrom(node, 0, /*optional=*/true));
+        if (!ChargeJinjaItems(items.size(), &budget_)) return budget_.Error();
         return JinjaValue(std::move(items), node.text == "tuple" ? Form::kTuple : Form::kPlain);
       }
       case Kind::kDict: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments items, EvaluateFrom(node, 0, /*optional=*/true));
+        if (!ChargeJinjaItems(2 * items.size(), &budget_) || !budget_.Steps(items.size() * items.size() / 64)) return budget_.Error();
         JinjaValue::Dict dict;
         for (size_t i = 0; i < items.size(); i += 2) {
           if (!items[i].is_string())
             return Unimplemented("a dict key of type ", items[i].type_name(),
                                  " is outside the supported subset");
+          if (!budget_.String(items[i].as_string().size())) return budget_.Error();
           Assign(&dict, items[i].as_string(), items[i + 1]);
         }
         return JinjaValue(std::move(dict));
       }
       case Kind::kAttribute: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue object, Evaluate(*node.children[0]));
-        return JinjaAttribute(object, node.text);
+        return JinjaAttribute(object, node.text, &budget_);
       }
       case Kind::kIndex: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue object, Evaluate(*node.children[0]));
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue index, Evaluate(*node.children[1]));
-        return JinjaMember(object, index);
+        return JinjaMember(object, index, &budget_);
       }
       case Kind::kSlice: {
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments parts, EvaluateFrom(node, 0));
-        return SliceJinja(parts[0], parts[1], parts[2], parts[3]);
+        return SliceJinja(parts[0], parts[1], parts[2], parts[3], &budget_);
       }
       case Kind::kCall:
         return Call(node);
@@ -244,13 +253,13 @@ class Renderer {
         if (node.text == "tojson" && !options_.chat) {
           return Unimplemented("the filter tojson, which escapes HTML here, is outside the supported subset");
         }
-        return ApplyJinjaFilter(node.text, value, arguments, keywords);
+        return ApplyJinjaFilter(node.text, value, arguments, keywords, &budget_);
       }
       case Kind::kTest: {
         RADLADS_RETURN_IF_ERROR(NoKeywords(node));
         RADLADS_ASSIGN_OR_RETURN(const JinjaValue value, EvaluateOptional(*node.children[0]));
         RADLADS_ASSIGN_OR_RETURN(const JinjaArguments arguments, EvaluateFrom(node, 1));
-        RADLADS_ASSIGN_OR_RETURN(const bool result, ApplyJinjaTest(node.text, value, arguments));
+        RADLADS_ASSIGN_OR_RETURN(const bool result, ApplyJinjaTest(node.text, value, arguments, &budget_));
         return JinjaValue(result);
       }
       case Kind::kUnary:
@@ -304,7 +313,7 @@ class Renderer {
       RADLADS_ASSIGN_OR_RETURN(const JinjaValue object, Evaluate(*callee.children[0]));
       RADLADS_ASSIGN_OR_RETURN(const JinjaArguments arguments, EvaluateFrom(node, 1));
       RADLADS_RETURN_IF_ERROR(NoKeywords(node));
-      return CallJinjaMethod(callee.text, object, arguments);
+      return CallJinjaMethod(callee.text, object, arguments, &budget_);
     }
     RADLADS_ASSIGN_OR_RETURN(const JinjaValue function, EvaluateOptional(callee));
     if (function.is_undefined()) return InvalidArgument("\"", function.undefined_name(), "\" is undefined");
@@ -316,12 +325,15 @@ class Renderer {
         return Unimplemented(name, " with a positional argument is outside the supported subset");
       }
       RADLADS_ASSIGN_OR_RETURN(JinjaKeywords members, EvaluateKeywords(node));
+      const size_t count = members.size();
+      if (!ChargeJinjaItems(4 * count, &budget_) || !budget_.Steps(count * count / 16)) return budget_.Error();
       return JinjaValue(std::move(members), name == "dict" ? Form::kPlain : Form::kNamespace);
     }
     RADLADS_RETURN_IF_ERROR(NoKeywords(node));
     if (name == "raise_exception") {
       const auto message =
-          arguments.empty() ? absl::StatusOr<std::string>("") : arguments[0].Print();
+          arguments.empty() ? absl::StatusOr<std::string>("") : arguments[0].Print(&budget_);
+      if (budget_.spent()) return budget_.Error();
       return InvalidArgument("the template refuses these messages: ",
                              message.ok() ? *message : std::string("(no text)"));
     }
@@ -336,6 +348,7 @@ class Renderer {
     const absl::Time now = options_.now.value_or(absl::Now());
     std::string format;
     const std::string& given = arguments[0].as_string();
+    if (given.size() > 1024) return InvalidArgument("the format of strftime_now has more than 256 characters");
     for (size_t i = 0; i < given.size(); ++i) {
       const char directive = given[i] == '%' && i + 1 < given.size() ? given[i + 1] : '\0';
       if (directive == 'f') {
@@ -357,7 +370,7 @@ class Renderer {
     return JinjaValue(std::move(text));
   }
 
-  static Result Range(const JinjaArguments& arguments) {
+  Result Range(const JinjaArguments& arguments) {
     if (arguments.empty() || arguments.size() > 2 || !arguments.front().is_number() ||
         !arguments.back().is_number()) {
       return Unimplemented(
@@ -365,11 +378,11 @@ class Renderer {
     }
     const int64_t first = arguments.size() == 2 ? arguments[0].as_number() : 0;
     const int64_t last = arguments.back().as_number();
-    if (last > first &&
-        static_cast<uint64_t>(last) - static_cast<uint64_t>(first) > kMaxJinjaList) {
-      return InvalidArgument("a range of more than ", kMaxJinjaList, " numbers");
-    }
+    const uint64_t count = last > first ? static_cast<uint64_t>(last) - static_cast<uint64_t>(first) : 0;
+    // The first is of any size; the second would overflow with it.
+    if (!budget_.Steps(count) || !ChargeJinjaItems(count, &budget_)) return budget_.Error();
     JinjaValue::List items;
+    items.reserve(count);
     for (int64_t i = first; i < last; ++i) items.emplace_back(i);
     return JinjaValue(std::move(items), Form::kRange);
   }
@@ -391,13 +404,13 @@ class Renderer {
     if (operation == "or" && left.Truth()) return left;
     if (operation == "and" || operation == "or") return EvaluateOptional(*node.children[1]);
     RADLADS_ASSIGN_OR_RETURN(JinjaValue right, Evaluate(*node.children[1]));
-    return JinjaOperation(operation, left, right);
+    return JinjaOperation(operation, left, right, &budget_);
   }
 
   const JinjaOptions& options_;
   std::vector<JinjaValue::Dict> frames_;
   std::string output_;
-  int64_t steps_ = 0;
+  JinjaBudget budget_;
 };
 
 }  // namespace

@@ -20,6 +20,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "data/tokenizer/jinja_budget.h"
 #include "data/tokenizer/jinja_syntax.h"
 #include "data/tokenizer/jinja_value.h"
 
@@ -40,8 +41,10 @@ class JinjaTemplate {
                                              const JinjaOptions& options = {});
 
   // `variables` are the names that the template sees. INVALID_ARGUMENT where the template calls
-  // raise_exception or does what Jinja refuses too (an attribute of an undefined value). Output is
-  // limited to 64 MiB.
+  // raise_exception or does what Jinja refuses too (an attribute of an undefined value), or where the rendering takes more
+  // than kMaxJinjaSteps steps (10 million) or makes more than kMaxJinjaBytes bytes of values and output (256 MiB, what is
+  // dropped again included; jinja_budget.h says what counts). The process's memory grows by at most about three times that
+  // for the time of a rendering: a string that grows is copied, and values have some overhead. `variables` are not counted.
   absl::StatusOr<std::string> Render(const JinjaValue::Dict& variables) const;
 
  private:
@@ -52,7 +55,7 @@ class JinjaTemplate {
 };
 
 // ast.literal_eval of Python: numbers, strings, lists, tuples, dicts, True, False and None. INVALID_ARGUMENT for what is no
-// literal, or is nested more than 200 deep.
+// literal, or is nested more than 200 deep, or takes more than a rendering may.
 absl::StatusOr<JinjaValue> ParsePythonLiteral(const std::string& text);
 
 }  // namespace radlads

@@ -193,6 +193,74 @@ TEST(Jinja, LimitsHold) {
   refuses("{{ 9223372036854775807 + 1 }}");
 }
 
+// Each of these would take more memory or time than there is; the budget refuses it where it would begin to.
+TEST(Jinja, ARenderingStaysWithinItsBudget) {
+  const std::string steps = "the template takes more than 10000000 steps", bytes = "the template takes more than 268435456 bytes";
+  const JinjaValue::Dict variables = {{"big", JinjaValue(std::string(4 << 20, 'a'))},
+                                      {"huge", JinjaValue(std::string(40 << 20, '\1'))}};
+  const auto refuses = [&](const std::string& source, const std::string& reason, int line = 1) {
+    const auto text = Render(source, variables);
+    EXPECT_EQ(text.status().code(), absl::StatusCode::kInvalidArgument) << source;
+    EXPECT_EQ(std::string(text.status().message()), "line " + std::to_string(line) + ": " + reason) << source;
+  };
+  // x is `first`, then 40 times `next`, which is about twice as large.
+  const auto doubled = [](const std::string& first, const std::string& next, const std::string& then) {
+    std::string source = "{% set x = " + first + " %}";
+    for (int i = 0; i < 40; ++i) source += "{% set x = " + next + " %}";
+    return source + then;
+  };
+  refuses(doubled("'ab'", "x + x", ""), bytes);
+  refuses(doubled("'ab'", "x ~ x", ""), bytes);
+  refuses(doubled("[1]", "x + x", ""), bytes);
+  refuses(doubled("'ab'", "x | replace('a', 'aa')", ""), bytes);
+  refuses(doubled("'ab'", "x | replace('', 'aa')", ""), bytes);
+  refuses(doubled("'abc'", "[x, x] | join(x)", ""), bytes);
+  // Lists that hold one list twice: small in memory, but not where each item is visited.
+  refuses(doubled("[]", "[x, x]", "\n{{ x | tojson }}"), steps, 2);
+  refuses(doubled("[]", "[x, x]", "\n{{ x }}"), steps, 2);
+  refuses(doubled("['" + std::string(1000, 'a') + "']", "[x, x]", "\n{{ x | tojson }}"), bytes, 2);
+  refuses(doubled("{}", "{'a': x, 'b': x}", "\n{{ x | string }}"), steps, 2);
+  refuses(doubled("[]", "[x, x]", "{{ x == x }}"), steps);
+  refuses(doubled("[]", "[x, x]", "{{ x in [x] }}"), steps);
+  refuses(doubled("[]", "[x, x]", "{{ [x].count(x) }}"), steps);
+  refuses(doubled("[]", "[x, x]", "{{ x is eq(x) }}"), steps);
+  refuses("{{ range(6000000) }}", bytes);
+  refuses("{{ range(1000000000) }}", steps);
+  refuses("{{ range(-999999999999999999, 999999999999999999) }}", steps);
+  refuses("{% for a in range(9999) %}\n{% for b in range(9999) %}{% endfor %}{% endfor %}", bytes, 2);
+  refuses("{% for a in range(9999) %}\n{% for b in range(99) %}{{ a + b + 1 - 1 + 1 - 1 + 1 - 1 }}{% endfor %}{% endfor %}", steps, 2);
+  refuses("{% set n = namespace(s='ab') %}{% for i in range(60) %}\n{% set n.s = n.s + n.s %}{% endfor %}", bytes, 2);
+  refuses("{% for i in range(99) %}{{ big }}{% endfor %}", bytes);
+  refuses("{% for c in big %}{% endfor %}", bytes);
+  refuses("{{ big | list | length }}", bytes);
+  refuses("{{ big.split('a') }}", bytes);
+  refuses("{{ big | map('upper') | list }}", bytes);
+  refuses("{{ range(999) | map('replace', '1', big) | list }}", bytes);
+  refuses("{{ big | replace('a', big) }}", bytes);
+  refuses("{{ big.join(big.split('b') + range(99) | map('string') | list) }}", bytes);
+  refuses("{{ huge | tojson }}", bytes);
+  refuses("{{ [huge, huge] }}", bytes);
+  // Much text walked over again and again.
+  refuses("{% for i in range(999) %}{{ 'b' in big }}{% endfor %}", steps);
+  refuses("{% for i in range(999) %}{{ big[-1] }}{% endfor %}", steps);
+  refuses("{{ big.strip(big) }}", steps);
+}
+
+TEST(Jinja, TextIsWalkedOverInPlace) {
+  const JinjaValue::Dict variables = {{"big", JinjaValue(std::string(16 << 20, 'a') + "\u00e9b")}};
+  const auto text = Render("{{ big | length }} {{ big[-2] }} {{ big[-3:] }} {{ big.find('b') }} {{ big.count('aa') }} "
+                           "{{ (big | trim)[-1:] }}", variables);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(*text, "16777218 \u00e9 a\u00e9b 16777217 8388608 b");
+  EXPECT_EQ(Render("{{ '\u00e9 x\u3000'.strip() }}|{{ '\u00e9x\u00e9'.strip('\u00e9') }}|{{ '\u00e9x\u00e9'[::-1] }}|"
+                   "{{ ' a\u3000\u00e9 '.split() }}|{{ 'a,b,'.split(',', 1) }}|{{ ''.split(',') }}|{{ 'ab'[5:] }}|{{ 'ab'[1:0] }}").value(),
+            "\u00e9 x|x|\u00e9x\u00e9|['a', '\u00e9']|['a', 'b,']|['']||");
+  // A pattern whose every place almost fits.
+  const JinjaValue::Dict almost = {{"text", JinjaValue(std::string(1 << 20, 'a'))},
+                                   {"part", JinjaValue(std::string(1 << 19, 'a') + "b")}};
+  EXPECT_EQ(Render("{{ part in text }}", almost).value(), "False");
+}
+
 TEST(Jinja, DamagedTemplatesAreRefusedOrRendered) {
   const Golden golden = ReadGolden();
   std::mt19937 random(9);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "base/status.h"
 #include "data/tokenizer/python_text.h"
@@ -10,10 +11,23 @@
 namespace radlads {
 namespace {
 
-void AppendQuoted(const std::string& text, std::string* out) {
+// Charges what was added to *out since it had `before` bytes.
+absl::Status Charge(JinjaBudget* budget, const std::string& out, size_t before) {
+  if (budget == nullptr || (budget->Text(out.size() - before) && budget->Bytes(out.size() - before))) return absl::OkStatus();
+  return budget->Error();
+}
+
+// How long a text may become before Charge refuses it.
+size_t Longest(const JinjaBudget* budget, const std::string& out) {
+  return budget == nullptr ? SIZE_MAX : out.size() + budget->bytes_left();
+}
+
+// Stops behind `longest` bytes.
+void AppendQuoted(const std::string& text, size_t longest, std::string* out) {
   constexpr char kHex[] = "0123456789abcdef";
   out->push_back('"');
   for (const char c : text) {
+    if (out->size() > longest) return;
     switch (c) {
       case '"':
         *out += "\\\"";
@@ -108,106 +122,146 @@ bool JinjaValue::Truth() const {
   return is_function();
 }
 
-bool JinjaValue::Equals(const JinjaValue& other) const {
+bool JinjaValue::Equals(const JinjaValue& other, JinjaBudget* budget) const {
+  if (budget != nullptr && !budget->Steps(1)) return false;
   if (is_number() && other.is_number()) return as_number() == other.as_number();
   if (is_real() && other.is_real()) return as_real() == other.as_real();
   if (value_.index() != other.value_.index() || form_ != other.form_) return false;
   if (is_function()) return function_name() == other.function_name();
-  if (is_string()) return as_string() == other.as_string();
+  if (is_string()) {
+    if (as_string().size() != other.as_string().size()) return false;
+    return (budget == nullptr || budget->Text(as_string().size())) && as_string() == other.as_string();
+  }
   if (is_list()) {
     return std::equal(as_list().begin(), as_list().end(), other.as_list().begin(),
                       other.as_list().end(),
-                      [](const JinjaValue& a, const JinjaValue& b) { return a.Equals(b); });
+                      [&](const JinjaValue& a, const JinjaValue& b) { return a.Equals(b, budget); });
   }
   if (is_dict()) {
     if (as_dict().size() != other.as_dict().size()) return false;
     return std::all_of(as_dict().begin(), as_dict().end(), [&](const auto& item) {
+      if (budget != nullptr && !budget->Steps(other.as_dict().size() / 16)) return false;
       const JinjaValue* found = other.Find(item.first);
-      return found != nullptr && item.second.Equals(*found);
+      return found != nullptr && item.second.Equals(*found, budget);
     });
   }
   return true;  // both None, or both undefined
 }
 
-absl::StatusOr<std::string> JinjaValue::Print() const {
-  if (is_string()) return as_string();
+absl::StatusOr<std::string> JinjaValue::Print(JinjaBudget* budget) const {
+  if (is_string()) {
+    RADLADS_RETURN_IF_ERROR(Charge(budget, as_string(), 0));
+    return as_string();
+  }
   if (is_undefined()) {
     if (strict_) return InvalidArgument("\"", undefined_name(), "\" is undefined");
     return std::string();
   }
-  return Repr();
+  return Repr(budget);
 }
 
-absl::StatusOr<std::string> JinjaValue::Repr() const {
-  if (is_string()) return PythonRepr(as_string());
-  if (is_bool()) return std::string(as_bool() ? "True" : "False");
-  if (is_int()) return std::to_string(as_number());
-  if (is_float()) return PrintFloat(as_real());
-  if (is_none()) return std::string("None");
-  if (is_undefined()) return std::string("Undefined");
+absl::StatusOr<std::string> JinjaValue::Repr(JinjaBudget* budget) const {
+  std::string out;
+  RADLADS_RETURN_IF_ERROR(AppendRepr(budget, &out));
+  return out;
+}
+
+absl::Status JinjaValue::AppendRepr(JinjaBudget* budget, std::string* out) const {
+  const size_t before = out->size();
   const bool tuple = form_ == Form::kTuple;
-  if (is_function() || (form_ != Form::kPlain && !tuple)) {
+  if (is_string()) {
+    out->append(PythonRepr(as_string(), budget == nullptr ? SIZE_MAX : budget->bytes_left()));
+  } else if (is_bool()) {
+    out->append(as_bool() ? "True" : "False");
+  } else if (is_int()) {
+    out->append(std::to_string(as_number()));
+  } else if (is_float()) {
+    out->append(PrintFloat(as_real()));
+  } else if (is_none()) {
+    out->append("None");
+  } else if (is_undefined()) {
+    out->append("Undefined");
+  } else if (is_function() || (form_ != Form::kPlain && !tuple)) {
     return Unimplemented("printing a ", type_name(), " is outside the supported subset");
+  } else {
+    out->append(is_dict() ? "{}" : tuple ? (as_list().size() == 1 ? "(,)" : "()") : "[]");
   }
-  std::string out = is_dict() ? "{" : tuple ? "(" : "[";
-  const char* separator = "";
-  const auto append = [&](const std::string& text) {
-    out += separator + text;
-    separator = ", ";
+  RADLADS_RETURN_IF_ERROR(Charge(budget, *out, before));
+  if (!is_list() && !is_dict()) return absl::OkStatus();
+  out->resize(before + 1);
+  bool first = true;
+  const auto separate = [&] {
+    if (!std::exchange(first, false)) out->append(", ");
+    return out->size();
   };
   if (is_dict()) {
     for (const auto& [key, item] : as_dict()) {
-      RADLADS_ASSIGN_OR_RETURN(const std::string text, item.Repr());
-      append(PythonRepr(key) + ": " + text);
+      const size_t start = separate();
+      out->append(PythonRepr(key, budget == nullptr ? SIZE_MAX : budget->bytes_left())).append(": ");
+      RADLADS_RETURN_IF_ERROR(Charge(budget, *out, start));
+      RADLADS_RETURN_IF_ERROR(item.AppendRepr(budget, out));
     }
-    return out + "}";
+    out->push_back('}');
+    return absl::OkStatus();
   }
   for (const JinjaValue& item : as_list()) {
-    RADLADS_ASSIGN_OR_RETURN(const std::string text, item.Repr());
-    append(text);
+    separate();
+    RADLADS_RETURN_IF_ERROR(item.AppendRepr(budget, out));
   }
-  if (tuple && as_list().size() == 1) out += ",";
-  return out + (tuple ? ")" : "]");
+  out->append(!tuple ? "]" : as_list().size() == 1 ? ",)" : ")");
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> JinjaValue::ToJson() const {
+absl::StatusOr<std::string> JinjaValue::ToJson(JinjaBudget* budget) const {
+  std::string out;
+  RADLADS_RETURN_IF_ERROR(AppendJson(budget, &out));
+  return out;
+}
+
+absl::Status JinjaValue::AppendJson(JinjaBudget* budget, std::string* out) const {
   if (is_undefined())
     return InvalidArgument("\"", undefined_name(), "\" is undefined and has no JSON");
-  if (is_none()) return std::string("null");
-  if (is_bool()) return std::string(as_bool() ? "true" : "false");
-  if (is_int()) return std::to_string(as_number());
-  if (is_float()) {
-    if (std::isnan(as_real())) return std::string("NaN");
-    if (std::isinf(as_real())) return std::string(as_real() > 0 ? "Infinity" : "-Infinity");
-    return PrintFloat(as_real());
-  }
-  std::string out;
-  if (is_string()) {
-    AppendQuoted(as_string(), &out);
-    return out;
-  }
-  if (is_function() || (form_ != Form::kPlain && form_ != Form::kTuple)) {
+  const size_t before = out->size();
+  if (is_none()) {
+    out->append("null");
+  } else if (is_bool()) {
+    out->append(as_bool() ? "true" : "false");
+  } else if (is_int()) {
+    out->append(std::to_string(as_number()));
+  } else if (is_float()) {
+    const double real = as_real();
+    out->append(std::isnan(real) ? "NaN" : !std::isinf(real) ? PrintFloat(real) : real > 0 ? "Infinity" : "-Infinity");
+  } else if (is_string()) {
+    AppendQuoted(as_string(), Longest(budget, *out), out);
+  } else if (is_function() || (form_ != Form::kPlain && form_ != Form::kTuple)) {
     return InvalidArgument("a ", type_name(), " has no JSON");
+  } else {
+    out->append(is_list() ? "[]" : "{}");
   }
-  out.push_back(is_list() ? '[' : '{');
-  const char* separator = "";
+  RADLADS_RETURN_IF_ERROR(Charge(budget, *out, before));
+  if (!is_list() && !is_dict()) return absl::OkStatus();
+  out->resize(before + 1);
+  bool first = true;
+  const auto separate = [&] {
+    if (!std::exchange(first, false)) out->append(", ");
+    return out->size();
+  };
   if (is_list()) {
     for (const JinjaValue& item : as_list()) {
-      RADLADS_ASSIGN_OR_RETURN(const std::string text, item.ToJson());
-      out += separator + text;
-      separator = ", ";
+      separate();
+      RADLADS_RETURN_IF_ERROR(item.AppendJson(budget, out));
     }
   } else {
     for (const auto& [key, item] : as_dict()) {
-      RADLADS_ASSIGN_OR_RETURN(const std::string text, item.ToJson());
-      out += separator;
-      AppendQuoted(key, &out);
-      out += ": " + text;
-      separator = ", ";
+      const size_t start = separate();
+      AppendQuoted(key, Longest(budget, *out), out);
+      out->append(": ");
+      RADLADS_RETURN_IF_ERROR(Charge(budget, *out, start));
+      RADLADS_RETURN_IF_ERROR(item.AppendJson(budget, out));
     }
   }
-  out.push_back(is_list() ? ']' : '}');
-  return out;
+  out->push_back(is_list() ? ']' : '}');
+  return absl::OkStatus();
 }
 
 }  // namespace radlads

@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "data/tokenizer/jinja_budget.h"
 
 namespace radlads {
 
-// A value as Python has it: undefined, None, bool, int, float, str, list, dict or a function of the language. Lists and
-// dicts are shared, not copied.
+// A value as Python has it: undefined, None, bool, int, float, str, list, dict or a function of the language. Strings,
+// lists and dicts are shared, not copied.
 class JinjaValue {
  public:
   using List = std::vector<JinjaValue>;
@@ -34,7 +35,7 @@ class JinjaValue {
   explicit JinjaValue(bool value) : value_(value) {}
   explicit JinjaValue(int64_t value) : value_(value) {}
   explicit JinjaValue(double value) : value_(value) {}
-  explicit JinjaValue(std::string value) : value_(std::move(value)) {}
+  explicit JinjaValue(std::string value) : value_(std::make_shared<const std::string>(std::move(value))) {}
   explicit JinjaValue(Function function) : value_(std::move(function)) {}
   explicit JinjaValue(List value, Form form = Form::kPlain);
   explicit JinjaValue(Dict value, Form form = Form::kPlain);
@@ -44,7 +45,7 @@ class JinjaValue {
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
   bool is_int() const { return std::holds_alternative<int64_t>(value_); }
   bool is_float() const { return std::holds_alternative<double>(value_); }
-  bool is_string() const { return std::holds_alternative<std::string>(value_); }
+  bool is_string() const { return std::holds_alternative<std::shared_ptr<const std::string>>(value_); }
   bool is_list() const { return std::holds_alternative<std::shared_ptr<List>>(value_); }
   bool is_dict() const { return std::holds_alternative<std::shared_ptr<Dict>>(value_); }
   bool is_function() const { return std::holds_alternative<Function>(value_); }
@@ -54,7 +55,7 @@ class JinjaValue {
   // The value of that kind; the caller has asked is_...().
   const std::string& undefined_name() const { return std::get<Undefined>(value_).name; }
   bool as_bool() const { return std::get<bool>(value_); }
-  const std::string& as_string() const { return std::get<std::string>(value_); }
+  const std::string& as_string() const { return *std::get<std::shared_ptr<const std::string>>(value_); }
   const std::string& function_name() const { return std::get<Function>(value_).name; }
   const List& as_list() const { return *std::get<std::shared_ptr<List>>(value_); }
   const Dict& as_dict() const { return *std::get<std::shared_ptr<Dict>>(value_); }
@@ -78,19 +79,23 @@ class JinjaValue {
 
   const char* type_name() const;
   bool Truth() const;
-  // Equality of Python: 1 == True, lists and dicts by content.
-  bool Equals(const JinjaValue& other) const;
+  // Of the functions below, one that is given a budget takes its steps and the bytes of its result from it. Without one there
+  // is no bound, which is for values that hold no list or dict twice, such as those of JSON.
+  // Equality of Python: 1 == True, lists and dicts by content. False where the budget is spent.
+  bool Equals(const JinjaValue& other, JinjaBudget* budget = nullptr) const;
 
   // As {{ ... }} prints it: str(value). INVALID_ARGUMENT for a strict undefined value, UNIMPLEMENTED for forms of lists and dicts that Python prints by other names, or
   // by their address.
-  absl::StatusOr<std::string> Print() const;
+  absl::StatusOr<std::string> Print(JinjaBudget* budget = nullptr) const;
   // repr(value): what Print makes of an item of a list.
-  absl::StatusOr<std::string> Repr() const;
+  absl::StatusOr<std::string> Repr(JinjaBudget* budget = nullptr) const;
   // json.dumps(value, ensure_ascii=False): the tojson filter of Hugging Face.
-  absl::StatusOr<std::string> ToJson() const;
+  absl::StatusOr<std::string> ToJson(JinjaBudget* budget = nullptr) const;
 
  private:
-  std::variant<Undefined, std::nullptr_t, bool, int64_t, double, std::string,
+  absl::Status AppendRepr(JinjaBudget* budget, std::string* out) const;
+  absl::Status AppendJson(JinjaBudget* budget, std::string* out) const;
+  std::variant<Undefined, std::nullptr_t, bool, int64_t, double, std::shared_ptr<const std::string>,
                std::shared_ptr<List>, std::shared_ptr<Dict>, Function>
       value_;
   Form form_ = Form::kPlain;

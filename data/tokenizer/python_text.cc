@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "base/status.h"
@@ -86,22 +87,30 @@ std::optional<std::string> Digits(std::string_view text) {
 
 }  // namespace
 
-std::vector<std::string_view> CodePoints(std::string_view text) {
-  std::vector<std::string_view> characters;
-  for (size_t i = 0; i < text.size();) {
-    const size_t start = i;
-    NextCodePoint(text, &i);
-    characters.push_back(text.substr(start, i - start));
-  }
-  return characters;
+size_t CodePointCount(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
-std::string PythonRepr(std::string_view text) {
+size_t BytesOfCodePoints(std::string_view text, size_t count) {
+  size_t i = 0;
+  for (; count > 0 && i < text.size(); --count) NextCodePoint(text, &i);
+  return i;
+}
+
+size_t FindText(std::string_view text, std::string_view part, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  if (part.empty()) return from;
+  const void* found = memmem(text.data() + from, text.size() - from, part.data(), part.size());
+  return found == nullptr ? std::string_view::npos : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
+std::string PythonRepr(std::string_view text, size_t longest) {
   const char quote = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"' : '\'';
   std::string out(1, quote);
-  for (const std::string_view character : CodePoints(text)) {
-    size_t i = 0;
-    const char32_t c = NextCodePoint(character, &i);
+  for (size_t i = 0; i < text.size() && out.size() <= longest;) {
+    const size_t start = i;
+    const char32_t c = NextCodePoint(text, &i);
+    const std::string_view character = text.substr(start, i - start);
     if (c == static_cast<char32_t>(quote) || c == '\\') {
       out.append("\\").append(character);
     } else if (c == '\n' || c == '\r' || c == '\t') {
@@ -120,39 +129,41 @@ std::string PythonRepr(std::string_view text) {
 }
 
 std::string PythonStrip(std::string_view text, const std::string* set, bool left, bool right) {
-  const std::vector<std::string_view> characters = CodePoints(text);
   const auto strips = [&](std::string_view character) {
     return set != nullptr ? set->find(character) != std::string::npos : IsSpace(character);
   };
-  size_t first = 0, last = characters.size();
-  while (left && first < last && strips(characters[first])) ++first;
-  while (right && first < last && strips(characters[last - 1])) --last;
-  if (first == last) return "";
-  const char* begin = characters[first].data();
-  return std::string(begin, characters[last - 1].data() + characters[last - 1].size());
+  while (left && !text.empty()) {
+    const size_t size = BytesOfCodePoints(text, 1);
+    if (!strips(text.substr(0, size))) break;
+    text.remove_prefix(size);
+  }
+  while (right && !text.empty()) {
+    size_t start = text.size() - 1;
+    while (start > 0 && (text[start] & 0xC0) == 0x80) --start;
+    if (!strips(text.substr(start))) break;
+    text.remove_suffix(text.size() - start);
+  }
+  return std::string(text);
 }
 
-std::vector<std::string> PythonSplit(std::string_view text, const std::string* separator, uint64_t most) {
-  std::vector<std::string> parts;
-  if (separator == nullptr) {
-    std::string part;
-    for (const std::string_view character : CodePoints(text)) {
-      if (!IsSpace(character)) {
-        part.append(character);
-      } else if (!part.empty()) {
-        parts.push_back(std::exchange(part, ""));
-      }
-    }
-    if (!part.empty()) parts.push_back(std::move(part));
-    return parts;
-  }
+void PythonSplit(std::string_view text, const std::string* separator, uint64_t most,
+                 const std::function<bool(std::string_view)>& take) {
   size_t done = 0;
-  for (size_t at; parts.size() < most && (at = text.find(*separator, done)) != std::string_view::npos;
-       done = at + separator->size()) {
-    parts.emplace_back(text.substr(done, at - done));
+  if (separator == nullptr) {
+    for (size_t i = 0; i < text.size();) {
+      const size_t start = i;
+      if (!IsPythonSpace(NextCodePoint(text, &i))) continue;
+      if (start > done && !take(text.substr(done, start - done))) return;
+      done = i;
+    }
+    if (done < text.size()) take(text.substr(done));
+    return;
   }
-  parts.emplace_back(text.substr(done));
-  return parts;
+  for (size_t at; most > 0 && (at = FindText(text, *separator, done)) != std::string_view::npos;
+       done = at + separator->size(), --most) {
+    if (!take(text.substr(done, at - done))) return;
+  }
+  take(text.substr(done));
 }
 
 absl::StatusOr<std::string> PythonReplace(std::string_view text, std::string_view from, std::string_view to, uint64_t most,
@@ -161,16 +172,17 @@ absl::StatusOr<std::string> PythonReplace(std::string_view text, std::string_vie
   size_t done = 0;
   for (uint64_t count = 0; count < most && done <= text.size(); ++count) {
     // Of an empty `from`, the next place is behind the next character.
-    size_t at = from.empty() ? done : text.find(from, done);
+    size_t at = from.empty() ? done : FindText(text, from, done);
     if (from.empty() && count > 0) {
       if (done == text.size()) break;
       NextCodePoint(text, &at);
     }
     if (at == std::string_view::npos) break;
+    if (at - done + to.size() > longest - result.size()) return InvalidArgument("a string grows beyond ", longest, " bytes");
     result.append(text.substr(done, at - done)).append(to);
-    if (result.size() > longest) return InvalidArgument("a string grows beyond ", longest, " bytes");
     done = at + from.size();
   }
+  if (text.size() - done > longest - result.size()) return InvalidArgument("a string grows beyond ", longest, " bytes");
   return result.append(text.substr(done));
 }
 

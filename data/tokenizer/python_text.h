@@ -3,25 +3,32 @@
 #define RADLADS_DATA_TOKENIZER_PYTHON_TEXT_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace radlads {
 
-std::vector<std::string_view> CodePoints(std::string_view text);
+// How many characters `text` has, and how many bytes its first `count` of them take (all bytes if it has fewer).
+size_t CodePointCount(std::string_view text);
+size_t BytesOfCodePoints(std::string_view text, size_t count);
 
-// repr(text): in quotes, with escapes for what str.isprintable does not print.
-std::string PythonRepr(std::string_view text);
+// Where `part` first stands in text[from ...], in bytes, or npos. Takes time proportional to text.size() + part.size().
+size_t FindText(std::string_view text, std::string_view part, size_t from = 0);
+
+// repr(text): in quotes, with escapes for what str.isprintable does not print. It stops behind `longest` bytes.
+std::string PythonRepr(std::string_view text, size_t longest = SIZE_MAX);
 
 // text.strip, or one side of it; of white space without `set`.
 std::string PythonStrip(std::string_view text, const std::string* set, bool left, bool right);
 
-// At most `most` cuts; without a separator, at runs of white space.
-std::vector<std::string> PythonSplit(std::string_view text, const std::string* separator, uint64_t most);
+// Calls `take` with each part, for as long as it returns true. At most `most` cuts; without a separator, at runs of white
+// space.
+void PythonSplit(std::string_view text, const std::string* separator, uint64_t most,
+                 const std::function<bool(std::string_view)>& take);
 
 // At most `most` replacements. An empty `from` stands before every character and at the end. INVALID_ARGUMENT where
 // the result is longer than `longest` bytes.
