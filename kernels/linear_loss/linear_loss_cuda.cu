@@ -45,6 +45,9 @@ struct Row {
     at_label = Exp2(kLog2E * (logit - max));
     sum = others + at_label;
   }
+
+  // log sum. Beside a label that is nearly certain, what is left for the others is lost in the sum itself.
+  __device__ float LogSum() const { return at_label == 1 ? Log1p(others) : Log(sum); }
 };
 
 // The logits at i of a row, without the label's.
@@ -101,7 +104,7 @@ __global__ void __launch_bounds__(kMaxThreads) LossRowsKernel(Parameters p) {
     const float t_inverse = 1 / t.sum, kl_scale = static_cast<float>(in.kl_scale);
     // log p_t - log p_s = ((t - max t) - (s - max s)) - (log sum t - log sum s): differences of what is near, so that
     // large logits cost no accuracy and equal rows give exactly 0.
-    const float log_ratio = Log(t.sum) - Log(s.sum);
+    const float log_ratio = t.LogSum() - s.LogSum();
     // p_s - p_t of the label, by what is left for the others.
     label_gradient += (t.others * t_inverse - s.others * s_inverse) * kl_scale;
     float kl = 0;

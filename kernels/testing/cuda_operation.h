@@ -22,8 +22,9 @@ struct InPlaceOfCpu {
   template <class... Arguments>
   InPlaceOfCpu(DeviceFunction<Arguments...>& function, typename DeviceFunction<Arguments...>::Pointer cuda) {
     function.cpu = cuda;
-    const int64_t targets = hwy::SupportedTargets();
-    hwy::DisableTargets(targets & (targets - 1));
+    // The best of those that are compiled: a processor may have better ones that Highway leaves out.
+    const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
+    hwy::DisableTargets(~(targets & -targets));
   }
 };
 
