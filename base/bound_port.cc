@@ -72,8 +72,8 @@ absl::StatusOr<BoundPort> BoundPort::Take(const ListenAddress& address) {
     const int socket = ::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
     if (socket >= 0) {
       const int yes = 1, no = 0;
-      // Of connections that have just ended the port is free. (Not SO_REUSEPORT, with which two servers share a port
-      // and neither says so.)
+      // A port is free although connections to it have just ended. (SO_REUSEPORT would let two servers share a port,
+      // and neither would say so.)
       ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
       if (at->ai_family == AF_INET6) ::setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
       if (::bind(socket, at->ai_addr, at->ai_addrlen) == 0) return BoundPort(socket, PortOf(socket));

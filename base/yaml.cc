@@ -219,7 +219,7 @@ class Composer {
   std::map<std::string, std::optional<Built>> anchors_;  // nothing while the node is not complete
 };
 
-// Of PyYAML's resolver.
+// The plain scalars that PyYAML reads as booleans; the group holds those that are false.
 const RE2& BoolPattern() {
   static const RE2& pattern = *new RE2("yes|Yes|YES|true|True|TRUE|on|On|ON|(no|No|NO|false|False|FALSE|off|Off|OFF)");
   return pattern;

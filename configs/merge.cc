@@ -30,7 +30,7 @@ bool IsQuoted(const YamlNode& node) {
   return node.IsScalar() && (!node.plain || node.tag == "tag:yaml.org,2002:str");
 }
 
-// Of a file: null, ~ and nothing at all. What is given on the command line (line 0) is text.
+// Whether a file says null, ~ or nothing at all. What the command line says (line 0) is text, never null.
 bool IsNull(const YamlNode& node) { return node.line > 0 && node.IsNull(); }
 
 // None is how the reference's command lines say it.

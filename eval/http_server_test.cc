@@ -139,7 +139,7 @@ TEST_F(HttpServerTest, TextContinuesAsTheScorerSays) {
   EXPECT_GE(logprobs["top_logprobs"][5].size(), 2u);
 }
 
-// Of what was read and dropped.
+// Samplers and ends of a text that requests name, by what they do to the text.
 TEST_F(HttpServerTest, SamplersAndEndsDoWhatTheySay) {
   const auto said = [&](Json json) {
     json.update({{"prompt", {1, 2, 3}}, {"temperature", 0}});

@@ -27,7 +27,7 @@ class Parser {
     return body;
   }
 
-  // Of tokens that are one output tag.
+  // The expression of one output tag, {{ ... }}, which is all that the tokens are.
   absl::StatusOr<Expression> RunExpression() {
     RADLADS_RETURN_IF_ERROR(Take(TokenKind::kOutputBegin, "{{"));
     RADLADS_ASSIGN_OR_RETURN(Expression expression, Condition());

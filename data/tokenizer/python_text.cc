@@ -171,7 +171,7 @@ absl::StatusOr<std::string> PythonReplace(std::string_view text, std::string_vie
   std::string result;
   size_t done = 0;
   for (uint64_t count = 0; count < most && done <= text.size(); ++count) {
-    // Of an empty `from`, the next place is behind the next character.
+    // An empty `from` is found at the beginning and behind every character.
     size_t at = from.empty() ? done : FindText(text, from, done);
     if (from.empty() && count > 0) {
       if (done == text.size()) break;
